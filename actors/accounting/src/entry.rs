@@ -1,0 +1,261 @@
+//! Double entry: what happens to money, as postings that sum to zero.
+use std::collections::BTreeMap;
+use std::fmt;
+
+use units::Amount;
+
+use crate::account::Account;
+use crate::error::AccountingError;
+
+/// What happened. With the reference it names an entry for ever, so that the same event twice changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryKind {
+    /// A block's reward was divided.
+    BlockCredited,
+    /// The chain took a credited block back.
+    BlockReversed,
+    /// Balances were set aside for a payout.
+    PayoutReserved,
+    /// A payout is final.
+    PayoutSettled,
+    /// A payout was definitely not sent.
+    PayoutReleased,
+    /// An operator's decision.
+    Adjustment,
+}
+
+impl EntryKind {
+    /// As the database holds it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::BlockCredited => "block_credited",
+            EntryKind::BlockReversed => "block_reversed",
+            EntryKind::PayoutReserved => "payout_reserved",
+            EntryKind::PayoutSettled => "payout_settled",
+            EntryKind::PayoutReleased => "payout_released",
+            EntryKind::Adjustment => "adjustment",
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One side of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// The account that changes.
+    pub account: Account,
+    /// Signed atoms, never 0.
+    pub amount: i64,
+}
+
+/// Something that happened to money, once. Always balanced: nothing else can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    kind: EntryKind,
+    reference: String,
+    postings: Vec<Posting>,
+}
+
+/// One recipient of a settled payout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paid<'a> {
+    /// Payout address.
+    pub address: &'a str,
+    /// What its balance gave.
+    pub gross: Amount,
+    /// What it received.
+    pub net: Amount,
+}
+
+impl Entry {
+    /// Joins the postings of each account, leaves out zeros, orders them by account, and checks that they balance.
+    ///
+    /// # Errors
+    /// When they do not sum to zero, fewer than two accounts change, or an amount is beyond what an account can hold.
+    pub fn new(
+        kind: EntryKind,
+        reference: impl Into<String>,
+        postings: impl IntoIterator<Item = (Account, i64)>,
+    ) -> Result<Entry, AccountingError> {
+        let reference = reference.into();
+        let mut sums = BTreeMap::<Account, i128>::new();
+        let mut off_by = 0_i128;
+        for (account, amount) in postings {
+            let sum = sums.entry(account).or_default();
+            *sum = sum.saturating_add(i128::from(amount));
+            off_by = off_by.saturating_add(i128::from(amount));
+        }
+        if off_by != 0 {
+            return Err(AccountingError::Unbalanced { kind, reference, off_by });
+        }
+        let changed = sums.into_iter().filter(|(_, sum)| *sum != 0);
+        let postings = changed.map(|(account, sum)| {
+            let amount = i64::try_from(sum).map_err(|_| AccountingError::AmountOverflow("postings"))?;
+            Ok(Posting { account, amount })
+        });
+        let postings = postings.collect::<Result<Vec<Posting>, AccountingError>>()?;
+        if postings.is_empty() {
+            return Err(AccountingError::Empty { kind, reference });
+        }
+        let entry = Entry { kind, reference, postings };
+        assert!(entry.is_balanced(), "joined postings sum to what they summed to before");
+        Ok(entry)
+    }
+
+    /// A block's reward: credits to the miners, and all that is not credited to `fee_to`, which is the pool's fee
+    /// account or the payable account of the address that the pool's owner named.
+    ///
+    /// # Errors
+    /// When the credits are more than the reward.
+    pub fn block_credited<A: AsRef<str>>(
+        reference: impl Into<String>,
+        reward: Amount,
+        credits: &[(A, Amount)],
+        fee_to: Account,
+    ) -> Result<Entry, AccountingError> {
+        let overflow = AccountingError::AmountOverflow("credits");
+        let credited = Amount::checked_sum(credits.iter().map(|(_, credit)| *credit)).ok_or(overflow)?;
+        let overspent = AccountingError::Overspent { from: reward, out: credited };
+        let fee = reward.checked_sub(credited).ok_or(overspent)?;
+        let mut postings = vec![(Account::ChainRewards, minus(reward)), (fee_to, fee.to_i64())];
+        postings.extend(credits.iter().map(|(to, credit)| (Account::payable(to.as_ref()), credit.to_i64())));
+        Entry::new(EntryKind::BlockCredited, reference, postings)
+    }
+
+    /// Takes a credit back. What its payees have not been paid yet returns first; the rest comes from the pool's fees as
+    /// far as they go, then it is a loss. `balance` says what an account holds now.
+    ///
+    /// # Errors
+    /// When `credited` is not the credit of a block.
+    pub fn block_reversed(
+        reference: impl Into<String>,
+        credited: &Entry,
+        balance: impl Fn(&Account) -> i64,
+    ) -> Result<Entry, AccountingError> {
+        let reference = reference.into();
+        let reward = credited.amount_of(&Account::ChainRewards).checked_neg().filter(|reward| *reward > 0);
+        let (EntryKind::BlockCredited, Some(reward)) = (credited.kind, reward) else {
+            return Err(AccountingError::Empty { kind: EntryKind::BlockReversed, reference });
+        };
+        let mut postings = vec![(Account::ChainRewards, reward)];
+        let mut missing = reward;
+        let mut take = |account: &Account, at_most: i64| {
+            let taken = at_most.min(balance(account)).clamp(0, missing);
+            missing = missing.saturating_sub(taken);
+            postings.push((account.clone(), taken.saturating_neg()));
+        };
+        for posting in credited.postings.iter().filter(|posting| posting.account.owner().is_some()) {
+            take(&posting.account, posting.amount);
+        }
+        take(&Account::PoolFee, i64::MAX);
+        postings.push((Account::OrphanLoss, missing.saturating_neg()));
+        Entry::new(EntryKind::BlockReversed, reference, postings)
+    }
+
+    /// Sets balances aside for a payout.
+    ///
+    /// # Errors
+    /// When nothing is set aside.
+    pub fn payout_reserved<A: AsRef<str>>(
+        reference: impl Into<String>,
+        gross: &[(A, Amount)],
+    ) -> Result<Entry, AccountingError> {
+        let moved = gross.iter().flat_map(|(address, gross)| {
+            let address = address.as_ref();
+            [(Account::payable(address), minus(*gross)), (Account::inflight(address), gross.to_i64())]
+        });
+        Entry::new(EntryKind::PayoutReserved, reference, moved)
+    }
+
+    /// Gives back what was set aside.
+    ///
+    /// # Errors
+    /// When nothing is given back.
+    pub fn payout_released<A: AsRef<str>>(
+        reference: impl Into<String>,
+        gross: &[(A, Amount)],
+    ) -> Result<Entry, AccountingError> {
+        let moved = gross.iter().flat_map(|(address, gross)| {
+            let address = address.as_ref();
+            [(Account::inflight(address), minus(*gross)), (Account::payable(address), gross.to_i64())]
+        });
+        Entry::new(EntryKind::PayoutReleased, reference, moved)
+    }
+
+    /// Closes a payout. The pool's fee account takes the difference between what the balances gave and what was received
+    /// and burned: nothing when the recipients bore exactly the fee, the whole fee when the pool bears it, a few atoms
+    /// when the fee turned out differently.
+    ///
+    /// # Errors
+    /// When the sums are beyond what an amount can hold, or nothing was paid.
+    pub fn payout_settled(
+        reference: impl Into<String>,
+        paid: &[Paid<'_>],
+        network_fee: Amount,
+    ) -> Result<Entry, AccountingError> {
+        let overflow = || AccountingError::AmountOverflow("payments");
+        let gross = Amount::checked_sum(paid.iter().map(|line| line.gross)).ok_or_else(overflow)?;
+        let nets = paid.iter().map(|line| line.net).chain([network_fee]);
+        let spent = Amount::checked_sum(nets).ok_or_else(overflow)?;
+        let difference = gross.to_i64().checked_sub(spent.to_i64()).ok_or_else(overflow)?;
+        let moved = paid.iter().flat_map(|line| {
+            [(Account::inflight(line.address), minus(line.gross)), (Account::paid_out(line.address), line.net.to_i64())]
+        });
+        let fees = [(Account::NetworkFee, network_fee.to_i64()), (Account::PoolFee, difference)];
+        Entry::new(EntryKind::PayoutSettled, reference, moved.chain(fees))
+    }
+
+    /// An operator moves money between two accounts. The reference names the decision.
+    ///
+    /// # Errors
+    /// When nothing is moved.
+    pub fn adjustment(
+        reference: impl Into<String>,
+        from: Account,
+        to: Account,
+        amount: Amount,
+    ) -> Result<Entry, AccountingError> {
+        Entry::new(EntryKind::Adjustment, reference, [(from, minus(amount)), (to, amount.to_i64())])
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> EntryKind {
+        self.kind
+    }
+
+    /// Unique per kind.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// At least two, one per account, ordered by account.
+    #[must_use]
+    pub fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    /// True when the postings sum to zero, as those of every entry do.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.postings.iter().map(|posting| i128::from(posting.amount)).sum::<i128>() == 0
+    }
+
+    /// How an account changes; 0 when it does not.
+    #[must_use]
+    pub fn amount_of(&self, account: &Account) -> i64 {
+        let posting = self.postings.iter().find(|posting| posting.account == *account);
+        posting.map_or(0, |posting| posting.amount)
+    }
+}
+
+fn minus(amount: Amount) -> i64 {
+    amount.to_i64().checked_neg().expect("an amount is not negative")
+}

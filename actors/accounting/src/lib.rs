@@ -1,0 +1,23 @@
+//! Money as pure functions: who gets what of a block, who bears a fee, and the double-entry postings for all of it.
+//!
+//! What this crate refuses to do: I/O, clocks, chance, floating point, and rounding that nobody owns. A share of a split
+//! is a floor; all atoms that remain go to the first line by weight descending, then key ascending.
+//!
+//! Invariants, asserted: credits, fee and what nobody could be given sum to the reward to the atom; the postings of an
+//! entry sum to zero; the same input in any order gives the same output and the same digest.
+#![warn(missing_docs)]
+#![deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::float_arithmetic)]
+
+mod account;
+mod allocate;
+mod entry;
+mod error;
+mod rules;
+mod split;
+
+pub use account::{Account, UnknownAccount};
+pub use allocate::{Allocation, Basis, Line, MinerWork, allocate, weights};
+pub use entry::{Entry, EntryKind, Paid, Posting};
+pub use error::AccountingError;
+pub use rules::{Rules, Scheme};
+pub use split::{Net, pro_rata_fee, split};

@@ -1,0 +1,167 @@
+//! Dividing an amount so that no atom is lost.
+use units::Amount;
+
+use crate::error::AccountingError;
+
+/// `amount * weight / total`, rounded down.
+fn floor_share(amount: Amount, weight: u64, total: u128) -> u64 {
+    let product = u128::from(amount.atoms()).checked_mul(u128::from(weight)).expect("two u64 fit a u128");
+    let share = product.checked_div(total).expect("there is weight");
+    u64::try_from(share).expect("a share is not more than the amount")
+}
+
+fn amount(atoms: u64) -> Amount {
+    Amount::from_atoms(atoms).expect("a part of an amount is an amount")
+}
+
+/// One share per weight, in the order given: floors, and what remains to the first. All zero without weight.
+pub(crate) fn split_in_order(whole: Amount, weights: impl Iterator<Item = u64> + Clone) -> Vec<Amount> {
+    let total: u128 = weights.clone().map(u128::from).sum();
+    if total == 0 {
+        return weights.map(|_| Amount::ZERO).collect();
+    }
+    let mut shares: Vec<Amount> = weights.map(|weight| amount(floor_share(whole, weight, total))).collect();
+    let given = Amount::checked_sum(shares.iter().copied()).expect("floors sum to no more than the whole");
+    let rest = whole.checked_sub(given).expect("floors sum to no more than the whole");
+    let first = shares.first_mut().expect("there is weight");
+    *first = first.checked_add(rest).expect("a part of an amount is an amount");
+    shares
+}
+
+/// Divides `whole` by weight. Lines come back by weight descending, then key ascending; the first also gets the atoms
+/// that rounding leaves; lines of nothing are dropped. Without any weight nothing is given: the caller decides.
+#[must_use]
+pub fn split<K: Ord + Clone>(whole: Amount, weights: &[(K, u64)]) -> Vec<(K, Amount)> {
+    let mut lines: Vec<&(K, u64)> = weights.iter().collect();
+    lines.sort_unstable_by(|(key_a, a), (key_b, b)| b.cmp(a).then_with(|| key_a.cmp(key_b)));
+    let shares = split_in_order(whole, lines.iter().map(|(_, weight)| *weight));
+    let lines = lines.into_iter().zip(shares).filter(|(_, share)| !share.is_zero());
+    let lines: Vec<(K, Amount)> = lines.map(|((key, _), share)| (key.clone(), share)).collect();
+    let given = Amount::checked_sum(lines.iter().map(|(_, share)| *share));
+    assert!(lines.is_empty() || given == Some(whole), "a split gives away exactly the whole");
+    lines
+}
+
+/// What a recipient gets after its part of the network fee. `net + fee` is what its balance gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Net<K> {
+    /// The recipient.
+    pub key: K,
+    /// What is sent. May be zero when the fee eats everything: nothing should be sent then.
+    pub net: Amount,
+    /// What it bears.
+    pub fee: Amount,
+}
+
+/// Divides a payout's network fee by what each recipient is paid, in the order given. Floors; the atoms that remain
+/// are borne by the largest payment (then the smallest key), as far as it can, then by the next: nobody falls below zero.
+///
+/// # Errors
+/// When the fee is more than all payments together, or those are more than an amount can hold.
+pub fn pro_rata_fee<K: Ord + Clone>(fee: Amount, gross: &[(K, Amount)]) -> Result<Vec<Net<K>>, AccountingError> {
+    let overflow = AccountingError::AmountOverflow("payments");
+    let total = Amount::checked_sum(gross.iter().map(|(_, paid)| *paid)).ok_or(overflow)?;
+    if fee > total {
+        return Err(AccountingError::FeeTooLarge { fee, gross: total });
+    }
+    if total.is_zero() {
+        return Ok(gross.iter().map(|(key, net)| Net { key: key.clone(), net: *net, fee: Amount::ZERO }).collect());
+    }
+    let mut nets: Vec<Net<K>> = Vec::with_capacity(gross.len());
+    let mut rest = fee;
+    for (key, paid) in gross {
+        let part = amount(floor_share(fee, paid.atoms(), u128::from(total.atoms())));
+        let net = paid.checked_sub(part).expect("a fee below the total takes less than all of a payment");
+        rest = rest.checked_sub(part).expect("floors sum to no more than the whole");
+        nets.push(Net { key: key.clone(), net, fee: part });
+    }
+    let mut order: Vec<usize> = (0..gross.len()).collect();
+    order.sort_unstable_by(|a, b| gross[*b].1.cmp(&gross[*a].1).then_with(|| gross[*a].0.cmp(&gross[*b].0)));
+    for index in order {
+        let line = &mut nets[index];
+        let more = rest.min(line.net);
+        line.net = line.net.checked_sub(more).expect("no more than what is left");
+        line.fee = line.fee.checked_add(more).expect("no more than the payment");
+        rest = rest.checked_sub(more).expect("no more than the rest");
+    }
+    assert!(rest.is_zero(), "payments that cover a fee bear all of it");
+    Ok(nets)
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn atoms(number: u64) -> Amount {
+        Amount::from_atoms(number).unwrap()
+    }
+
+    #[test]
+    fn the_heaviest_line_gets_the_dust_and_equals_are_ordered_by_key() {
+        let lines = split(atoms(100), &[("b", 1), ("a", 1), ("c", 1), ("d", 0)]);
+        assert_eq!(lines, [("a", atoms(34)), ("b", atoms(33)), ("c", atoms(33))]);
+        assert_eq!(split(atoms(100), &[("a", 0)]), []);
+        assert_eq!(split::<&str>(atoms(100), &[]), []);
+    }
+
+    #[test]
+    fn lines_too_small_for_an_atom_are_dropped() {
+        assert_eq!(split(atoms(3), &[("small", 1), ("large", 1_000)]), [("large", atoms(3))]);
+    }
+
+    #[test]
+    fn nobody_falls_below_zero_over_the_dust_of_a_fee() {
+        let nets = pro_rata_fee(atoms(2), &[("a", atoms(1)), ("b", atoms(1)), ("c", atoms(1))]).unwrap();
+        let fees: Vec<u64> = nets.iter().map(|line| line.fee.atoms()).collect();
+        assert_eq!(fees, [1, 1, 0]);
+        let refused = pro_rata_fee(atoms(4), &[("a", atoms(3))]).unwrap_err();
+        assert_eq!(refused.to_string(), "network fee 0.00000004 is more than the 0.00000003 to be paid");
+    }
+
+    proptest! {
+        #[test]
+        fn a_split_gives_away_exactly_the_whole_and_all_but_the_first_get_floors(
+            whole in 0..=Amount::MAX.atoms(), weights in prop::collection::vec((any::<u16>(), any::<u64>()), 1..40),
+        ) {
+            prop_assume!(weights.iter().any(|(_, weight)| *weight > 0));
+            let weights: Vec<(usize, u64)> = weights.into_iter().map(|(_, weight)| weight).enumerate().collect();
+            let total: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
+            let lines = split(atoms(whole), &weights);
+            prop_assert_eq!(lines.iter().map(|(_, share)| u128::from(share.atoms())).sum::<u128>(), u128::from(whole));
+            for (key, share) in lines.iter().skip(1) {
+                let floor = u128::from(whole) * u128::from(weights[*key].1) / total;
+                prop_assert_eq!(u128::from(share.atoms()), floor);
+            }
+        }
+
+        #[test]
+        fn a_split_does_not_depend_on_the_order_of_its_input(
+            whole in 0..=Amount::MAX.atoms(), weights in prop::collection::btree_map(any::<u32>(), 0_u64..50, 1..40),
+            seed in any::<u64>(),
+        ) {
+            let ordered: Vec<(u32, u64)> = weights.into_iter().collect();
+            let mut shuffled = ordered.clone();
+            shuffled.sort_by_key(|(key, _)| u64::from(*key).wrapping_mul(seed | 1).rotate_left(17));
+            prop_assert_eq!(split(atoms(whole), &ordered), split(atoms(whole), &shuffled));
+        }
+
+        #[test]
+        fn a_fee_is_borne_exactly_and_in_proportion(
+            gross in prop::collection::vec(0_u64..1 << 50, 1..60), cut in any::<u64>(),
+        ) {
+            let total: u64 = gross.iter().sum();
+            let fee = cut % (total + 1);
+            let lines: Vec<(usize, Amount)> = gross.iter().map(|paid| atoms(*paid)).enumerate().collect();
+            let nets = pro_rata_fee(atoms(fee), &lines).unwrap();
+            prop_assert_eq!(nets.iter().map(|line| line.fee.atoms()).sum::<u64>(), fee);
+            for (line, paid) in nets.iter().zip(&gross) {
+                prop_assert_eq!(line.net.atoms() + line.fee.atoms(), *paid);
+                let floor = u128::from(fee) * u128::from(*paid) / u128::from(total.max(1));
+                prop_assert!(u128::from(line.fee.atoms()) >= floor);
+                prop_assert!(u128::from(line.fee.atoms()) <= floor + gross.len() as u128);
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Entries, and what they do to balances.
+#![expect(clippy::unwrap_used, reason = "a case that cannot be built fails its test")]
+
+use std::collections::BTreeMap;
+
+use accounting::{Account, AccountingError, Entry, EntryKind, Paid, pro_rata_fee};
+use proptest::prelude::*;
+use units::Amount;
+
+fn atoms(number: u64) -> Amount {
+    Amount::from_atoms(number).unwrap()
+}
+
+/// Balances as a database would keep them.
+#[derive(Default, Clone, PartialEq, Debug)]
+struct Books(BTreeMap<Account, i64>);
+
+impl Books {
+    fn post(&mut self, entry: &Entry) {
+        for posting in entry.postings() {
+            *self.0.entry(posting.account.clone()).or_default() += posting.amount;
+        }
+        self.0.retain(|_, balance| *balance != 0);
+    }
+
+    fn balance(&self, account: &Account) -> i64 {
+        self.0.get(account).copied().unwrap_or(0)
+    }
+
+    /// What a database refuses to make negative.
+    fn is_sound(&self) -> bool {
+        let may_be_negative =
+            |account: &Account| matches!(account, Account::ChainRewards | Account::OrphanLoss | Account::Adjustment);
+        self.0.values().sum::<i64>() == 0
+            && self.0.iter().all(|(account, balance)| *balance >= 0 || may_be_negative(account))
+    }
+}
+
+fn credit(reference: &str, reward: u64, credits: &[(&str, u64)]) -> Entry {
+    let credits: Vec<(&str, Amount)> = credits.iter().map(|(address, credit)| (*address, atoms(*credit))).collect();
+    Entry::block_credited(reference, atoms(reward), &credits, Account::PoolFee).unwrap()
+}
+
+#[test]
+fn the_credit_of_the_worked_example_is_one_balanced_entry() {
+    let credits = [("A", 29_781_600_447), ("B", 18_295_197_392), ("D", 4_179_873_746), ("E", 156_745_265), ("C", 0)];
+    let entry = credit("hash", 52_967_845_303, &credits);
+    assert_eq!(entry.amount_of(&Account::ChainRewards), -52_967_845_303);
+    assert_eq!(entry.amount_of(&Account::PoolFee), 554_428_453);
+    assert_eq!(entry.amount_of(&Account::payable("B")), 18_295_197_392);
+    assert_eq!(entry.postings().len(), 6, "a credit of nothing is no posting");
+    assert!(entry.is_balanced());
+}
+
+#[test]
+fn the_fee_may_go_to_an_address_that_also_mines() {
+    let entry = Entry::block_credited("hash", atoms(100), &[("A", atoms(90))], Account::payable("A")).unwrap();
+    assert_eq!(entry.amount_of(&Account::payable("A")), 100);
+}
+
+#[test]
+fn more_credit_than_reward_is_refused() {
+    let refused = Entry::block_credited("hash", atoms(10), &[("A", atoms(11))], Account::PoolFee).unwrap_err();
+    assert_eq!(refused.to_string(), "0.00000011 of 0.00000010 cannot be given away");
+}
+
+#[test]
+fn what_does_not_balance_or_moves_nothing_is_no_entry() {
+    let off = Entry::new(EntryKind::Adjustment, "x", [(Account::PoolFee, 5), (Account::Adjustment, -4)]).unwrap_err();
+    assert_eq!(off.to_string(), "entry adjustment x is off by 1 atoms");
+    let empty = Entry::new(EntryKind::Adjustment, "x", [(Account::PoolFee, 5), (Account::PoolFee, -5)]).unwrap_err();
+    assert!(matches!(empty, AccountingError::Empty { .. }));
+    let extreme = [(Account::PoolFee, i64::MIN), (Account::PoolFee, i64::MIN), (Account::Adjustment, i64::MAX)];
+    assert!(Entry::new(EntryKind::Adjustment, "x", extreme).is_err());
+}
+
+#[test]
+fn a_payout_borne_by_its_recipients_leaves_the_pool_alone() {
+    let mut books = Books::default();
+    books.post(&credit("hash", 1_000, &[("A", 600), ("B", 300)]));
+    let gross = [("A", atoms(600)), ("B", atoms(300))];
+    books.post(&Entry::payout_reserved("intent", &gross).unwrap());
+    assert_eq!(books.balance(&Account::inflight("A")), 600);
+    assert_eq!(books.balance(&Account::payable("A")), 0);
+    let nets = pro_rata_fee(atoms(100), &gross).unwrap();
+    let paid: Vec<Paid<'_>> = nets
+        .iter()
+        .zip(&gross)
+        .map(|(line, (address, gross))| Paid { address, gross: *gross, net: line.net })
+        .collect();
+    books.post(&Entry::payout_settled("intent", &paid, atoms(100)).unwrap());
+    assert_eq!(books.balance(&Account::paid_out("A")), 533);
+    assert_eq!(books.balance(&Account::paid_out("B")), 267);
+    assert_eq!(books.balance(&Account::NetworkFee), 100);
+    assert_eq!(books.balance(&Account::PoolFee), 100);
+    assert!(books.is_sound());
+}
+
+#[test]
+fn a_payout_borne_by_the_pool_costs_its_fee_account() {
+    let paid = [Paid { address: "A", gross: atoms(600), net: atoms(600) }];
+    let entry = Entry::payout_settled("intent", &paid, atoms(40)).unwrap();
+    assert_eq!(entry.amount_of(&Account::PoolFee), -40);
+    assert_eq!(entry.amount_of(&Account::NetworkFee), 40);
+}
+
+#[test]
+fn a_fee_that_turned_out_smaller_leaves_the_difference_to_the_pool() {
+    let paid = [Paid { address: "A", gross: atoms(600), net: atoms(550) }];
+    let entry = Entry::payout_settled("intent", &paid, atoms(47)).unwrap();
+    assert_eq!(entry.amount_of(&Account::PoolFee), 3);
+}
+
+#[test]
+fn a_released_payout_is_as_if_it_had_never_been_reserved() {
+    let mut books = Books::default();
+    books.post(&credit("hash", 1_000, &[("A", 600)]));
+    let before = books.clone();
+    books.post(&Entry::payout_reserved("intent", &[("A", atoms(500))]).unwrap());
+    books.post(&Entry::payout_released("intent:1", &[("A", atoms(500))]).unwrap());
+    assert_eq!(books, before);
+}
+
+#[test]
+fn a_reversal_takes_unpaid_balances_then_fees_then_is_a_loss() {
+    let mut books = Books::default();
+    let orphan = credit("orphan", 1_000, &[("A", 600), ("B", 300)]);
+    books.post(&orphan);
+    // A has been paid all but 50 and is being sent nothing; the pool spent all but 70 of its fees.
+    books.post(&Entry::payout_reserved("intent", &[("A", atoms(550))]).unwrap());
+    books.post(&Entry::adjustment("rent", Account::PoolFee, Account::Adjustment, atoms(30)).unwrap());
+    let reversal = Entry::block_reversed("orphan", &orphan, |account| books.balance(account)).unwrap();
+    assert_eq!(reversal.amount_of(&Account::payable("A")), -50);
+    assert_eq!(reversal.amount_of(&Account::payable("B")), -300);
+    assert_eq!(reversal.amount_of(&Account::PoolFee), -70);
+    assert_eq!(reversal.amount_of(&Account::OrphanLoss), -580);
+    assert_eq!(reversal.amount_of(&Account::inflight("A")), 0);
+    books.post(&reversal);
+    assert!(books.is_sound());
+}
+
+#[test]
+fn only_the_credit_of_a_block_can_be_reversed() {
+    let other = Entry::payout_reserved("intent", &[("A", atoms(1))]).unwrap();
+    assert!(Entry::block_reversed("x", &other, |_| 0).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_reversal_never_makes_a_balance_negative_and_returns_the_whole_reward(
+        credits in prop::collection::vec(0_u64..1_000_000, 1..20), fee in 0_u64..1_000_000,
+        paid in prop::collection::vec(0_u64..1_000_000, 20), spent in 0_u64..2_000_000, other in 0_u64..1_000_000,
+    ) {
+        let names: Vec<String> = (0..credits.len()).map(|index| format!("miner{index}")).collect();
+        let lines: Vec<(&str, Amount)> = names.iter().map(String::as_str).zip(credits.iter().map(|c| atoms(*c))).collect();
+        let reward = credits.iter().sum::<u64>() + fee;
+        prop_assume!(reward > 0);
+        let entry = Entry::block_credited("b", atoms(reward), &lines, Account::PoolFee).unwrap();
+        let mut books = Books::default();
+        books.post(&credit("other", other + 1, &[("miner0", other)]));
+        books.post(&entry);
+        for (name, paid) in names.iter().zip(&paid) {
+            let payable = u64::try_from(books.balance(&Account::payable(name))).unwrap();
+            let gross = atoms((*paid).min(payable));
+            if !gross.is_zero() {
+                books.post(&Entry::payout_reserved(name, &[(name, gross)]).unwrap());
+                let paid = [Paid { address: name, gross, net: gross }];
+                books.post(&Entry::payout_settled(name, &paid, Amount::ZERO).unwrap());
+            }
+        }
+        let spent = spent.min(u64::try_from(books.balance(&Account::PoolFee)).unwrap());
+        if spent > 0 {
+            books.post(&Entry::adjustment("s", Account::PoolFee, Account::Adjustment, atoms(spent)).unwrap());
+        }
+        prop_assert!(books.is_sound());
+
+        let before = books.clone();
+        let reversal = Entry::block_reversed("b", &entry, |account| books.balance(account)).unwrap();
+        books.post(&reversal);
+        prop_assert!(books.is_sound());
+        prop_assert_eq!(reversal.amount_of(&Account::ChainRewards).unsigned_abs(), reward);
+        let loss = reversal.amount_of(&Account::OrphanLoss);
+        prop_assert!(loss <= 0);
+        prop_assert!(loss == 0 || books.balance(&Account::PoolFee) == 0, "no loss while there are fees");
+        for (name, credit) in names.iter().zip(&credits) {
+            let payable = Account::payable(name);
+            let taken = before.balance(&payable) - books.balance(&payable);
+            prop_assert_eq!(taken, before.balance(&payable).min(i64::try_from(*credit).unwrap()));
+        }
+    }
+
+    #[test]
+    fn credit_and_reversal_without_payouts_cancel(credits in prop::collection::vec(0_u64..1_000_000, 1..20), fee in 1_u64..9_999) {
+        let names: Vec<String> = (0..credits.len()).map(|index| format!("miner{index}")).collect();
+        let lines: Vec<(&str, Amount)> = names.iter().map(String::as_str).zip(credits.iter().map(|c| atoms(*c))).collect();
+        let entry = Entry::block_credited("b", atoms(credits.iter().sum::<u64>() + fee), &lines, Account::PoolFee).unwrap();
+        let mut books = Books::default();
+        books.post(&entry);
+        let reversal = Entry::block_reversed("b", &entry, |account| books.balance(account)).unwrap();
+        books.post(&reversal);
+        prop_assert_eq!(books, Books::default());
+    }
+}

@@ -1,0 +1,41 @@
+//! Public routes: status and block lookups.
+use chain::BlockId;
+use units::Height;
+
+use crate::answers::{BlockInfo, Status};
+use crate::error::{DaemonError, Result};
+use crate::http::{Call, Daemon};
+
+impl Daemon {
+    /// The daemon's state. Never waits for a running validation.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn status(&self) -> Result<Status> {
+        self.json(Call::public("GET /api/status", "/api/status")).await
+    }
+
+    /// The main-chain block at `height`; `None` above the tip.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn block_by_height(&self, height: Height) -> Result<Option<BlockInfo>> {
+        self.block(height.to_string()).await
+    }
+
+    /// The block with this id on any branch; `None` when the daemon has never had it.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub async fn block_by_hash(&self, hash: BlockId) -> Result<Option<BlockInfo>> {
+        self.block(hash.to_string()).await
+    }
+
+    async fn block(&self, id: String) -> Result<Option<BlockInfo>> {
+        match self.json(Call::public("GET /api/block/{id}", format!("/api/block/{id}"))).await {
+            Ok(block) => Ok(Some(block)),
+            Err(DaemonError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

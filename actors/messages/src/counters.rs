@@ -1,0 +1,104 @@
+//! Counters that many threads write and `Live` and `/metrics` read. Since the start of the process.
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use units::Timestamp;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// The host's counters.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            /// When the last share was accepted, in milliseconds since the epoch; 0 for never.
+            pub last_share_ms: AtomicI64,
+        }
+
+        impl Counters {
+            /// Name and value of each, for export.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+                [$((stringify!($name), self.$name.get())),*].into_iter()
+            }
+        }
+    };
+}
+
+/// One number that only grows, or a gauge that goes up and down with [`Counter::sub`].
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// Takes `n` away (gauges only).
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+    /// Sets a gauge.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+counters! {
+    /// Open Stratum connections (gauge).
+    stratum_connections,
+    /// Logged-in Stratum sessions (gauge).
+    stratum_sessions,
+    /// Connections accepted.
+    stratum_connections_total,
+    /// Connections refused by a limit.
+    stratum_connections_refused_total,
+    /// Connections closed because they did not read what they were sent.
+    stratum_slow_readers_total,
+    /// Shares acknowledged.
+    shares_accepted_total,
+    /// Submits refused.
+    shares_rejected_total,
+    /// Submits answered `server busy, retry`.
+    shares_busy_total,
+    /// Submits whose durability could not be told.
+    shares_unknown_total,
+    /// Job lines written.
+    jobs_pushed_total,
+    /// Records made durable.
+    log_records_total,
+    /// fsyncs of the share log.
+    log_syncs_total,
+    /// Bytes of log not yet folded (gauge).
+    log_backlog_bytes,
+    /// Appends refused because the backlog is at its bound.
+    log_full_total,
+    /// Hashes recomputed.
+    checks_total,
+    /// Shares that were decided to be recomputed.
+    checks_sampled_total,
+    /// Recomputed shares that were not what they claimed.
+    checks_failed_total,
+    /// Hashes being recomputed now (gauge).
+    checks_running,
+    /// Checks owed for acknowledged shares and waiting for a lane (gauge).
+    checks_owed,
+    /// Block claims waiting for a lane (gauge).
+    claims_waiting,
+    /// Checks given up at the bound of what may be owed: those shares stay provisional.
+    checks_forgone_total,
+    /// Block candidates handed to the submitter.
+    candidates_total,
+    /// Blocks that the daemon accepted.
+    blocks_accepted_total,
+    /// Templates fetched.
+    templates_total,
+}
+
+impl Counters {
+    /// Notes an accepted share's time.
+    pub fn share_at(&self, at: Timestamp) {
+        self.last_share_ms.fetch_max(at.ms(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,194 @@
+//! What actors publish: the current job, the tip, restrictions, notices to miners; and the shared,
+//! immutable things that messages carry by reference.
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use chain::{BlockId, HeaderBase, MerkleRoot, Target};
+use serde_json::value::RawValue;
+use units::{Amount, Difficulty, Height, Timestamp};
+
+/// Numbers that are unique in one process: connections, lines and templates take theirs from here.
+#[derive(Debug, Default)]
+pub struct LocalIds {
+    next: AtomicU32,
+}
+
+impl LocalIds {
+    /// The next number, from 1.
+    pub fn take(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
+/// A connection, unique in this process and never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u64);
+
+/// Where a share came from: an HMAC, under one stored salt per installation, of the client's IPv4
+/// address or IPv6 /64. Says "the same place again" without saying which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub [u8; 16]);
+
+/// Whom a share belongs to: address, worker and origin of one login. The share log defines it once per
+/// segment file, before its first share there.
+#[derive(Debug)]
+pub struct Line {
+    /// Unique in this process; meaningful in the share log only together with the file it stands in.
+    pub local_id: u32,
+    /// Payout address, as the miner gave it.
+    pub address: Arc<str>,
+    /// Worker name, already normalised.
+    pub worker: Arc<str>,
+    /// Where the miner connects from.
+    pub origin: Origin,
+    /// Number of the log file that already holds its definition; 0 for none. Written by the disk thread alone.
+    pub defined_in: AtomicU32,
+}
+
+/// Trust and blame belong to this pair and never reach beyond it.
+pub type Pair = (Arc<str>, Origin);
+
+impl Line {
+    /// The pair that its shares earn trust or blame for.
+    #[must_use]
+    pub fn pair(&self) -> Pair {
+        (Arc::clone(&self.address), self.origin)
+    }
+}
+
+/// One block template of the daemon. Immutable and shared; only its retirement is noted.
+#[derive(Debug)]
+pub struct Template {
+    /// Unique in this process; see [`Line::local_id`].
+    pub local_id: u32,
+    /// The 92 bytes that miners hash.
+    pub header_base: HeaderBase,
+    /// `header_base`'s height.
+    pub height: Height,
+    /// The block it builds on.
+    pub prev_hash: BlockId,
+    /// What makes it unique: no two templates share it.
+    pub merkle_root: MerkleRoot,
+    /// A hash at or below it is a block.
+    pub network_target: Target,
+    /// The same as a difficulty.
+    pub network_difficulty: Difficulty,
+    /// What the block pays, by the emission rule of its height.
+    pub reward: Amount,
+    /// Whom the daemon says it pays.
+    pub reward_address: String,
+    /// The daemon's short-lived name for it, for the compact submit.
+    pub daemon_id: Option<String>,
+    /// The block as the daemon gave it, for the full submit.
+    pub block: Box<RawValue>,
+    /// The mempool it was made from, where the daemon says.
+    pub mempool_generation: Option<u64>,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// When a template of another identity replaced it; shares are taken for a grace time after that.
+    pub retired_at: OnceLock<Instant>,
+    /// See [`Line::defined_in`].
+    pub defined_in: AtomicU32,
+}
+
+/// What a push of a new job depends on: renewing anything else would only throw hashes away.
+pub type TemplateIdentity = (Height, Target, BlockId);
+
+impl Template {
+    /// Height, network target and previous block.
+    #[must_use]
+    pub fn identity(&self) -> TemplateIdentity {
+        (self.height, self.network_target, self.prev_hash)
+    }
+
+    /// Its name in texts to miners: the first 8 bytes of the merkle root, printed as 16 hex digits.
+    #[must_use]
+    pub fn uid(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.merkle_root.as_bytes()[..8]);
+        u64::from_be_bytes(first)
+    }
+}
+
+/// What is mined now. Sessions push a job when `push` differs from the one they sent last.
+#[derive(Debug)]
+pub struct CurrentJob {
+    /// Serves every assignment made from now on.
+    pub template: Arc<Template>,
+    /// Grows by one with every change of the template's identity, and only then.
+    pub push: u64,
+}
+
+/// `None` until the first template.
+pub type JobReceiver = tokio::sync::watch::Receiver<Option<Arc<CurrentJob>>>;
+
+/// The daemon's chain as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tip {
+    /// Height of the best block.
+    pub height: Height,
+    /// Its id, where the daemon told all of it.
+    pub hash: Option<BlockId>,
+    /// Whether the daemon says that it is catching up.
+    pub syncing: bool,
+    /// Whether the daemon answered the last time it was asked.
+    pub reachable: bool,
+}
+
+/// Which pairs are under suspicion.
+#[derive(Debug, Default)]
+pub struct Restrictions {
+    /// Every share of these is verified before it is acknowledged.
+    pub forced: HashSet<Pair>,
+    /// Every share of these is refused until then.
+    pub quarantined: HashMap<Pair, Quarantine>,
+}
+
+/// Why and until when a pair is refused.
+#[derive(Debug, Clone)]
+pub struct Quarantine {
+    /// The canonical reason.
+    pub reason: &'static str,
+    /// Proven false shares that led to it.
+    pub strikes: u32,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// Something that miners are told.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// The daemon accepted a block of the pool.
+    BlockSolved {
+        /// The connection that found it, when it is one of this process.
+        finder: Option<SessionId>,
+    },
+}
+
+/// The share log's two ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogPosition {
+    /// Everything up to here is on disk.
+    pub durable: u64,
+    /// Everything up to here is in the database.
+    pub folded: u64,
+}
+
+/// Makes session ids.
+#[derive(Debug, Default)]
+pub struct SessionIds(AtomicU64);
+
+impl SessionIds {
+    /// The next id, from 1.
+    pub fn take(&self) -> SessionId {
+        SessionId(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The wall clock, given to an actor when it is built.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The fencing epoch under which money may be written; `None` while this host does not hold the lease.
+pub type LeaseEpoch = tokio::sync::watch::Receiver<Option<i64>>;

@@ -1,0 +1,274 @@
+//! `ShareLedger`: the durable share log, and its way into the database.
+//!
+//! "Accepted" means on disk: a message that brings shares is answered after the fsync that covers them. One
+//! thread owns the disk, one folds, the actor only hands over. The log alone is enough to attribute, fold and
+//! re-verify every share, so neither logins nor shares need the database.
+//!
+//! What it refuses to do: judge shares, wait for the database, and edit what was written. A torn tail is cut
+//! (and kept aside); damage in a synced commit is not ours to repair and stops the host.
+//!
+//! Bounds: `capacity` messages in the mailbox, 1,024 messages a commit, `backlog_max_bytes` of records that are
+//! not in the database yet. Beyond each the sender is told at once.
+#![warn(missing_docs)]
+
+mod claims;
+mod disk;
+mod files;
+mod fold;
+mod reader;
+pub mod record;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use messages::blocks::SubmitCandidate;
+use messages::counters::Counters;
+use messages::facts::{Clock, LocalIds, LogPosition};
+use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FoldNow, ReopenClaims};
+use messages::validation::OfferShares;
+use runtime::{Actor, Fault, Handler, Recipient, Refused, Reply};
+use store::Store;
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+use units::{HostId, PolicyId};
+
+pub use claims::OpenClaims;
+pub use disk::DiskStall;
+pub use files::{LogDirectory, LogEnd, LogError, LogFile};
+pub use reader::{Durable, LogReader, Step};
+
+use disk::{Disk, Job, Progress};
+use fold::Fold;
+
+/// Claims older than this are history: their block is long decided.
+const CLAIM_HORIZON: Duration = Duration::from_secs(24 * 3600);
+
+/// Threads that live as long as the actor: the disk's and the fold's, started first.
+const THREADS: usize = 2;
+
+/// What the actor is built from. Cloned for every generation.
+#[derive(Clone)]
+pub struct ShareLedgerParts {
+    /// The log.
+    pub directory: LogDirectory,
+    /// The database that it folds into.
+    pub store: Store,
+    /// Whose log it is.
+    pub host: HostId,
+    /// Messages that may be under way: the mailbox's limits, normal and urgent together.
+    pub capacity: usize,
+    /// A new file begins after this many bytes.
+    pub segment_max_bytes: u64,
+    /// Shares are refused while more than this is not folded.
+    pub backlog_max_bytes: u64,
+    /// Prices the blocks that are found from now on.
+    pub policy: PolicyId,
+    /// Length of its payout window.
+    pub window: Duration,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Local ids of lines and templates that come back from the log.
+    pub ids: Arc<LocalIds>,
+    /// Counters.
+    pub counters: Arc<Counters>,
+    /// Where the log's ends are published.
+    pub position: watch::Sender<LogPosition>,
+    /// Held by the disk thread: the next generation begins when the one before has written what it was given.
+    pub owner: Arc<Mutex<()>>,
+    /// For drills.
+    pub stall: Arc<DiskStall>,
+    /// Takes claims that come back from the log.
+    pub validation: Recipient<OfferShares>,
+    /// Takes candidates that come back from the log.
+    pub submitter: Recipient<SubmitCandidate>,
+}
+
+/// The actor.
+pub struct ShareLedger {
+    parts: ShareLedgerParts,
+    disk: Option<Sender<Job>>,
+    wake_fold: Option<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    claims: Option<Receiver<OpenClaims>>,
+    reopened: OpenClaims,
+    progress: Arc<Progress>,
+}
+
+impl ShareLedger {
+    /// A factory for the supervisor.
+    pub fn factory(parts: ShareLedgerParts) -> impl Fn() -> ShareLedger {
+        move || ShareLedger {
+            parts: parts.clone(),
+            disk: None,
+            wake_fold: None,
+            threads: Vec::new(),
+            claims: None,
+            reopened: OpenClaims::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    fn hand_over(&self, job: Job) -> Result<(), Fault> {
+        let disk = self.disk.as_ref().expect("`open` has run");
+        match disk.try_send(job) {
+            Ok(()) => Ok(()),
+            // As many places as the mailbox admits messages: full cannot happen while the bound holds.
+            Err(TrySendError::Full(_)) => Err(Fault::because("the disk thread's queue is smaller than the mailbox")),
+            Err(TrySendError::Disconnected(_)) => Err(Fault::because("the disk thread has ended")),
+        }
+    }
+
+    fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+        self.threads.push(thread.map_err(|error| Fault::because(format!("thread {name}: {error}")))?);
+        Ok(())
+    }
+
+    fn start_claims(&mut self, durable: Durable) -> Result<(), Fault> {
+        let (tell, claims) = bounded(1);
+        self.claims = Some(claims);
+        let parts = self.parts.clone();
+        self.start("log-claims", move || {
+            let found = claims::open_claims(&parts.directory, &parts.ids, durable, (parts.clock)(), CLAIM_HORIZON);
+            let found = found.unwrap_or_else(|error| {
+                warn!(%error, "open block claims of the log cannot be read");
+                OpenClaims::default()
+            });
+            if tell.send(found).is_err() {
+                warn!("the ledger ended before its open claims were read");
+            }
+        })
+    }
+
+    /// Hands on what came back from the log; what is refused waits for the next tick.
+    fn hand_on_claims(&mut self) {
+        if let Some(claims) = &self.claims {
+            match claims.try_recv() {
+                Ok(found) => {
+                    let (unjudged, candidates) = (found.unjudged.len(), found.candidates.len());
+                    if unjudged + candidates > 0 {
+                        info!(unjudged, candidates, "block claims of the log are looked at again");
+                    }
+                    self.reopened = found;
+                    self.claims = None;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => self.claims = None,
+            }
+        }
+        while let Some(candidate) = self.reopened.candidates.pop() {
+            if let Err(Refused::Busy(candidate) | Refused::Down(candidate)) = self.parts.submitter.tell(candidate) {
+                return self.reopened.candidates.push(candidate);
+            }
+        }
+        if !self.reopened.unjudged.is_empty() {
+            let offer = OfferShares(std::mem::take(&mut self.reopened.unjudged));
+            if let Err(Refused::Busy(offer) | Refused::Down(offer)) = self.parts.validation.tell(offer) {
+                self.reopened.unjudged = offer.0;
+            }
+        }
+    }
+}
+
+impl Actor for ShareLedger {
+    const NAME: &'static str = "share_ledger";
+
+    async fn open(&mut self) -> Result<(), Fault> {
+        let parts = self.parts.clone();
+        let progress = Arc::clone(&self.progress);
+        let (disk, jobs) = bounded(parts.capacity);
+        let (wake_fold, woken) = bounded(1);
+        let disk_thread = Disk {
+            directory: parts.directory.clone(),
+            segment_max_bytes: parts.segment_max_bytes,
+            backlog_max_bytes: parts.backlog_max_bytes,
+            clock: Arc::clone(&parts.clock),
+            counters: Arc::clone(&parts.counters),
+            progress: Arc::clone(&progress),
+            position: parts.position.clone(),
+            stall: Arc::clone(&parts.stall),
+            fold: wake_fold.clone(),
+        };
+        let fold = Fold {
+            directory: parts.directory.clone(),
+            store: parts.store.clone(),
+            host: parts.host,
+            policy: parts.policy,
+            window: parts.window,
+            clock: Arc::clone(&parts.clock),
+            counters: Arc::clone(&parts.counters),
+            progress,
+            position: parts.position.clone(),
+        };
+        let owner = Arc::clone(&parts.owner);
+        let (opened, end) = oneshot::channel();
+        self.start("share-disk", move || disk_thread.run(&owner, opened, &jobs))?;
+        let end = end.await.map_err(|_| Fault::because("the disk thread ended at its start"))?;
+        let end = end.map_err(|error| Fault::because(error.to_string()))?;
+        if end.cut_bytes > 0 {
+            warn!(bytes = end.cut_bytes, "a torn tail of the share log was cut; nothing in it was acknowledged");
+        }
+        self.start("log-fold", move || fold.run(&woken))?;
+        // Up to what the process before this one wrote: its own claims this process hears of directly.
+        self.start_claims(Durable { file: end.next_file, offset: 0, seq: end.next_seq })?;
+        (self.disk, self.wake_fold) = (Some(disk), Some(wake_fold));
+        Ok(())
+    }
+
+    /// Ends the threads after what they have in hand, and one last fold.
+    async fn close(&mut self) {
+        (self.disk, self.wake_fold) = (None, None);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                warn!("a thread of the share ledger panicked");
+            }
+        }
+    }
+}
+
+impl Handler<AppendShares> for ShareLedger {
+    async fn handle(&mut self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Fault> {
+        self.hand_over(Job::Shares(message.0, reply))
+    }
+}
+
+impl Handler<AppendEvents> for ShareLedger {
+    async fn handle(&mut self, message: AppendEvents, reply: Reply<AppendEvents>) -> Result<(), Fault> {
+        self.hand_over(Job::Events(message.0, reply))
+    }
+}
+
+impl Handler<DefineTemplate> for ShareLedger {
+    async fn handle(&mut self, message: DefineTemplate, reply: Reply<DefineTemplate>) -> Result<(), Fault> {
+        self.hand_over(Job::Template(message.0, reply))
+    }
+}
+
+impl Handler<FoldNow> for ShareLedger {
+    async fn handle(&mut self, _: FoldNow, reply: Reply<FoldNow>) -> Result<(), Fault> {
+        if self.threads.iter().take(THREADS).any(JoinHandle::is_finished) {
+            return Err(Fault::because("the disk thread or the fold thread has ended"));
+        }
+        self.hand_on_claims();
+        let wake = self.wake_fold.as_ref().expect("`open` has run");
+        match wake.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(())) => reply.send(()),
+            Err(TrySendError::Disconnected(())) => return Err(Fault::because("the fold thread has ended")),
+        }
+        Ok(())
+    }
+}
+
+impl Handler<ReopenClaims> for ShareLedger {
+    async fn handle(&mut self, _: ReopenClaims, reply: Reply<ReopenClaims>) -> Result<(), Fault> {
+        self.threads.retain(|thread| !thread.is_finished());
+        if self.threads.len() < THREADS {
+            return Err(Fault::because("the disk thread or the fold thread has ended"));
+        }
+        self.start_claims(self.progress.durable())?;
+        reply.send(());
+        Ok(())
+    }
+}

@@ -1,0 +1,500 @@
+//! The bytes of the share log.
+//!
+//! A file is a header and then frames: `payload length u32 | crc32 u32 | kind u8 | payload`, little-endian.
+//! The CRC covers kind and payload and is seeded with the file's number, so that bytes left over from
+//! another file never look like a frame. Definitions and commit marks have no position; everything else
+//! has the position after the one before it.
+//!
+//! Decoding never trusts a length and never panics.
+use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
+
+/// Bytes before a payload.
+pub const FRAME_HEAD: usize = 9;
+/// No frame is larger: a template carries a whole block as JSON.
+pub const PAYLOAD_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of a file's header.
+pub const FILE_HEAD: usize = 32;
+const MAGIC: &[u8; 8] = b"MESHLOG1";
+
+const COMMIT: u8 = 1;
+const LINE: u8 = 2;
+const TEMPLATE: u8 = 3;
+const SHARE: u8 = 4;
+const VERDICT: u8 = 5;
+const CANDIDATE: u8 = 6;
+const REJECTS: u8 = 7;
+
+/// Bit of [`Share::flags`]: the hash was recomputed before the acknowledgement.
+pub const VERIFIED: u8 = 1;
+/// Bit of [`Share::flags`]: the claimed hash meets the network target.
+pub const CLAIMS_BLOCK: u8 = 2;
+
+/// The start of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileHead {
+    /// The file's number, from 1.
+    pub number: u64,
+    /// Position of its first positioned record.
+    pub base: Seq,
+}
+
+/// One frame, borrowed from the bytes it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// Written first in every group commit. A later one proves that the commit before it was synced.
+    Commit {
+        /// Counts the commits of a file, from 1.
+        ordinal: u64,
+    },
+    /// Names a line for the rest of the file.
+    Line(LineDefinition<'a>),
+    /// Names a template for the rest of the file.
+    Template(TemplateDefinition<'a>),
+    /// An acknowledged share.
+    Share(Share),
+    /// What was found out about a share.
+    Verdict(VerdictRecord),
+    /// A share that solves a block.
+    Candidate(CandidateRecord),
+    /// Counted refusals.
+    Rejects(RejectsRecord<'a>),
+}
+
+/// See [`Record::Line`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineDefinition<'a> {
+    /// Valid in this file only.
+    pub local_id: u32,
+    /// HMAC of the client's address.
+    pub origin: [u8; 16],
+    /// Payout address.
+    pub address: &'a str,
+    /// Worker name.
+    pub worker: &'a str,
+}
+
+/// See [`Record::Template`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateDefinition<'a> {
+    /// Valid in this file only.
+    pub local_id: u32,
+    /// What miners hash.
+    pub header_base: &'a [u8; 92],
+    /// Network target.
+    pub target: &'a [u8; 32],
+    /// What the block pays.
+    pub reward: Amount,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// The daemon's name for it; empty for none.
+    pub daemon_id: &'a str,
+    /// Whom it pays.
+    pub reward_address: &'a str,
+    /// The block as JSON.
+    pub block: &'a str,
+}
+
+/// See [`Record::Share`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Whose.
+    pub line: u32,
+    /// On what.
+    pub template: u32,
+    /// The nonce.
+    pub nonce: Nonce,
+    /// What it is worth.
+    pub difficulty: Difficulty,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// The minute it is booked to; never goes back.
+    pub minute: Minute,
+    /// [`VERIFIED`], [`CLAIMS_BLOCK`].
+    pub flags: u8,
+}
+
+/// See [`Record::Verdict`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerdictRecord {
+    /// The share's position.
+    pub share: Seq,
+    /// The share's minute.
+    pub minute: Minute,
+    /// Whose.
+    pub line: u32,
+    /// What it is worth.
+    pub difficulty: Difficulty,
+    /// 0 verified, 1 rejected, 2 voided.
+    pub verdict: u8,
+}
+
+/// See [`Record::Candidate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandidateRecord {
+    /// The share's position.
+    pub share: Seq,
+    /// Whose.
+    pub line: u32,
+    /// On what.
+    pub template: u32,
+    /// The nonce.
+    pub nonce: Nonce,
+    /// When the share was received.
+    pub received_at: Timestamp,
+}
+
+/// See [`Record::Rejects`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectsRecord<'a> {
+    /// Whose.
+    pub line: u32,
+    /// When.
+    pub minute: Minute,
+    /// How many.
+    pub count: u32,
+    /// Canonical reason.
+    pub reason: &'a str,
+}
+
+/// What stands at a place of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// A record, and how many bytes it takes.
+    Whole(Record<'a>, usize),
+    /// No bytes are left.
+    End,
+    /// Bytes that are not a whole, valid frame.
+    Broken,
+}
+
+impl FileHead {
+    /// The header's bytes.
+    #[must_use]
+    pub fn encode(self) -> [u8; FILE_HEAD] {
+        let mut out = [0; FILE_HEAD];
+        out[..8].copy_from_slice(MAGIC);
+        out[8..16].copy_from_slice(&self.number.to_le_bytes());
+        out[16..24].copy_from_slice(&self.base.0.to_le_bytes());
+        let crc = crc32fast::hash(&out[..24]);
+        out[24..28].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// `None` for anything that is not a whole, valid header.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<FileHead> {
+        let bytes = bytes.get(..FILE_HEAD)?;
+        let mut read = Bytes(&bytes[8..]);
+        let (number, base, crc) = (read.u64()?, read.u64()?, read.u32()?);
+        (&bytes[..8] == MAGIC && crc32fast::hash(&bytes[..24]) == crc).then_some(FileHead { number, base: Seq(base) })
+    }
+}
+
+impl Record<'_> {
+    /// Whether it has a position of its own.
+    #[must_use]
+    pub fn is_positioned(&self) -> bool {
+        matches!(self, Record::Share(_) | Record::Verdict(_) | Record::Candidate(_) | Record::Rejects(_))
+    }
+
+    /// Appends the record as a frame of file `number`.
+    pub fn encode(&self, number: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME_HEAD]);
+        out[start + 8] = self.write_payload(out);
+        let length = u32::try_from(out.len() - start - FRAME_HEAD).expect("a payload is bounded by its parts");
+        let crc = checksum(number, &out[start + 8..]);
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn write_payload(&self, out: &mut Vec<u8>) -> u8 {
+        let mut put = |bytes: &[u8]| out.extend_from_slice(bytes);
+        match self {
+            Record::Commit { ordinal } => {
+                put(&ordinal.to_le_bytes());
+                COMMIT
+            }
+            Record::Line(line) => {
+                put(&line.local_id.to_le_bytes());
+                put(&line.origin);
+                put_text(line.address, &mut put);
+                put_text(line.worker, &mut put);
+                LINE
+            }
+            Record::Template(template) => {
+                put(&template.local_id.to_le_bytes());
+                put(template.header_base);
+                put(template.target);
+                put(&template.reward.atoms().to_le_bytes());
+                put(&template.fetched_at.ms().to_le_bytes());
+                put_text(template.daemon_id, &mut put);
+                put_text(template.reward_address, &mut put);
+                put_text(template.block, &mut put);
+                TEMPLATE
+            }
+            Record::Share(share) => {
+                put(&share.line.to_le_bytes());
+                put(&share.template.to_le_bytes());
+                put(&share.nonce.to_le_bytes());
+                put(&share.difficulty.get().to_le_bytes());
+                put(&share.received_at.ms().to_le_bytes());
+                put(&share.minute.0.to_le_bytes());
+                put(&[share.flags]);
+                SHARE
+            }
+            Record::Verdict(verdict) => {
+                put(&verdict.share.0.to_le_bytes());
+                put(&verdict.minute.0.to_le_bytes());
+                put(&verdict.line.to_le_bytes());
+                put(&verdict.difficulty.get().to_le_bytes());
+                put(&[verdict.verdict]);
+                VERDICT
+            }
+            Record::Candidate(candidate) => {
+                put(&candidate.share.0.to_le_bytes());
+                put(&candidate.line.to_le_bytes());
+                put(&candidate.template.to_le_bytes());
+                put(&candidate.nonce.to_le_bytes());
+                put(&candidate.received_at.ms().to_le_bytes());
+                CANDIDATE
+            }
+            Record::Rejects(rejects) => {
+                put(&rejects.line.to_le_bytes());
+                put(&rejects.minute.0.to_le_bytes());
+                put(&rejects.count.to_le_bytes());
+                put_text(rejects.reason, &mut put);
+                REJECTS
+            }
+        }
+    }
+}
+
+/// Reads the frame at the start of `bytes`, of file `number`.
+#[must_use]
+pub fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
+    if bytes.is_empty() {
+        return Frame::End;
+    }
+    let Some((kind, payload)) = checked_payload(number, bytes) else { return Frame::Broken };
+    match decode(kind, payload) {
+        Some(record) => Frame::Whole(record, FRAME_HEAD + payload.len()),
+        None => Frame::Broken,
+    }
+}
+
+fn checked_payload(number: u64, bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let mut head = Bytes(bytes);
+    let (length, crc, kind) = (usize::try_from(head.u32()?).ok()?, head.u32()?, head.u8()?);
+    if length > PAYLOAD_MAX {
+        return None;
+    }
+    let payload = head.0.get(..length)?;
+    (checksum(number, bytes.get(8..FRAME_HEAD + length)?) == crc).then_some((kind, payload))
+}
+
+fn checksum(number: u64, kind_and_payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(kind_and_payload);
+    hasher.finalize()
+}
+
+fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
+    let mut read = Bytes(payload);
+    let record = match kind {
+        COMMIT => Record::Commit { ordinal: read.u64()? },
+        LINE => Record::Line(LineDefinition {
+            local_id: read.u32()?,
+            origin: *read.array()?,
+            address: read.text()?,
+            worker: read.text()?,
+        }),
+        TEMPLATE => Record::Template(TemplateDefinition {
+            local_id: read.u32()?,
+            header_base: read.array()?,
+            target: read.array()?,
+            reward: Amount::from_atoms(read.u64()?)?,
+            fetched_at: Timestamp::from_ms(read.i64()?),
+            daemon_id: read.text()?,
+            reward_address: read.text()?,
+            block: read.text()?,
+        }),
+        SHARE => Record::Share(Share {
+            line: read.u32()?,
+            template: read.u32()?,
+            nonce: Nonce::new(read.u64()?),
+            difficulty: Difficulty::new(read.u64()?)?,
+            received_at: Timestamp::from_ms(read.i64()?),
+            minute: Minute(read.u32()?),
+            flags: read.u8()?,
+        }),
+        VERDICT => Record::Verdict(VerdictRecord {
+            share: Seq(read.u64()?),
+            minute: Minute(read.u32()?),
+            line: read.u32()?,
+            difficulty: Difficulty::new(read.u64()?)?,
+            verdict: read.u8().filter(|verdict| *verdict < 3)?,
+        }),
+        CANDIDATE => Record::Candidate(CandidateRecord {
+            share: Seq(read.u64()?),
+            line: read.u32()?,
+            template: read.u32()?,
+            nonce: Nonce::new(read.u64()?),
+            received_at: Timestamp::from_ms(read.i64()?),
+        }),
+        REJECTS => Record::Rejects(RejectsRecord {
+            line: read.u32()?,
+            minute: Minute(read.u32()?),
+            count: read.u32()?,
+            reason: read.text()?,
+        }),
+        _ => return None,
+    };
+    read.0.is_empty().then_some(record)
+}
+
+fn put_text(text: &str, put: &mut impl FnMut(&[u8])) {
+    put(&u32::try_from(text.len()).expect("texts are bounded long before").to_le_bytes());
+    put(text.as_bytes());
+}
+
+/// A cursor that ends instead of panicking.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|byte| byte[0])
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(|bytes| i64::from_le_bytes(*bytes))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = usize::try_from(self.u32()?).ok()?;
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(taken).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn share(nonce: u64) -> Record<'static> {
+        Record::Share(Share {
+            line: 3,
+            template: 4,
+            nonce: Nonce::new(nonce),
+            difficulty: Difficulty::new(60).unwrap(),
+            received_at: Timestamp::from_ms(1_795_417_478_000),
+            minute: Minute(29_923_624),
+            flags: CLAIMS_BLOCK,
+        })
+    }
+
+    fn every_kind() -> Vec<Record<'static>> {
+        vec![
+            Record::Commit { ordinal: 9 },
+            Record::Line(LineDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig é" }),
+            Record::Template(TemplateDefinition {
+                local_id: 2,
+                header_base: &[5; 92],
+                target: &[6; 32],
+                reward: Amount::from_atoms(72_325_093_035).unwrap(),
+                fetched_at: Timestamp::from_ms(-1),
+                daemon_id: "",
+                reward_address: "UKSV",
+                block: "{\"header\":{}}",
+            }),
+            share(u64::MAX),
+            Record::Verdict(VerdictRecord {
+                share: Seq(8),
+                minute: Minute(1),
+                line: 1,
+                difficulty: Difficulty::ONE,
+                verdict: 2,
+            }),
+            Record::Candidate(CandidateRecord {
+                share: Seq(8),
+                line: 1,
+                template: 2,
+                nonce: Nonce::new(1),
+                received_at: Timestamp::from_ms(5),
+            }),
+            Record::Rejects(RejectsRecord { line: 1, minute: Minute(2), count: 3, reason: "stale job" }),
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_record_is_read_back() {
+        let mut bytes = Vec::new();
+        for record in every_kind() {
+            record.encode(7, &mut bytes);
+        }
+        let mut rest = &bytes[..];
+        for record in every_kind() {
+            let Frame::Whole(read, taken) = frame(7, rest) else { panic!("{record:?}") };
+            assert_eq!(read, record);
+            rest = &rest[taken..];
+        }
+        assert_eq!(frame(7, rest), Frame::End);
+    }
+
+    #[test]
+    fn a_share_costs_46_bytes() {
+        let mut bytes = Vec::new();
+        share(1).encode(1, &mut bytes);
+        assert_eq!(bytes.len(), 46);
+    }
+
+    #[test]
+    fn a_frame_of_another_file_is_broken() {
+        let mut bytes = Vec::new();
+        share(1).encode(1, &mut bytes);
+        assert_eq!(frame(2, &bytes), Frame::Broken);
+    }
+
+    #[test]
+    fn a_file_head_is_read_back_and_a_damaged_one_is_not() {
+        let head = FileHead { number: 12, base: Seq(77) };
+        assert_eq!(FileHead::decode(&head.encode()), Some(head));
+        for at in 0..28 {
+            let mut bytes = head.encode();
+            bytes[at] ^= 1;
+            assert_eq!(FileHead::decode(&bytes), None, "byte {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_frame_or_broken_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _frame = frame(1, &bytes);
+        }
+
+        #[test]
+        fn a_flipped_bit_breaks_the_frame(nonce: u64, at in 0usize..46, bit in 0u8..8) {
+            let mut bytes = Vec::new();
+            share(nonce).encode(1, &mut bytes);
+            bytes[at] ^= 1 << bit;
+            prop_assert_eq!(frame(1, &bytes), Frame::Broken);
+        }
+    }
+}

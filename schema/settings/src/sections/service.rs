@@ -1,0 +1,189 @@
+//! What the pool is, where it keeps things, and what operators see.
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use units::BasisPoints;
+
+use crate::forms::{hide, hide_all, optional};
+
+/// Which chain the pool mines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Real money.
+    Mainnet,
+    /// The public test chain.
+    Testnet,
+    /// A simulated chain on this machine, with test addresses and relaxed rules.
+    Devnet,
+}
+
+impl Network {
+    /// Whose addresses it uses.
+    #[must_use]
+    pub const fn addresses(self) -> chain::Network {
+        match self {
+            Network::Mainnet => chain::Network::Mainnet,
+            Network::Testnet | Network::Devnet => chain::Network::Testnet,
+        }
+    }
+}
+
+/// `[pool]`: who we are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSettings {
+    /// Shown on the page.
+    pub name: String,
+    /// Where the page is reached from outside.
+    pub url: String,
+    /// Which chain.
+    pub network: Network,
+    /// Address that blocks pay to. Blank: the daemon wallet's own, learned once and then kept.
+    #[serde(with = "optional")]
+    pub reward_address: Option<String>,
+    /// The pool's part of each reward, in hundredths of a percent.
+    pub fee_bps: BasisPoints,
+    /// Address that the pool's fee is paid out to. Blank: it stays in the pool's own account.
+    #[serde(with = "optional")]
+    pub fee_address: Option<String>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> PoolSettings {
+        PoolSettings {
+            name: "blocknet pool".to_owned(),
+            url: "http://localhost:24783".to_owned(),
+            network: Network::Mainnet,
+            reward_address: None,
+            fee_bps: BasisPoints::default(),
+            fee_address: None,
+        }
+    }
+}
+
+/// `[data]`: files of our own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataSettings {
+    /// Directory of the share log and of the embedded database.
+    pub dir: PathBuf,
+}
+
+impl Default for DataSettings {
+    fn default() -> DataSettings {
+        DataSettings { dir: PathBuf::from("data") }
+    }
+}
+
+/// `[database]`: where shares are folded to and money is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseSettings {
+    /// `sqlite:PATH` or `postgres://…`. Blank: SQLite in the data directory, see [`crate::Settings::database_url`].
+    /// A secret, since it may hold a password.
+    #[serde(serialize_with = "hide")]
+    pub url: SecretString,
+    /// Connections kept open.
+    pub pool_size: NonZeroU32,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> DatabaseSettings {
+        DatabaseSettings {
+            url: SecretString::default(),
+            pool_size: NonZeroU32::new(4).expect("the default is not zero"),
+        }
+    }
+}
+
+/// `[retention]`: how long details are kept. Daily summaries are kept for ever.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Age of the oldest detailed share. Blank: kept for ever.
+    #[serde(with = "optional")]
+    pub shares: Option<Duration>,
+    /// Age of the oldest payout row. Blank: kept for ever.
+    #[serde(with = "optional")]
+    pub payouts: Option<Duration>,
+    /// Time between two runs, at least 5 minutes.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> RetentionSettings {
+        let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);
+        RetentionSettings { shares: Some(days(90)), payouts: Some(days(365)), interval: Duration::from_secs(60 * 60) }
+    }
+}
+
+/// `[api]`: the HTTP API and the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiSettings {
+    /// Address and port to listen on. Plain text: put a TLS terminator before it.
+    pub listen: SocketAddr,
+    /// Keys that open the protected routes. None: those routes answer 503.
+    #[serde(serialize_with = "hide_all")]
+    pub keys: Vec<SecretString>,
+    /// Serve the page from this directory instead of the built-in one. Blank: built in.
+    #[serde(with = "optional")]
+    pub ui_dir: Option<PathBuf>,
+}
+
+impl Default for ApiSettings {
+    fn default() -> ApiSettings {
+        ApiSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 24783)), keys: Vec::new(), ui_dir: None }
+    }
+}
+
+/// `[monitor]`: probes and heartbeats.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MonitorSettings {
+    /// Time between two rounds of probes.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Shared secret of the outside probe. Blank: its endpoint is closed.
+    #[serde(serialize_with = "hide")]
+    pub ingest_secret: SecretString,
+}
+
+impl Default for MonitorSettings {
+    fn default() -> MonitorSettings {
+        MonitorSettings { interval: Duration::from_secs(10), ingest_secret: SecretString::default() }
+    }
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[telemetry]`: traces and logs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySettings {
+    /// Base URL of an OTLP collector (HTTP). Blank: nothing is sent.
+    #[serde(with = "optional")]
+    pub otlp_endpoint: Option<String>,
+    /// Text or JSON.
+    pub log_format: LogFormat,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> TelemetrySettings {
+        TelemetrySettings { otlp_endpoint: None, log_format: LogFormat::Text }
+    }
+}

@@ -1,0 +1,395 @@
+//! Blocks of the pool: found, watched, weighed, credited.
+use std::time::Duration;
+
+use units::{Amount, BlockRowId, Difficulty, Height, HostId, LineId, MinerId, PolicyId, Seq, Timestamp, Work};
+
+use crate::db::{Conn, snapshot, txn};
+use crate::fold::TemplateRow;
+use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::sql::binds;
+use crate::{Result, Store, StoreError};
+
+pub(crate) mod insert;
+mod rows;
+mod weights;
+
+pub(crate) use rows::{BLOCKS, BlockRow, blocks};
+
+/// Where a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockState {
+    /// In the log; the daemon has not confirmed it yet.
+    Candidate,
+    /// The daemon said accepted.
+    Submitted,
+    /// Seen on the main chain.
+    Seen,
+    /// Deep enough; weights are fixed.
+    Confirmed,
+    /// Its reward is in the ledger.
+    Credited,
+    /// The credit was taken back.
+    Reversed,
+    /// Never on the main chain, and never will be.
+    Lost,
+}
+
+impl BlockState {
+    /// As the column holds it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BlockState::Candidate => "candidate",
+            BlockState::Submitted => "submitted",
+            BlockState::Seen => "seen",
+            BlockState::Confirmed => "confirmed",
+            BlockState::Credited => "credited",
+            BlockState::Reversed => "reversed",
+            BlockState::Lost => "lost",
+        }
+    }
+
+    /// The inverse of [`BlockState::as_str`].
+    pub(crate) fn from_column(text: &str) -> Option<BlockState> {
+        use BlockState::{Candidate, Confirmed, Credited, Lost, Reversed, Seen, Submitted};
+        let all = [Candidate, Submitted, Seen, Confirmed, Credited, Reversed, Lost];
+        all.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A row of `blocks`, with the finder's address.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Row.
+    pub id: BlockRowId,
+    /// 64 hex digits.
+    pub hash: String,
+    /// Height.
+    pub height: Height,
+    /// State.
+    pub state: BlockState,
+    /// Finder's line; `None` for a block that no logged candidate explains.
+    pub line: Option<LineId>,
+    /// Finder's address.
+    pub finder: Option<String>,
+    /// Finder's worker.
+    pub worker: Option<String>,
+    /// Network difficulty.
+    pub difficulty: Difficulty,
+    /// What it pays.
+    pub reward: Amount,
+    /// When the share was received.
+    pub found_at: Timestamp,
+    /// The rules that price it.
+    pub policy: PolicyId,
+    /// Payout window's start.
+    pub window_start: Timestamp,
+    /// Pool work of its round.
+    pub round_work: Work,
+    /// When its round began.
+    pub round_started_at: Timestamp,
+    /// Times credited.
+    pub credits: u64,
+    /// Times reversed.
+    pub reversals: u64,
+    /// When it was credited last.
+    pub credited_at: Option<Timestamp>,
+    /// Tip height at which another block first stood at its height.
+    pub displaced_at: Option<Height>,
+    /// Why it is not credited although deep enough.
+    pub hold_reason: Option<String>,
+}
+
+/// Work of one miner in a block's window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowWork {
+    /// The miner.
+    pub miner: MinerId,
+    /// Its address.
+    pub address: String,
+    /// Verified work.
+    pub verified: Work,
+    /// Accepted, not judged.
+    pub provisional: Work,
+}
+
+/// One stored line of a block's allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockWeight {
+    /// The miner.
+    pub miner: MinerId,
+    /// Verified work.
+    pub verified: Work,
+    /// Provisional work that counted.
+    pub provisional: Work,
+    /// What it was split by.
+    pub weight: i64,
+    /// What it was given.
+    pub credit: Amount,
+}
+
+// === impl Store: finding and watching ===
+
+impl Store {
+    /// Blocks that may still change: not lost, and either not finished (credited or reversed) or not deeper than
+    /// `watch_below` (tip minus 100). Lowest height first.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or a row is damaged.
+    pub async fn block_list_open(&self, watch_below: Height) -> Result<Vec<Block>> {
+        let select = format!(
+            "{BLOCKS} WHERE b.state IN ('candidate', 'submitted', 'seen', 'confirmed') \
+             OR (b.state IN ('credited', 'reversed') AND b.height >= $1) ORDER BY b.height, b.id"
+        );
+        let height = watch_below.to_i64();
+        self.run(move |db| async move { blocks(db.read().await?.conn().rows(&select, binds![height]).await?) }).await
+    }
+
+    /// The block with this id.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or the row is damaged.
+    pub async fn block_find(&self, hash: &str) -> Result<Option<Block>> {
+        let select = format!("{BLOCKS} WHERE b.hash = $1");
+        let hash = hash.to_owned();
+        let found: Vec<BlockRow> =
+            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds![hash]).await }).await?;
+        Ok(blocks(found)?.pop())
+    }
+
+    /// The folded template with this merkle root.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or the row is damaged.
+    pub async fn template_find(&self, merkle_root: &str) -> Result<Option<TemplateRow>> {
+        let select = "SELECT merkle_root, height, prev_hash, header_base, difficulty, reward, seen_at FROM templates \
+                      WHERE merkle_root = $1";
+        let found: Vec<rows::StoredTemplate> = self.rows(select, binds![merkle_root]).await?;
+        found.into_iter().next().map(TemplateRow::try_from).transpose()
+    }
+
+    /// Records a main-chain block of the pool that no candidate explains (state `seen`): no finder, window end at
+    /// every host's folded position, segments closed there. `false`, and no change, if the block is known.
+    ///
+    /// # Errors
+    /// `Fenced`; `Damaged` when the template is not stored.
+    #[expect(clippy::too_many_arguments, reason = "one row")]
+    pub async fn block_insert_unexplained(
+        &self, epoch: i64, host: HostId, hash: &str, nonce: u64, merkle_root: &str, found_at: Timestamp,
+        policy: PolicyId, window: Duration,
+    ) -> Result<bool> {
+        let (hash, merkle_root) = (hash.to_owned(), merkle_root.to_owned());
+        // A column holds it as the same 64 bits.
+        let nonce = nonce.cast_signed();
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                let block = insert::NewBlock {
+                    hash: &hash,
+                    state: BlockState::Seen.as_str(),
+                    host: host.0,
+                    merkle_root: &merkle_root,
+                    nonce,
+                    finder: None,
+                    found_at: found_at.ms(),
+                    policy: policy.0,
+                    window_start: found_at.minus(window).ms(),
+                };
+                close_everywhere(c, &block).await?
+            })
+        })
+        .await
+    }
+
+    /// Moves a block from one state to another.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` if it is not in `from`.
+    pub async fn block_move(&self, epoch: i64, block: BlockRowId, from: BlockState, to: BlockState) -> Result<()> {
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                let update = "UPDATE blocks SET state = $1 WHERE id = $2 AND state = $3";
+                let moved = c.run(update, binds![to.as_str(), block.0, from.as_str()]).await?;
+                expect_one(moved, block)?
+            })
+        })
+        .await
+    }
+
+    /// Notes since when another block stands at its height (`None`: it stands there itself), and why it is held.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` for a block that is not there.
+    pub async fn block_note(
+        &self, epoch: i64, block: BlockRowId, displaced_at: Option<Height>, hold_reason: Option<&str>,
+    ) -> Result<()> {
+        let hold_reason = hold_reason.map(str::to_owned);
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                let update = "UPDATE blocks SET displaced_at = $1, hold_reason = $2 WHERE id = $3";
+                let noted = c.run(update, binds![displaced_at.map(Height::to_i64), hold_reason, block.0]).await?;
+                expect_one(noted, block)?
+            })
+        })
+        .await
+    }
+}
+
+/// Inserts a block whose window ends where every host's log is folded.
+async fn close_everywhere(c: &mut Conn<'_>, block: &insert::NewBlock<'_>) -> Result<bool> {
+    // In order of id, so that two of these cannot wait for each other; a fold holds one only.
+    c.rows::<rows::Id>(&format!("SELECT id FROM hosts ORDER BY id{}", c.for_update()), binds![]).await?;
+    let Some(id) = insert::block_insert_in_txn(c, block).await? else { return Ok(false) };
+    let windows = "INSERT INTO block_windows (block_id, host_id, end_seq) SELECT $1, id, folded_seq FROM hosts";
+    c.run(windows, binds![id]).await?;
+    c.run("UPDATE hosts SET closed_seq = folded_seq", binds![]).await?;
+    Ok(true)
+}
+
+fn expect_one(changed: usize, block: BlockRowId) -> Result<()> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::Conflict { what: format!("block row {block}") }) }
+}
+
+// === impl Store: weighing ===
+
+impl Store {
+    /// Hosts that have not folded past the block's window end, by name. Its weights must wait for them: those whose
+    /// log is not folded to it, and those that were there at the find and have no window end yet.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn block_window_lagging(&self, block: BlockRowId) -> Result<Vec<String>> {
+        let select = "SELECT h.name FROM blocks b JOIN hosts h ON h.registered_at <= b.found_at \
+                      LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
+                      WHERE b.id = $1 AND (w.end_seq IS NULL OR h.folded_seq < w.end_seq) ORDER BY h.name";
+        let hosts: Vec<rows::Name> = self.rows(select, binds![block.0]).await?;
+        Ok(hosts.into_iter().map(|host| host.name).collect())
+    }
+
+    /// Work per miner in the block's window: whole segments from the one that contains the window's start to the
+    /// window's end positions, less what verdicts took away, split into verified and provisional. By address.
+    /// A difference of running totals per line; verdicts are summed. Also the highest folded position that was
+    /// looked at (the verdict position).
+    ///
+    /// # Errors
+    /// `Conflict` for a block that is not there; `Damaged` when verdicts take more than was accepted.
+    pub async fn block_window_work(&self, block: BlockRowId) -> Result<(Vec<WindowWork>, Seq)> {
+        self.run(move |db| async move { snapshot!(db, c => weights::window_work(c, block).await?) }).await
+    }
+
+    /// Stores the weights once (state `seen` to `confirmed`).
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` when already stored or in another state.
+    pub async fn block_weights_store(
+        &self, epoch: i64, block: BlockRowId, weights: Vec<BlockWeight>, digest: &str, verdict_seq: Seq,
+    ) -> Result<()> {
+        let digest = digest.to_owned();
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                let update = "UPDATE blocks SET state = 'confirmed', weights_digest = $1, verdict_seq = $2 \
+                              WHERE id = $3 AND state = 'seen' AND weights_digest IS NULL";
+                let moved = c.run(update, binds![digest, verdict_seq.to_i64(), block.0]).await?;
+                expect_one(moved, block)?;
+                weights::insert(c, block, &weights).await?
+            })
+        })
+        .await
+    }
+
+    /// The stored weights, by miner.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or a row is damaged.
+    pub async fn block_weights_list(&self, block: BlockRowId) -> Result<Vec<BlockWeight>> {
+        let select = "SELECT miner_id, verified, provisional, weight, credit FROM block_weights WHERE block_id = $1 \
+                      ORDER BY miner_id";
+        let stored: Vec<rows::WeightRow> = self.rows(select, binds![block.0]).await?;
+        stored.into_iter().map(BlockWeight::try_from).collect()
+    }
+
+    /// Finds or stores a policy (canonical JSON).
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn policy_ensure(&self, body: &str, at: Timestamp) -> Result<PolicyId> {
+        let body = body.to_owned();
+        let id = self
+            .run(move |db| async move {
+                txn!(db, c => {
+                    let insert = "INSERT INTO policies (body, created_at) SELECT $1, $2 \
+                                  WHERE NOT EXISTS (SELECT 1 FROM policies WHERE body = $1) ON CONFLICT (body) DO NOTHING";
+                    c.run(insert, binds![body.clone(), at.ms()]).await?;
+                    c.number("SELECT id AS n FROM policies WHERE body = $1", binds![body]).await?
+                })
+            })
+            .await?;
+        id.map(PolicyId).ok_or_else(|| StoreError::Conflict { what: "a policy that was just stored".to_owned() })
+    }
+
+    /// A policy's JSON.
+    ///
+    /// # Errors
+    /// `Conflict` for a policy that is not there.
+    pub async fn policy_get(&self, policy: PolicyId) -> Result<String> {
+        let found: Vec<rows::Name> =
+            self.rows("SELECT body AS name FROM policies WHERE id = $1", binds![policy.0]).await?;
+        let body = found.into_iter().next().map(|row| row.name);
+        body.ok_or_else(|| StoreError::Conflict { what: format!("policy {policy}") })
+    }
+}
+
+// === impl Store: crediting ===
+
+impl Store {
+    /// Posts the credit and moves the block (`confirmed` or `reversed`) to `credited`, in one transaction.
+    /// The entry's reference makes it happen once; `false` if it had happened.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` when the block is in another state, or the reference is there with other postings.
+    pub async fn block_credit(&self, epoch: i64, block: BlockRowId, entry: NewEntry, at: Timestamp) -> Result<bool> {
+        self.run(move |db| async move {
+            txn!(db, c => {
+                let posted = entry_post_in_txn(c, epoch, &entry, at).await?;
+                if posted {
+                    let update = "UPDATE blocks SET state = 'credited', credits = credits + 1, credited_at = $1 \
+                                  WHERE id = $2 AND state IN ('confirmed', 'reversed')";
+                    let moved = c.run(update, binds![at.ms(), block.0]).await?;
+                    expect_one(moved, block)?;
+                }
+                posted
+            })
+        })
+        .await
+    }
+
+    /// Posts the reversal and moves the block from `credited` to `reversed`, in one transaction. The caller's
+    /// `build` gets every affected balance (account key, balance) under lock and returns the entry: those that the
+    /// block's miners can be paid from, and the pool's fees.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` when the block is not credited.
+    pub async fn block_reverse<F>(&self, epoch: i64, block: BlockRowId, at: Timestamp, build: F) -> Result<()>
+    where
+        F: FnOnce(&[(String, i64)]) -> NewEntry + Send + 'static,
+    {
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                let update = "UPDATE blocks SET state = 'reversed', reversals = reversals + 1 \
+                              WHERE id = $1 AND state = 'credited'";
+                let moved = c.run(update, binds![block.0]).await?;
+                expect_one(moved, block)?;
+                let entry = build(&weights::balances_lock(c, block).await?);
+                if !entry_post_in_txn(c, epoch, &entry, at).await? {
+                    let what = format!("entry {} {}, which was there before its block was reversed", entry.kind, entry.reference);
+                    return Err(StoreError::Conflict { what });
+                }
+            })
+        })
+        .await
+    }
+}

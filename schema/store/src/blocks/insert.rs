@@ -1,0 +1,72 @@
+//! New rows of `blocks`, and what is fixed at the find.
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable};
+
+use crate::db::Conn;
+use crate::sql::binds;
+use crate::{Result, StoreError};
+
+/// What a new block's row is made of; the rest is read from its template and the blocks before it.
+pub(crate) struct NewBlock<'a> {
+    pub(crate) hash: &'a str,
+    pub(crate) state: &'static str,
+    pub(crate) host: i64,
+    pub(crate) merkle_root: &'a str,
+    pub(crate) nonce: i64,
+    /// Line and position of the finding share.
+    pub(crate) finder: Option<(i64, i64)>,
+    pub(crate) found_at: i64,
+    pub(crate) policy: i64,
+    pub(crate) window_start: i64,
+}
+
+/// Where the new block's round began, and what the pool had done then and now.
+#[derive(QueryableByName)]
+struct RoundRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pool_work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    before_work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    before_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    first_share_at: Option<i64>,
+}
+
+/// Inserts the row; `None` when the block is there already.
+pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<Option<i64>> {
+    let template = c.number("SELECT id AS n FROM templates WHERE merkle_root = $1", binds![block.merkle_root]).await?;
+    let template = template.ok_or_else(|| StoreError::Damaged {
+        what: format!("block {}", block.hash),
+        why: format!("its template {} is not stored", block.merkle_root),
+    })?;
+    // One statement, one moment: the pool's work never reads lower than that of the block before.
+    let round = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM lines) AS pool_work, \
+                 (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
+                 (SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1) AS before_at, \
+                 (SELECT MIN(first_share_at) FROM lines WHERE shares > 0) AS first_share_at";
+    let round: RoundRow = c.rows(round, binds![]).await?.pop().ok_or(diesel::result::Error::NotFound)?;
+    let pool_work = round.pool_work.unwrap_or(0);
+    let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));
+    let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at);
+    let insert = "INSERT INTO blocks (hash, state, host_id, template_id, line_id, nonce, share_seq, found_at, \
+                  policy_id, window_start, round_work, round_started_at, pool_work, height, difficulty, reward) \
+                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, t.height, t.difficulty, t.reward \
+                  FROM templates t WHERE t.id = $4 ON CONFLICT (hash) DO NOTHING RETURNING id AS n";
+    let binds = binds![
+        block.hash,
+        block.state,
+        block.host,
+        template,
+        block.finder.map(|(line, _)| line),
+        block.nonce,
+        block.finder.map_or(0, |(_, share)| share),
+        block.found_at,
+        block.policy,
+        block.window_start,
+        round_work,
+        round_started_at,
+        pool_work,
+    ];
+    c.number(insert, binds).await
+}

@@ -1,0 +1,38 @@
+//! Columns as the types they stand for. A value outside its type's range is damage, never a default.
+use units::{Amount, Difficulty, Height, Minute, Work};
+
+use crate::{Result, StoreError};
+
+fn damaged(what: &str, value: i64) -> StoreError {
+    StoreError::Damaged { what: what.to_owned(), why: format!("it holds {value}") }
+}
+
+/// A money column.
+pub(crate) fn amount(atoms: i64, what: &str) -> Result<Amount> {
+    Amount::from_i64(atoms).ok_or_else(|| damaged(what, atoms))
+}
+
+/// A work column.
+pub(crate) fn work(hashes: i64, what: &str) -> Result<Work> {
+    Work::from_i64(hashes).ok_or_else(|| damaged(what, hashes))
+}
+
+/// A difficulty column.
+pub(crate) fn difficulty(hashes: i64, what: &str) -> Result<Difficulty> {
+    u64::try_from(hashes).ok().and_then(Difficulty::new).ok_or_else(|| damaged(what, hashes))
+}
+
+/// A height column.
+pub(crate) fn height(height: i64, what: &str) -> Result<Height> {
+    u64::try_from(height).map(Height::new).map_err(|_| damaged(what, height))
+}
+
+/// A column that counts something.
+pub(crate) fn count(count: i64, what: &str) -> Result<u64> {
+    u64::try_from(count).map_err(|_| damaged(what, count))
+}
+
+/// A minute column.
+pub(crate) fn minute(minute: i64, what: &str) -> Result<Minute> {
+    u32::try_from(minute).map(Minute).map_err(|_| damaged(what, minute))
+}

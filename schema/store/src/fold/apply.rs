@@ -1,0 +1,289 @@
+//! The statements of one step. Rows go in as one JSON list per table, so that a step of any size is a dozen
+//! statements, the same on both databases.
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable};
+use units::Seq;
+
+use super::plan::{self, LineState, Planned, Segment, Written};
+use super::{BatchRow, CandidateRow, FoldStep};
+use crate::blocks::insert::{NewBlock, block_insert_in_txn};
+use crate::db::Conn;
+use crate::sql::binds;
+use crate::{Result, StoreError};
+
+/// Applies the step within the caller's transaction.
+pub(super) async fn step(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<()> {
+    let closed = host_lock(c, step).await?;
+    templates_ensure(c, written).await?;
+    let states = lines_ensure(c, step, written).await?;
+    let planned = plan::plan(step, &states, closed)?;
+    if let Some(batch) = &step.batch {
+        batch_insert(c, step.host.0, batch).await?;
+    }
+    lines_update(c, &planned).await?;
+    segments_put(c, &planned).await?;
+    rejects_add(c, &planned).await?;
+    verdicts_put(c, step.host.0, &planned).await?;
+    if let Some(candidate) = &step.candidate {
+        candidate_put(c, step, candidate, &states).await?;
+    }
+    let moved = "UPDATE hosts SET folded_seq = $1, folded_at = $2 WHERE id = $3";
+    c.run(moved, binds![step.to.to_i64(), step.at.ms(), step.host.0]).await?;
+    Ok(())
+}
+
+/// Keeps other folders of the host out until the transaction ends; its closed position.
+async fn host_lock(c: &mut Conn<'_>, step: &FoldStep) -> Result<Seq> {
+    #[derive(QueryableByName)]
+    struct Host {
+        #[diesel(sql_type = BigInt)]
+        folded_seq: i64,
+        #[diesel(sql_type = BigInt)]
+        closed_seq: i64,
+    }
+    let select = format!("SELECT folded_seq, closed_seq FROM hosts WHERE id = $1{}", c.for_update());
+    let host: Option<Host> = c.rows(&select, binds![step.host.0]).await?.pop();
+    match host {
+        Some(host) if host.folded_seq == step.from.to_i64() => Ok(Seq::from_i64(host.closed_seq)),
+        _ => Err(StoreError::Conflict { what: format!("the folded position of host {}", step.host) }),
+    }
+}
+
+async fn templates_ensure(c: &mut Conn<'_>, written: &Written) -> Result<()> {
+    if written.templates.is_empty() {
+        return Ok(());
+    }
+    let insert = format!(
+        "INSERT INTO templates (merkle_root, height, prev_hash, header_base, difficulty, reward, seen_at) \
+         SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, {header_base}, CAST(value->>4 AS BIGINT), \
+         CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT) FROM {rows} \
+         WHERE NOT EXISTS (SELECT 1 FROM templates WHERE merkle_root = value->>0) ON CONFLICT (merkle_root) DO NOTHING",
+        header_base = c.from_hex("value->>3"),
+        rows = c.json_rows(),
+    );
+    c.run(&insert, binds![written.templates.clone()]).await?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct StateRow {
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    line_shares: i64,
+    #[diesel(sql_type = BigInt)]
+    line_work: i64,
+    #[diesel(sql_type = BigInt)]
+    first_share_at: i64,
+    #[diesel(sql_type = BigInt)]
+    last_share_at: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    start_seq: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_seq: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    minute: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    shares: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    work: Option<i64>,
+}
+
+impl StateRow {
+    fn state(self) -> LineState {
+        let last = self.start_seq.map(|start_seq| Segment {
+            start_seq,
+            last_seq: self.last_seq.unwrap_or(start_seq),
+            minute: self.minute.unwrap_or(0),
+            shares: self.shares.unwrap_or(0),
+            work: self.work.unwrap_or(0),
+            total_shares: self.line_shares,
+            total_work: self.line_work,
+        });
+        LineState {
+            id: self.id,
+            shares: self.line_shares,
+            work: self.line_work,
+            first_share_at: self.first_share_at,
+            last_share_at: self.last_share_at,
+            last,
+        }
+    }
+}
+
+/// The states of the step's lines, in their order. Those that are not there yet are made, with their miners.
+async fn lines_ensure(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<Vec<LineState>> {
+    if step.lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = line_states(c, step, written).await?;
+    if rows.len() < step.lines.len() {
+        // In order of address: two hosts that meet the same new miners must not wait for each other.
+        let miners = format!(
+            "INSERT INTO miners (address, first_seen_at) SELECT DISTINCT value->>1 AS address, {} FROM {} \
+             WHERE NOT EXISTS (SELECT 1 FROM miners WHERE address = value->>1) ORDER BY address \
+             ON CONFLICT (address) DO NOTHING",
+            step.at.ms(),
+            c.json_rows(),
+        );
+        c.run(&miners, binds![written.lines.clone()]).await?;
+        let lines = format!(
+            "INSERT INTO lines (host_id, miner_id, worker, origin) \
+             SELECT DISTINCT {host}, m.id, value->>2, {origin} FROM {rows} JOIN miners m ON m.address = value->>1 \
+             WHERE true ON CONFLICT (host_id, miner_id, worker, origin) DO NOTHING",
+            host = step.host,
+            origin = c.from_hex("value->>3"),
+            rows = c.json_rows(),
+        );
+        c.run(&lines, binds![written.lines.clone()]).await?;
+        rows = line_states(c, step, written).await?;
+    }
+    rows.sort_unstable_by_key(|row| row.place);
+    let found = rows.iter().map(|row| usize::try_from(row.place).ok());
+    if !found.eq((0..step.lines.len()).map(Some)) {
+        return Err(StoreError::Damaged {
+            what: format!("lines of host {}", step.host),
+            why: "some were not stored under their own names".to_owned(),
+        });
+    }
+    Ok(rows.into_iter().map(StateRow::state).collect())
+}
+
+async fn line_states(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<Vec<StateRow>> {
+    let select = format!(
+        "SELECT r.place, l.id, l.shares AS line_shares, l.work AS line_work, l.first_share_at, l.last_share_at, \
+         s.start_seq, s.last_seq, s.minute, s.shares, s.work \
+         FROM (SELECT CAST(value->>0 AS BIGINT) AS place, value->>1 AS address, value->>2 AS worker, \
+         {origin} AS origin FROM {rows}) AS r \
+         JOIN miners m ON m.address = r.address \
+         JOIN lines l ON l.host_id = {host} AND l.miner_id = m.id AND l.worker = r.worker AND l.origin = r.origin \
+         LEFT JOIN segments s ON s.line_id = l.id \
+         AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id)",
+        origin = c.from_hex("value->>3"),
+        rows = c.json_rows(),
+        host = step.host,
+    );
+    c.rows(&select, binds![written.lines.clone()]).await
+}
+
+async fn batch_insert(c: &mut Conn<'_>, host: i64, batch: &BatchRow) -> Result<()> {
+    let insert = "INSERT INTO share_batches \
+                  (host_id, first_seq, last_seq, shares, work, first_at, last_at, digest, body) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let shares = i64::try_from(batch.shares).map_err(|_| StoreError::Damaged {
+        what: format!("share batch {} of host {host}", batch.first_seq),
+        why: "it counts too many shares".to_owned(),
+    })?;
+    let binds = binds![
+        host,
+        batch.first_seq.to_i64(),
+        batch.last_seq.to_i64(),
+        shares,
+        batch.work.to_i64(),
+        batch.first_at.ms(),
+        batch.last_at.ms(),
+        batch.digest.to_vec(),
+        batch.body.clone(),
+    ];
+    c.run(insert, binds).await?;
+    Ok(())
+}
+
+async fn lines_update(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
+    if planned.lines.is_empty() {
+        return Ok(());
+    }
+    let update = format!(
+        "UPDATE lines SET shares = r.shares, work = r.work, rejects = lines.rejects + r.rejects, \
+         first_share_at = r.first_share_at, last_share_at = r.last_share_at \
+         FROM (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS shares, \
+         CAST(value->>2 AS BIGINT) AS work, CAST(value->>3 AS BIGINT) AS rejects, \
+         CAST(value->>4 AS BIGINT) AS first_share_at, CAST(value->>5 AS BIGINT) AS last_share_at FROM {}) AS r \
+         WHERE lines.id = r.id",
+        c.json_rows(),
+    );
+    c.run(&update, binds![planned.lines.clone()]).await?;
+    Ok(())
+}
+
+async fn segments_put(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
+    if planned.segments.is_empty() {
+        return Ok(());
+    }
+    let upsert = format!(
+        "INSERT INTO segments (line_id, start_seq, last_seq, minute, shares, work, total_shares, total_work) \
+         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
+         CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT), \
+         CAST(value->>6 AS BIGINT), CAST(value->>7 AS BIGINT) FROM {} WHERE true \
+         ON CONFLICT (line_id, start_seq) DO UPDATE SET last_seq = excluded.last_seq, shares = excluded.shares, \
+         work = excluded.work, total_shares = excluded.total_shares, total_work = excluded.total_work",
+        c.json_rows(),
+    );
+    c.run(&upsert, binds![planned.segments.clone()]).await?;
+    Ok(())
+}
+
+async fn rejects_add(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
+    if planned.rejects.is_empty() {
+        return Ok(());
+    }
+    let upsert = format!(
+        "INSERT INTO rejects (line_id, minute, reason, count) \
+         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, CAST(value->>3 AS BIGINT) \
+         FROM {} WHERE true \
+         ON CONFLICT (line_id, minute, reason) DO UPDATE SET count = rejects.count + excluded.count",
+        c.json_rows(),
+    );
+    c.run(&upsert, binds![planned.rejects.clone()]).await?;
+    Ok(())
+}
+
+async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<()> {
+    if planned.verdicts.is_empty() {
+        return Ok(());
+    }
+    let upsert = format!(
+        "INSERT INTO verdicts (host_id, share_seq, line_id, minute, difficulty, verdict, seq) \
+         SELECT {host}, CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
+         CAST(value->>3 AS BIGINT), value->>4, CAST(value->>5 AS BIGINT) FROM {} WHERE true \
+         ON CONFLICT (host_id, share_seq) DO UPDATE SET verdict = excluded.verdict, seq = excluded.seq \
+         WHERE excluded.verdict = 'voided' AND verdicts.verdict <> 'voided'",
+        c.json_rows(),
+    );
+    c.run(&upsert, binds![planned.verdicts.clone()]).await?;
+    Ok(())
+}
+
+async fn candidate_put(
+    c: &mut Conn<'_>, step: &FoldStep, candidate: &CandidateRow, states: &[LineState],
+) -> Result<()> {
+    let lacks = |what: &str| StoreError::Damaged {
+        what: format!("candidate {}", candidate.hash),
+        why: format!("its step does not have its {what}"),
+    };
+    let line = states.get(candidate.line).ok_or_else(|| lacks("line"))?.id;
+    let template = step.templates.get(candidate.template).ok_or_else(|| lacks("template"))?;
+    let block = NewBlock {
+        hash: &candidate.hash,
+        state: "candidate",
+        host: step.host.0,
+        merkle_root: &template.merkle_root,
+        nonce: candidate.nonce,
+        finder: Some((line, candidate.share_seq.to_i64())),
+        found_at: candidate.found_at.ms(),
+        policy: step.policy.0,
+        window_start: candidate.found_at.minus(step.window).ms(),
+    };
+    if let Some(id) = block_insert_in_txn(c, &block).await? {
+        let to = step.to.to_i64();
+        let window = "INSERT INTO block_windows (block_id, host_id, end_seq) VALUES ($1, $2, $3)";
+        c.run(window, binds![id, step.host.0, to]).await?;
+        c.run("UPDATE hosts SET closed_seq = $1 WHERE id = $2", binds![to, step.host.0]).await?;
+        return Ok(());
+    }
+    let find = "UPDATE blocks SET line_id = $1, host_id = $2, share_seq = $3 WHERE hash = $4 AND line_id IS NULL";
+    c.run(find, binds![line, step.host.0, candidate.share_seq.to_i64(), candidate.hash.clone()]).await?;
+    Ok(())
+}

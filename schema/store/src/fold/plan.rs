@@ -1,0 +1,196 @@
+//! What a step writes, worked out before and between the statements. No I/O.
+use std::collections::{BTreeMap, HashMap};
+
+use units::Seq;
+
+use super::{FoldStep, LineKey, SegmentDelta};
+use crate::{Result, StoreError};
+
+const VOIDED: &str = "voided";
+
+/// The part of a step that needs no look at the tables, in the form that the statements take: JSON lists of rows.
+pub(super) struct Written {
+    /// place, address, worker, origin
+    pub(super) lines: String,
+    /// merkle root, height, previous hash, header base, difficulty, reward, seen at; empty without templates
+    pub(super) templates: String,
+}
+
+/// A line as the tables have it.
+#[derive(Debug, Clone)]
+pub(super) struct LineState {
+    pub(super) id: i64,
+    pub(super) shares: i64,
+    pub(super) work: i64,
+    pub(super) first_share_at: i64,
+    pub(super) last_share_at: i64,
+    pub(super) last: Option<Segment>,
+}
+
+/// A row of `segments`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) start_seq: i64,
+    pub(super) last_seq: i64,
+    pub(super) minute: i64,
+    pub(super) shares: i64,
+    pub(super) work: i64,
+    pub(super) total_shares: i64,
+    pub(super) total_work: i64,
+}
+
+/// The rows that follow from the step and the lines' states, as JSON lists; empty text for no rows.
+pub(super) struct Planned {
+    /// line, start, last, minute, shares, work, total shares, total work
+    pub(super) segments: String,
+    /// line, shares, work, rejects to add, first share at, last share at
+    pub(super) lines: String,
+    /// share, line, minute, difficulty, verdict, own position
+    pub(super) verdicts: String,
+    /// line, minute, reason, count
+    pub(super) rejects: String,
+}
+
+// === impl Written ===
+
+impl Written {
+    pub(super) fn of(step: &FoldStep) -> Result<Written> {
+        if step.to < step.from {
+            return Err(contradicts(step, "it ends before it begins"));
+        }
+        let lines: Vec<_> = step.lines.iter().enumerate().map(|(place, line)| line_row(place, line)).collect();
+        let templates: Vec<_> = step
+            .templates
+            .iter()
+            .map(|row| {
+                let (height, difficulty, reward) = (row.height.to_i64(), row.difficulty.to_i64(), row.reward.to_i64());
+                let base = hex::encode(&row.header_base);
+                (&row.merkle_root, height, &row.prev_hash, base, difficulty, reward, row.seen_at.ms())
+            })
+            .collect();
+        Ok(Written { lines: json(&lines), templates: json(&templates) })
+    }
+}
+
+fn line_row(place: usize, line: &LineKey) -> (usize, String, String, String) {
+    (place, storable(&line.address), storable(&line.worker), hex::encode(line.origin))
+}
+
+/// PostgreSQL stores no zero characters, and one miner's name must not stop the fold.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn json<T: serde::Serialize>(rows: &[T]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(rows).expect("numbers and texts are always JSON")
+}
+
+fn contradicts(step: &FoldStep, why: &str) -> StoreError {
+    StoreError::Damaged { what: format!("fold step {} to {} of host {}", step.from, step.to, step.host), why: why.into() }
+}
+
+// === planning ===
+
+/// `states` has a state for each of the step's lines, in their order; `closed` is the host's closed position.
+pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result<Planned> {
+    let line = |place: usize| {
+        states.get(place).map(|state| state.id).ok_or_else(|| contradicts(step, "it names a line that it does not have"))
+    };
+    let mut lines: BTreeMap<i64, Running> = BTreeMap::new();
+    for delta in &step.segments {
+        let id = line(delta.line)?;
+        let running = lines.entry(id).or_insert_with(|| Running::of(&states[delta.line]));
+        running.add(delta, closed.to_i64()).ok_or_else(|| contradicts(step, "a sum of it is too large"))?;
+    }
+    let mut rejects: BTreeMap<(i64, u32, &str), i64> = BTreeMap::new();
+    for row in &step.rejects {
+        let id = line(row.line)?;
+        let count = i64::try_from(row.count).map_err(|_| contradicts(step, "a count of it is too large"))?;
+        let sum = rejects.entry((id, row.minute.0, &row.reason)).or_default();
+        *sum = sum.saturating_add(count);
+        let running = lines.entry(id).or_insert_with(|| Running::of(&states[row.line]));
+        running.rejects = running.rejects.saturating_add(count);
+    }
+    rejects.retain(|_, count| *count > 0);
+
+    // The last word on each share, and the order in which they were first said.
+    let mut verdicts: Vec<(i64, i64, u32, i64, &str, i64)> = Vec::with_capacity(step.verdicts.len());
+    let mut said: HashMap<i64, usize> = HashMap::with_capacity(step.verdicts.len());
+    for row in &step.verdicts {
+        let share = row.share_seq.to_i64();
+        let verdict = (share, line(row.line)?, row.minute.0, row.difficulty.to_i64(), row.verdict, row.seq.to_i64());
+        match said.get(&share) {
+            None => {
+                said.insert(share, verdicts.len());
+                verdicts.push(verdict);
+            }
+            Some(&place) if row.verdict == VOIDED && verdicts[place].4 != VOIDED => verdicts[place] = verdict,
+            Some(_) => {}
+        }
+    }
+
+    let mut segments = Vec::with_capacity(step.segments.len());
+    let mut changes = Vec::with_capacity(lines.len());
+    for (id, running) in lines {
+        let Running { state, rejects, mut done, changed } = running;
+        if changed {
+            done.extend(state.last);
+        }
+        segments.extend(done.into_iter().map(|s| {
+            (id, s.start_seq, s.last_seq, s.minute, s.shares, s.work, s.total_shares, s.total_work)
+        }));
+        changes.push((id, state.shares, state.work, rejects, state.first_share_at, state.last_share_at));
+    }
+    let rejects: Vec<_> = rejects.into_iter().map(|((id, minute, reason), n)| (id, minute, storable(reason), n)).collect();
+    Ok(Planned { segments: json(&segments), lines: json(&changes), verdicts: json(&verdicts), rejects: json(&rejects) })
+}
+
+/// A line while the step's segments are added to it.
+struct Running {
+    state: LineState,
+    rejects: i64,
+    /// Segments that are complete; the one that still grows is `state.last`.
+    done: Vec<Segment>,
+    /// Whether `state.last` must be written.
+    changed: bool,
+}
+
+impl Running {
+    fn of(state: &LineState) -> Running {
+        Running { state: state.clone(), rejects: 0, done: Vec::new(), changed: false }
+    }
+
+    /// `None` when a sum does not fit a column.
+    fn add(&mut self, delta: &SegmentDelta, closed: i64) -> Option<()> {
+        let (shares, work) = (i64::try_from(delta.shares).ok()?, delta.work.to_i64());
+        let minute = i64::from(delta.minute.0);
+        let state = &mut self.state;
+        if state.shares == 0 {
+            state.first_share_at = delta.first_at.ms();
+        }
+        state.last_share_at = state.last_share_at.max(delta.last_at.ms());
+        state.shares = state.shares.checked_add(shares)?;
+        state.work = state.work.checked_add(work)?;
+        let last = state.last.take();
+        let continued = last.as_ref().filter(|last| last.minute == minute && last.last_seq > closed);
+        let (start_seq, before_shares, before_work) =
+            continued.map_or((delta.start_seq.to_i64(), 0, 0), |last| (last.start_seq, last.shares, last.work));
+        if continued.is_none() && self.changed {
+            self.done.extend(last);
+        }
+        state.last = Some(Segment {
+            start_seq,
+            last_seq: delta.last_seq.to_i64(),
+            minute,
+            shares: before_shares.checked_add(shares)?,
+            work: before_work.checked_add(work)?,
+            total_shares: state.shares,
+            total_work: state.work,
+        });
+        self.changed = true;
+        Some(())
+    }
+}

@@ -1,0 +1,31 @@
+//! The database: tables, rows, queries, twin migrations. The only crate that knows SQL.
+//!
+//! One query body serves SQLite and PostgreSQL. Every query runs on the store's own multi-thread
+//! runtime, so callers may time out, be cancelled or sit on an actor's thread without harm: a started
+//! transaction always runs to its end.
+//!
+//! What it refuses to do: decide. Rules about shares, blocks and money live with the actors; the
+//! database only guards what must never be false (unique references, non-negative balances,
+//! append-only entries, the fencing epoch).
+mod column;
+mod connect;
+mod db;
+mod error;
+mod migrate;
+mod schema;
+mod sql;
+
+pub mod audit;
+pub mod batch;
+pub mod blocks;
+pub mod fold;
+pub mod ledger;
+pub mod meta;
+pub mod payouts;
+pub mod reads;
+
+pub use db::Store;
+pub use error::{OpenError, StoreError};
+
+/// What every query returns.
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,75 @@
+//! Small things that are stored once: salts, the pinned reward address, positions; and hosts' live snapshots.
+use diesel::upsert::excluded;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
+use units::Timestamp;
+
+use crate::db::{on, q, txn};
+use crate::schema::{meta, snapshots};
+use crate::{Result, Store};
+
+impl Store {
+    /// A stored value.
+    pub async fn meta_get(&self, key: &str) -> Result<Option<String>> {
+        let key = key.to_owned();
+        self.run(|db| async move {
+            let value = meta::table.find(key).select(meta::value);
+            Ok(q!(db, read, c => value.first(c).await.optional())?)
+        })
+        .await
+    }
+
+    /// Stores a value.
+    pub async fn meta_set(&self, key: &str, value: &str) -> Result<()> {
+        let row = (meta::key.eq(key.to_owned()), meta::value.eq(value.to_owned()));
+        self.run(|db| async move {
+            let upsert = diesel::insert_into(meta::table)
+                .values(row)
+                .on_conflict(meta::key)
+                .do_update()
+                .set(meta::value.eq(excluded(meta::value)));
+            q!(db, write, c => upsert.execute(c).await)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores `value` if there is none yet; returns what is stored.
+    pub async fn meta_get_or_insert(&self, key: &str, value: &str) -> Result<String> {
+        let stored = meta::table.find(key.to_owned()).select(meta::value);
+        let row = (meta::key.eq(key.to_owned()), meta::value.eq(value.to_owned()));
+        self.run(|db| async move {
+            let insert = diesel::insert_into(meta::table).values(row).on_conflict_do_nothing();
+            txn!(db, conn => {
+                on!(conn, c => insert.execute(c).await)?;
+                on!(conn, c => stored.first(c).await)?
+            })
+        })
+        .await
+    }
+
+    /// Stores a host's live snapshot (JSON).
+    pub async fn snapshot_put(&self, host: &str, body: &str, at: Timestamp) -> Result<()> {
+        let row = (snapshots::host.eq(host.to_owned()), snapshots::body.eq(body.to_owned()), snapshots::at.eq(at.ms()));
+        self.run(|db| async move {
+            let upsert = diesel::insert_into(snapshots::table)
+                .values(row)
+                .on_conflict(snapshots::host)
+                .do_update()
+                .set((snapshots::body.eq(excluded(snapshots::body)), snapshots::at.eq(excluded(snapshots::at))));
+            q!(db, write, c => upsert.execute(c).await)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// All hosts' snapshots: host, JSON, time.
+    pub async fn snapshot_list(&self) -> Result<Vec<(String, String, Timestamp)>> {
+        self.run(|db| async move {
+            let all = snapshots::table.order(snapshots::host);
+            let rows: Vec<(String, String, i64)> = q!(db, read, c => all.load(c).await)?;
+            Ok(rows.into_iter().map(|(host, body, at)| (host, body, Timestamp::from_ms(at))).collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,182 @@
+//! Which tables the database has, and the twin migrations that make them.
+//!
+//! What it refuses to do: change anything unless it was asked to, or touch a database that a newer program made.
+use std::path::{Path, PathBuf};
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::{AsyncPgConnection, RunQueryDsl as AsyncRunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::connect::{self, Place};
+use crate::{OpenError, db};
+
+const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Any number that no other program uses for advisory locks in this database.
+const LOCK: &str = "SELECT pg_advisory_lock(8317034112)";
+
+const TABLE_IN_LITE: &str = "SELECT count(*) > 0 AS found FROM sqlite_master WHERE name = '__diesel_schema_migrations'";
+const TABLE_IN_PG: &str = "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS found";
+const VERSIONS: &str = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// Compares the database's migrations with those of this program. Changes nothing, not even by making a file.
+pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
+    let (applied, known) = match place {
+        Place::Lite(path) if !path.exists() => (Vec::new(), versions::<diesel::sqlite::Sqlite>(&LITE)),
+        Place::Lite(path) => {
+            let mut conn = open_lite(place, path)?;
+            (applied_lite(place, &mut conn)?, versions::<diesel::sqlite::Sqlite>(&LITE))
+        }
+        Place::Pg(url) => {
+            let mut conn = connect::connect_pg(url).await.map_err(|error| place.unreachable(&error))?;
+            (applied_pg(place, &mut conn).await?, versions::<diesel::pg::Pg>(&PG))
+        }
+    };
+    refuse_newer(place, &applied, &known)?;
+    match known.into_iter().find(|version| !applied.contains(version)) {
+        Some(missing) => Err(OpenError::NotMigrated { place: place.to_string(), missing }),
+        None => Ok(()),
+    }
+}
+
+/// Applies what is missing; names of what it applied.
+pub(crate) fn apply(place: &Place) -> Result<Vec<String>, OpenError> {
+    match place {
+        Place::Lite(path) => apply_lite(place, path),
+        Place::Pg(url) => apply_pg(place, url),
+    }
+}
+
+fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|error| place.unreachable(&error))?;
+    }
+    let mut conn = open_lite(place, path)?;
+    // Another process that migrates the same file: wait for it, then find its work done.
+    diesel::connection::SimpleConnection::batch_execute(&mut conn, "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        .map_err(|error| place.unreachable(&error))?;
+    let applied = applied_lite(place, &mut conn)?;
+    let known = versions::<diesel::sqlite::Sqlite>(&LITE);
+    refuse_newer(place, &applied, &known)?;
+    if known.iter().all(|version| applied.contains(version)) {
+        return Ok(Vec::new());
+    }
+    if let Some(copy) = back_up(path, &mut conn, applied.last()).map_err(|why| failed(place, &*why))? {
+        tracing::info!(copy = %copy.display(), "copied the database before migrating it");
+    }
+    run_pending(place, &mut conn, LITE)
+}
+
+fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
+    let rt = db::runtime().map_err(|error| place.unreachable(&error))?;
+    let mut conn = rt.block_on(connect::connect_pg(url)).map_err(|error| place.unreachable(&error))?;
+    let applied = rt.block_on(async {
+        // A migration may take long, and so may the one of another host that this one waits for.
+        let no_limits = format!("SET statement_timeout = 0; SET lock_timeout = 0; {LOCK};");
+        diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, &no_limits)
+            .await
+            .map_err(|error| failed(place, &error))?;
+        applied_pg(place, &mut conn).await
+    })?;
+    refuse_newer(place, &applied, &versions::<diesel::pg::Pg>(&PG))?;
+    // The wrapper blocks, and finds the runtime that drives the connection through this guard. The lock goes with
+    // the connection.
+    let _guard = rt.enter();
+    run_pending(place, &mut AsyncConnectionWrapper::<AsyncPgConnection>::from(conn), PG)
+}
+
+fn run_pending<DB: diesel::backend::Backend>(
+    place: &Place, conn: &mut impl MigrationHarness<DB>, migrations: EmbeddedMigrations,
+) -> Result<Vec<String>, OpenError>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let done = conn.run_pending_migrations(migrations).map_err(|error| failed(place, &*error))?;
+    Ok(done.iter().map(ToString::to_string).collect())
+}
+
+fn failed(place: &Place, why: &(impl std::fmt::Display + ?Sized)) -> OpenError {
+    OpenError::MigrationFailed { place: place.to_string(), why: why.to_string() }
+}
+
+fn refuse_newer(place: &Place, applied: &[String], known: &[String]) -> Result<(), OpenError> {
+    match applied.iter().find(|version| !known.contains(version)) {
+        Some(version) => Err(OpenError::TooNew { place: place.to_string(), version: version.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn versions<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<String>
+where
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let migrations: Vec<Box<dyn Migration<DB>>> = source.migrations().expect("they were checked when they were embedded");
+    let mut versions: Vec<String> = migrations.iter().map(|migration| migration.name().version().to_string()).collect();
+    versions.sort();
+    versions
+}
+
+fn open_lite(place: &Place, path: &Path) -> Result<SqliteConnection, OpenError> {
+    let path = path.to_str().ok_or_else(|| OpenError::BadUrl(place.to_string()))?;
+    <SqliteConnection as Connection>::establish(path).map_err(|error| place.unreachable(&error))
+}
+
+fn applied_lite(place: &Place, conn: &mut SqliteConnection) -> Result<Vec<String>, OpenError> {
+    let list = |conn: &mut SqliteConnection| {
+        let found: Found = diesel::RunQueryDsl::get_result(diesel::sql_query(TABLE_IN_LITE), conn)?;
+        if found.found { diesel::RunQueryDsl::load(diesel::sql_query(VERSIONS), conn) } else { Ok(Vec::new()) }
+    };
+    let rows: QueryResult<Vec<Version>> = list(conn);
+    Ok(rows.map_err(|error| place.unreachable(&error))?.into_iter().map(|row| row.version).collect())
+}
+
+async fn applied_pg(place: &Place, conn: &mut AsyncPgConnection) -> Result<Vec<String>, OpenError> {
+    let found: QueryResult<Found> = AsyncRunQueryDsl::get_result(diesel::sql_query(TABLE_IN_PG), conn).await;
+    if !found.map_err(|error| place.unreachable(&error))?.found {
+        return Ok(Vec::new());
+    }
+    let rows: QueryResult<Vec<Version>> = AsyncRunQueryDsl::load(diesel::sql_query(VERSIONS), conn).await;
+    Ok(rows.map_err(|error| place.unreachable(&error))?.into_iter().map(|row| row.version).collect())
+}
+
+/// Copies a database that has tables to `PATH.before-migration`, with the version it has in the name.
+fn back_up(
+    path: &Path, conn: &mut SqliteConnection, version: Option<&String>,
+) -> Result<Option<PathBuf>, Box<dyn std::error::Error>> {
+    let tables = diesel::sql_query("SELECT count(*) > 0 AS found FROM sqlite_master");
+    let tables: Found = diesel::RunQueryDsl::get_result(tables, conn)?;
+    if !tables.found {
+        return Ok(None);
+    }
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let copy = beside(&format!(".version-{}", version.map_or("0", |version| version.as_str())));
+    let unfinished = beside(".copying");
+    if unfinished.exists() {
+        std::fs::remove_file(&unfinished)?;
+    }
+    let to = unfinished.to_str().ok_or("its path is not UTF-8")?;
+    diesel::RunQueryDsl::execute(diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(to), conn)?;
+    std::fs::File::open(&unfinished)?.sync_all()?;
+    std::fs::rename(&unfinished, &copy)?;
+    Ok(Some(copy))
+}

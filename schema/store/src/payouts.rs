@@ -1,0 +1,337 @@
+//! Payout intents: what is to be sent, what was asked of the wallet, and what became of it.
+mod rows;
+
+use units::{Amount, Height, Timestamp};
+
+use crate::db::{Conn, snapshot, txn};
+use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::sql::binds;
+use crate::{Result, Store, StoreError};
+
+/// Where a payout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IntentState {
+    /// Only for the books: never stored by itself today.
+    Planned,
+    /// Money is reserved and the request's bytes are stored; nothing was asked of the wallet yet.
+    Reserved,
+    /// The wallet was, or may have been, asked.
+    Unknown,
+    /// The wallet sent it.
+    Broadcast,
+    /// In a block.
+    Confirmed,
+    /// Deep enough; the books are closed.
+    Settled,
+    /// Definitely not sent; the money is payable again.
+    Released,
+}
+
+impl IntentState {
+    /// As the column holds it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IntentState::Planned => "planned",
+            IntentState::Reserved => "reserved",
+            IntentState::Unknown => "unknown",
+            IntentState::Broadcast => "broadcast",
+            IntentState::Confirmed => "confirmed",
+            IntentState::Settled => "settled",
+            IntentState::Released => "released",
+        }
+    }
+}
+
+// === impl IntentState ===
+
+impl IntentState {
+    /// From the column.
+    pub(crate) fn parse(text: &str) -> Option<IntentState> {
+        use IntentState::{Broadcast, Confirmed, Planned, Released, Reserved, Settled, Unknown};
+        [Planned, Reserved, Unknown, Broadcast, Confirmed, Settled, Released]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+
+    /// True once the books are closed: nothing changes any more.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        matches!(self, IntentState::Settled | IntentState::Released)
+    }
+}
+
+/// One recipient of an intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentLine {
+    /// Payout address.
+    pub address: String,
+    /// What its balance gives.
+    pub gross: Amount,
+    /// What it receives.
+    pub net: Amount,
+}
+
+/// One request to the wallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub attempt: i64,
+    /// `send` or `advanced`.
+    pub route: &'static str,
+    /// Sent as `Idempotency-Key`.
+    pub idempotency_key: String,
+    /// The exact request bytes.
+    pub body: Vec<u8>,
+    /// Chosen inputs (txid, output index); empty where the daemon chooses.
+    pub inputs: Vec<(String, u32)>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// Tip height then.
+    pub created_height: Height,
+    /// What is known of it: `sent`, `failed`, ...; `None` while open.
+    pub outcome: Option<String>,
+}
+
+/// A payout with its recipients and attempts.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// 32 hex digits; also the memo.
+    pub id: String,
+    /// State.
+    pub state: IntentState,
+    /// Sum of gross.
+    pub gross: Amount,
+    /// The network fee that the amounts were computed with.
+    pub fee_expected: Amount,
+    /// What the wallet said.
+    pub fee_paid: Option<Amount>,
+    /// The transaction.
+    pub txid: Option<String>,
+    /// When it was planned.
+    pub created_at: Timestamp,
+    /// Tip height then.
+    pub created_height: Height,
+    /// When the wallet sent it.
+    pub sent_at: Option<Timestamp>,
+    /// First tip height at which nothing showed it.
+    pub absent_since: Option<Height>,
+    /// Why an operator must look.
+    pub attention: Option<String>,
+    /// Recipients.
+    pub lines: Vec<IntentLine>,
+    /// Requests, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What may change about an open intent; `None` leaves a field alone.
+#[derive(Debug, Clone, Default)]
+pub struct IntentChange {
+    /// New state.
+    pub state: Option<IntentState>,
+    /// The transaction and the fee that the wallet named.
+    pub sent: Option<(String, Amount, Timestamp)>,
+    /// `Some(None)` clears it.
+    pub absent_since: Option<Option<Height>>,
+    /// `Some(None)` clears it.
+    pub attention: Option<Option<String>>,
+    /// Outcome of the newest attempt.
+    pub outcome: Option<String>,
+}
+
+/// A balance that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Payout address.
+    pub address: String,
+    /// Payable.
+    pub payable: Amount,
+    /// Time of the oldest credit since its last reserved payout.
+    pub waiting_since: Timestamp,
+}
+
+/// Money of an intent moves with its state in one transaction, so a closing state needs its entry.
+fn assert_open(state: IntentState) {
+    assert!(!state.is_closed(), "an intent is closed by intent_close only");
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Balances of at least `min`, oldest waiting first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn payout_list_due(&self, min: Amount, limit: u32) -> Result<Vec<Due>> {
+        let rows: Vec<rows::DueRow> = self.rows(rows::DUE, binds![min.to_i64(), i64::from(limit)]).await?;
+        rows.into_iter().map(Due::try_from).collect()
+    }
+
+    /// Stores an intent (state `reserved`) with its recipients, its first attempt, and posts `entry` (payable to
+    /// inflight), in one transaction.
+    ///
+    /// # Errors
+    /// `Conflict` when the id is taken or a balance does not cover its part; `Fenced` when `epoch` is not the lease's.
+    ///
+    /// # Panics
+    /// When the intent is not as it must be at this step: reserved, one attempt, recipients adding up to its gross.
+    pub async fn intent_reserve(&self, epoch: i64, intent: Intent, entry: NewEntry, at: Timestamp) -> Result<()> {
+        assert_reservable(&intent);
+        entry.assert_balanced();
+        self.run(move |db| async move {
+            txn!(db, c => {
+                // First the entry: it makes the miners' rows that the lines refer to.
+                if !entry_post_in_txn(c, epoch, &entry, at).await? {
+                    return Err(conflict(&intent.id));
+                }
+                rows::intent_insert(c, &intent).await?;
+                rows::lines_insert(c, &intent).await?;
+                for attempt in &intent.attempts {
+                    rows::attempt_insert(c, &intent.id, attempt).await?;
+                }
+            })
+        })
+        .await
+    }
+
+    /// Intents that are not settled or released, oldest first, with recipients and attempts.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not an intent.
+    pub async fn intent_list_open(&self) -> Result<Vec<Intent>> {
+        let open = rows::OPEN_STATES;
+        self.run(move |db| async move {
+            snapshot!(db, c => rows::intents_load(c, &format!("i.state IN ({open})"), binds![]).await?)
+        })
+        .await
+    }
+
+    /// One intent.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not an intent.
+    pub async fn intent_find(&self, id: &str) -> Result<Option<Intent>> {
+        let binds = binds![id];
+        let found = self
+            .run(move |db| async move { snapshot!(db, c => rows::intents_load(c, "i.id = $1", binds).await?) })
+            .await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Changes an intent that is in `from`.
+    ///
+    /// # Errors
+    /// `Conflict` when it is in another state, `Fenced` when `epoch` is not the lease's.
+    ///
+    /// # Panics
+    /// When `from` or the new state is a closed one: see [`Store::intent_close`].
+    pub async fn intent_change(&self, epoch: i64, id: &str, from: IntentState, change: IntentChange) -> Result<()> {
+        assert_open(from);
+        let to = change.state.unwrap_or(from);
+        assert_open(to);
+        let id = id.to_owned();
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                intent_move(c, &id, from, to).await?;
+                rows::intent_update(c, &id, change).await?;
+            })
+        })
+        .await
+    }
+
+    /// Stores a further attempt (state back to `reserved`) and closes the one before it with `outcome`. What was known
+    /// of the attempt before (transaction, fee, time, absence) is cleared: it is no longer what the intent waits for.
+    ///
+    /// # Errors
+    /// `Conflict` when the intent is in another state, or the attempt does not follow its last one; `Fenced` when
+    /// `epoch` is not the lease's.
+    ///
+    /// # Panics
+    /// When `from` is a closed state.
+    pub async fn intent_attempt_add(
+        &self,
+        epoch: i64,
+        id: &str,
+        from: IntentState,
+        attempt: Attempt,
+        outcome: &str,
+    ) -> Result<()> {
+        assert_open(from);
+        let (id, outcome) = (id.to_owned(), outcome.to_owned());
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                intent_move(c, &id, from, IntentState::Reserved).await?;
+                rows::attempt_close(c, &id, &outcome).await?;
+                let next = "UPDATE intents SET attempt = $1, txid = NULL, fee_paid = NULL, sent_at = NULL, \
+                            absent_since = NULL WHERE id = $2 AND attempt = $3";
+                let before = attempt.attempt.saturating_sub(1);
+                if c.run(next, binds![attempt.attempt, id.clone(), before]).await? != 1 {
+                    return Err(conflict(&id));
+                }
+                rows::attempt_insert(c, &id, &attempt).await?;
+            })
+        })
+        .await
+    }
+
+    /// Posts `entry` and moves the intent to `settled` or `released`, in one transaction; once.
+    ///
+    /// # Errors
+    /// `Conflict` when the intent is in another state or the entry is there already; `Fenced` when `epoch` is not the
+    /// lease's.
+    ///
+    /// # Panics
+    /// When `from` is closed, `to` is not, or the entry does not balance.
+    pub async fn intent_close(
+        &self,
+        epoch: i64,
+        id: &str,
+        from: IntentState,
+        to: IntentState,
+        entry: NewEntry,
+        at: Timestamp,
+    ) -> Result<()> {
+        assert_open(from);
+        assert!(to.is_closed(), "an intent is closed to settled or released");
+        entry.assert_balanced();
+        let id = id.to_owned();
+        self.run(move |db| async move {
+            txn!(db, c => {
+                if !entry_post_in_txn(c, epoch, &entry, at).await? {
+                    return Err(conflict(&id));
+                }
+                intent_move(c, &id, from, to).await?;
+                if to == IntentState::Settled {
+                    c.run("UPDATE intents SET settled_at = $1 WHERE id = $2", binds![at.ms(), id]).await?;
+                }
+            })
+        })
+        .await
+    }
+}
+
+fn conflict(id: &str) -> StoreError {
+    StoreError::Conflict { what: format!("payout {id}") }
+}
+
+fn assert_reservable(intent: &Intent) {
+    let id = &intent.id;
+    assert!(intent.state == IntentState::Reserved, "payout {id} is stored as reserved");
+    assert!(intent.attempts.len() == 1, "payout {id} is stored with its first attempt");
+    assert!(intent.attempts.iter().all(|attempt| attempt.attempt == 1), "the first attempt of payout {id} is 1");
+    assert!(!intent.lines.is_empty(), "payout {id} has recipients");
+    assert!(intent.lines.iter().all(|line| line.net <= line.gross), "payout {id} sends no more than it takes");
+    let gross = Amount::checked_sum(intent.lines.iter().map(|line| line.gross));
+    assert!(gross == Some(intent.gross), "the recipients of payout {id} add up to its gross");
+}
+
+/// The guard of every change of state.
+async fn intent_move(c: &mut Conn<'_>, id: &str, from: IntentState, to: IntentState) -> Result<()> {
+    let update = "UPDATE intents SET state = $1 WHERE id = $2 AND state = $3";
+    if c.run(update, binds![to.as_str(), id, from.as_str()]).await? == 1 {
+        return Ok(());
+    }
+    Err(conflict(id))
+}

@@ -1,0 +1,211 @@
+//! What the API shows. Reads aggregates only; no list costs more than its page.
+mod rows;
+
+use units::{Amount, Height, Minute, Timestamp, Work};
+
+use crate::blocks::{Block, BlockState};
+use crate::db::snapshot;
+use crate::payouts::IntentState;
+use crate::sql::binds;
+use crate::{Result, Store, column};
+
+/// Sums over the whole history.
+#[derive(Debug, Clone, Default)]
+pub struct PoolTotals {
+    /// Accepted shares.
+    pub shares: u64,
+    /// Rejected submits.
+    pub rejects: u64,
+    /// Shares with verdict `verified` / `rejected` or `voided`.
+    pub verified: u64,
+    /// See `verified`.
+    pub refuted: u64,
+    /// Blocks in any state but candidate and lost.
+    pub blocks: u64,
+    /// Blocks lost or reversed.
+    pub orphaned: u64,
+    /// Collected pool fees (credited).
+    pub fees: Amount,
+    /// Sent by settled payouts.
+    pub paid: Amount,
+    /// Open payouts.
+    pub payouts_open: u64,
+    /// Their gross.
+    pub payouts_open_amount: Amount,
+    /// When the newest payout was sent.
+    pub last_payout_at: Option<Timestamp>,
+    /// When the newest share was received.
+    pub last_share_at: Option<Timestamp>,
+}
+
+/// Work of the pool since the newest block in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// When it began; the first share's time when there is no block yet.
+    pub started_at: Timestamp,
+    /// Accepted work.
+    pub work: Work,
+}
+
+/// Filter and page of a block list.
+#[derive(Debug, Clone, Default)]
+pub struct BlockPage {
+    /// Only these states; empty for all.
+    pub states: Vec<BlockState>,
+    /// Only those found by this address.
+    pub finder: Option<String>,
+    /// Rows to skip.
+    pub offset: u64,
+    /// Rows to return.
+    pub limit: u64,
+}
+
+/// One row of a payout list: one transaction.
+#[derive(Debug, Clone)]
+pub struct PayoutRow {
+    /// Intent.
+    pub intent: String,
+    /// State.
+    pub state: IntentState,
+    /// Sum of what recipients get.
+    pub net: Amount,
+    /// Network fee (expected until the wallet named it).
+    pub fee: Amount,
+    /// How many recipients.
+    pub recipients: u64,
+    /// The transaction.
+    pub txid: Option<String>,
+    /// When it was sent, or planned.
+    pub at: Timestamp,
+    /// Why an operator must look.
+    pub attention: Option<String>,
+}
+
+/// A worker of a miner.
+#[derive(Debug, Clone)]
+pub struct WorkerRow {
+    /// Name.
+    pub worker: String,
+    /// Accepted shares, all time.
+    pub shares: u64,
+    /// Rejected submits, all time.
+    pub rejects: u64,
+    /// Work since the asked minute.
+    pub recent_work: Work,
+    /// Newest share.
+    pub last_share_at: Option<Timestamp>,
+}
+
+/// A miner's own numbers.
+#[derive(Debug, Clone)]
+pub struct MinerSummary {
+    /// First share.
+    pub first_share_at: Option<Timestamp>,
+    /// Workers, by recent work, then name.
+    pub workers: Vec<WorkerRow>,
+}
+
+/// Workers that a miner's page shows at most.
+const WORKERS_MAX: i64 = 1_000;
+
+// === impl Store ===
+
+impl Store {
+    /// Totals.
+    ///
+    /// # Errors
+    /// `Damaged` for negative sums.
+    pub async fn pool_totals(&self) -> Result<PoolTotals> {
+        let rows: Vec<rows::TotalsRow> = self.rows(rows::TOTALS, binds![]).await?;
+        rows.into_iter().next().map_or_else(|| Ok(PoolTotals::default()), PoolTotals::try_from)
+    }
+
+    /// Accepted work of all lines since `minute`, and the time of the first share in it (to the accuracy of a share
+    /// batch; `None` when there is none).
+    ///
+    /// # Errors
+    /// `Damaged` for a negative sum.
+    pub async fn work_since(&self, minute: Minute) -> Result<(Work, Option<Timestamp>)> {
+        let rows: Vec<rows::SinceRow> =
+            self.rows(rows::SINCE, binds![minute.start().ms(), i64::from(minute.0)]).await?;
+        let Some(row) = rows.into_iter().next() else { return Ok((Work::ZERO, None)) };
+        let Some(first) = row.first_minute else { return Ok((Work::ZERO, None)) };
+        let first = column::minute(first, "segment")?.start();
+        let first = row.first_batch_at.map_or(first, |at| Timestamp::from_ms(at).max(first));
+        Ok((column::work(row.work.unwrap_or(0), "segments' work")?, Some(first)))
+    }
+
+    /// The running round.
+    pub async fn round(&self) -> Result<Round> {
+        unimplemented!()
+    }
+
+    /// A page of blocks, newest height first, and how many there are.
+    pub async fn block_list(&self, page: BlockPage) -> Result<(Vec<Block>, u64)> {
+        let _ = page;
+        unimplemented!()
+    }
+
+    /// A page of payouts, newest first, and how many there are.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not a payout.
+    pub async fn payout_list(&self, offset: u64, limit: u64) -> Result<(Vec<PayoutRow>, u64)> {
+        let (limit, offset) = (paged(limit), paged(offset));
+        self.run(move |db| async move {
+            snapshot!(db, c => {
+                let page: Vec<rows::PayoutLine> = c.rows(rows::PAYOUTS, binds![limit, offset]).await?;
+                let count = c.number("SELECT COUNT(*) AS n FROM intents", binds![]).await?;
+                let page = page.into_iter().map(PayoutRow::try_from).collect::<Result<Vec<_>>>()?;
+                (page, column::count(count.unwrap_or(0), "count of payouts")?)
+            })
+        })
+        .await
+    }
+
+    /// A miner's payouts, newest first: intent row with `net` and `fee` being its own part, `recipients` 1.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not a payout.
+    pub async fn payout_list_of(&self, address: &str, limit: u64) -> Result<Vec<PayoutRow>> {
+        let page: Vec<rows::PayoutLine> = self.rows(rows::PAYOUTS_OF, binds![address, paged(limit)]).await?;
+        page.into_iter().map(PayoutRow::try_from).collect()
+    }
+
+    /// A miner; `None` if the address never had a share or a credit.
+    ///
+    /// # Errors
+    /// `Damaged` for negative counters.
+    pub async fn miner_summary(&self, address: &str, recent_since: Minute) -> Result<Option<MinerSummary>> {
+        let address = address.to_owned();
+        self.run(move |db| async move {
+            snapshot!(db, c => {
+                let known = c.rows::<rows::MinerRow>(rows::MINER, binds![address]).await?.into_iter().next();
+                match known {
+                    Some(miner) if miner.shares > 0 || miner.accounts > 0 => {
+                        let binds = binds![i64::from(recent_since.0), miner.id, WORKERS_MAX];
+                        let workers: Vec<rows::WorkerLine> = c.rows(rows::WORKERS, binds).await?;
+                        let workers = workers.into_iter().map(WorkerRow::try_from).collect::<Result<Vec<_>>>()?;
+                        Some(MinerSummary { first_share_at: miner.first_share_at.map(Timestamp::from_ms), workers })
+                    }
+                    _ => None,
+                }
+            })
+        })
+        .await
+    }
+
+    /// Height of the highest block row.
+    ///
+    /// # Errors
+    /// `Damaged` for a negative height.
+    pub async fn block_max_height(&self) -> Result<Option<Height>> {
+        let height = self.number("SELECT MAX(height) AS n FROM blocks", binds![]).await?;
+        height.map(|height| column::height(height, "block")).transpose()
+    }
+}
+
+/// A page's edge; nothing has more rows than a column can count.
+fn paged(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

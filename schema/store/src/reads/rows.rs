@@ -1,0 +1,207 @@
+//! Texts and rows of the reads.
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use units::Timestamp;
+
+use super::{PayoutRow, PoolTotals, WorkerRow};
+use crate::payouts::IntentState;
+use crate::{Result, StoreError, column};
+
+/// Counters of lines, sums of accounts, counts over indexes: no share is looked at.
+pub(super) const TOTALS: &str = "\
+    SELECT l.shares, l.rejects, l.last_share_at, \
+        (SELECT COUNT(*) FROM verdicts WHERE verdict = 'verified') AS verified, \
+        (SELECT COUNT(*) FROM verdicts WHERE verdict <> 'verified') AS refuted, \
+        (SELECT COUNT(*) FROM blocks WHERE state NOT IN ('candidate', 'lost')) AS blocks, \
+        (SELECT COUNT(*) FROM blocks WHERE state IN ('lost', 'reversed')) AS orphaned, \
+        (SELECT CAST(SUM(p.amount) AS BIGINT) FROM accounts a JOIN postings p ON p.account_id = a.id \
+         JOIN entries e ON e.id = p.entry_id \
+         WHERE a.key = 'pool_fee' AND e.kind IN ('block_credited', 'block_reversed')) AS fees, \
+        (SELECT CAST(SUM(balance) AS BIGINT) FROM accounts WHERE kind = 'paid_out') AS paid, \
+        i.open AS payouts_open, i.gross AS payouts_open_amount, \
+        (SELECT MAX(sent_at) FROM intents) AS last_payout_at \
+    FROM (SELECT CAST(SUM(shares) AS BIGINT) AS shares, CAST(SUM(rejects) AS BIGINT) AS rejects, \
+              MAX(last_share_at) AS last_share_at FROM lines) AS l, \
+         (SELECT COUNT(*) AS open, CAST(SUM(gross) AS BIGINT) AS gross FROM intents \
+          WHERE state IN ('planned', 'reserved', 'unknown', 'broadcast', 'confirmed')) AS i";
+
+#[derive(QueryableByName)]
+pub(super) struct TotalsRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    shares: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    rejects: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_share_at: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    verified: i64,
+    #[diesel(sql_type = BigInt)]
+    refuted: i64,
+    #[diesel(sql_type = BigInt)]
+    blocks: i64,
+    #[diesel(sql_type = BigInt)]
+    orphaned: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    fees: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    paid: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    payouts_open: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    payouts_open_amount: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_payout_at: Option<i64>,
+}
+
+impl TryFrom<TotalsRow> for PoolTotals {
+    type Error = StoreError;
+    fn try_from(row: TotalsRow) -> Result<PoolTotals> {
+        let count = |count: Option<i64>, what| column::count(count.unwrap_or(0), what);
+        let amount = |atoms: Option<i64>, what| column::amount(atoms.unwrap_or(0), what);
+        Ok(PoolTotals {
+            shares: count(row.shares, "count of shares")?,
+            rejects: count(row.rejects, "count of rejects")?,
+            verified: count(Some(row.verified), "count of verdicts")?,
+            refuted: count(Some(row.refuted), "count of verdicts")?,
+            blocks: count(Some(row.blocks), "count of blocks")?,
+            orphaned: count(Some(row.orphaned), "count of blocks")?,
+            fees: amount(row.fees, "sum of pool fees")?,
+            paid: amount(row.paid, "sum of payments")?,
+            payouts_open: count(Some(row.payouts_open), "count of payouts")?,
+            payouts_open_amount: amount(row.payouts_open_amount, "sum of payouts")?,
+            last_payout_at: row.last_payout_at.map(Timestamp::from_ms),
+            last_share_at: share_time(row.last_share_at),
+        })
+    }
+}
+
+/// Lines without a share hold 0.
+fn share_time(at: Option<i64>) -> Option<Timestamp> {
+    at.filter(|at| *at > 0).map(Timestamp::from_ms)
+}
+
+/// The first share's time comes from the first batch that reaches into the first of the minutes.
+pub(super) const SINCE: &str = "\
+    SELECT s.work, s.first_minute, \
+        (SELECT b.first_at FROM share_batches b WHERE b.last_at >= $1 ORDER BY b.last_at LIMIT 1) AS first_batch_at \
+    FROM (SELECT CAST(SUM(work) AS BIGINT) AS work, MIN(minute) AS first_minute \
+          FROM segments WHERE minute >= $2) AS s";
+
+#[derive(QueryableByName)]
+pub(super) struct SinceRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) first_minute: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) first_batch_at: Option<i64>,
+}
+
+pub(super) const PAYOUTS: &str = "\
+    SELECT i.id, i.state, i.txid, i.attention, i.recipients, COALESCE(i.sent_at, i.created_at) AS at, \
+        COALESCE(i.fee_paid, i.fee_expected) AS fee, \
+        (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_lines l WHERE l.intent_id = i.id) AS net \
+    FROM intents i ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
+
+pub(super) const PAYOUTS_OF: &str = "\
+    SELECT i.id, i.state, i.txid, i.attention, CAST(1 AS BIGINT) AS recipients, \
+        COALESCE(i.sent_at, i.created_at) AS at, l.gross - l.net AS fee, l.net AS net \
+    FROM miners m JOIN intent_lines l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id \
+    WHERE m.address = $1 ORDER BY i.created_at DESC, i.id LIMIT $2";
+
+#[derive(QueryableByName)]
+pub(super) struct PayoutLine {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    txid: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    attention: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    recipients: i64,
+    #[diesel(sql_type = BigInt)]
+    at: i64,
+    #[diesel(sql_type = BigInt)]
+    fee: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    net: Option<i64>,
+}
+
+impl TryFrom<PayoutLine> for PayoutRow {
+    type Error = StoreError;
+    fn try_from(row: PayoutLine) -> Result<PayoutRow> {
+        let what = format!("payout {}", row.id);
+        let state = IntentState::parse(&row.state);
+        Ok(PayoutRow {
+            state: state.ok_or_else(|| StoreError::Damaged { what: what.clone(), why: format!("state {}", row.state) })?,
+            net: column::amount(row.net.unwrap_or(0), &what)?,
+            fee: column::amount(row.fee, &what)?,
+            recipients: column::count(row.recipients, &what)?,
+            txid: row.txid,
+            at: Timestamp::from_ms(row.at),
+            attention: row.attention,
+            intent: row.id,
+        })
+    }
+}
+
+pub(super) const MINER: &str = "\
+    SELECT m.id, \
+        (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM lines l WHERE l.miner_id = m.id) AS shares, \
+        (SELECT MIN(l.first_share_at) FROM lines l WHERE l.miner_id = m.id AND l.shares > 0) AS first_share_at, \
+        (SELECT COUNT(*) FROM accounts a WHERE a.miner_id = m.id) AS accounts \
+    FROM miners m WHERE m.address = $1";
+
+#[derive(QueryableByName)]
+pub(super) struct MinerRow {
+    #[diesel(sql_type = BigInt)]
+    pub(super) id: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) shares: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) first_share_at: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    pub(super) accounts: i64,
+}
+
+/// Recent work is a difference of running totals: the line's own less that of its last segment before the minute.
+/// Where older segments are gone, less what was before the first one that is left.
+pub(super) const WORKERS: &str = "\
+    SELECT l.worker, CAST(SUM(l.shares) AS BIGINT) AS shares, CAST(SUM(l.rejects) AS BIGINT) AS rejects, \
+        MAX(l.last_share_at) AS last_share_at, \
+        CAST(SUM(l.work - COALESCE( \
+            (SELECT s.total_work FROM segments s WHERE s.line_id = l.id AND s.minute < $1 \
+             ORDER BY s.start_seq DESC LIMIT 1), \
+            (SELECT s.total_work - s.work FROM segments s WHERE s.line_id = l.id ORDER BY s.start_seq LIMIT 1), \
+            l.work)) AS BIGINT) AS recent_work \
+    FROM lines l WHERE l.miner_id = $2 GROUP BY l.worker ORDER BY recent_work DESC, l.worker LIMIT $3";
+
+#[derive(QueryableByName)]
+pub(super) struct WorkerLine {
+    #[diesel(sql_type = Text)]
+    worker: String,
+    #[diesel(sql_type = BigInt)]
+    shares: i64,
+    #[diesel(sql_type = BigInt)]
+    rejects: i64,
+    #[diesel(sql_type = BigInt)]
+    recent_work: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_share_at: Option<i64>,
+}
+
+impl TryFrom<WorkerLine> for WorkerRow {
+    type Error = StoreError;
+    fn try_from(row: WorkerLine) -> Result<WorkerRow> {
+        let what = format!("worker {}", row.worker);
+        Ok(WorkerRow {
+            shares: column::count(row.shares, &what)?,
+            rejects: column::count(row.rejects, &what)?,
+            recent_work: column::work(row.recent_work, &what)?,
+            last_share_at: share_time(row.last_share_at),
+            worker: row.worker,
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! The tables, as both migrations make them.
+
+diesel::table! {
+    meta (key) {
+        key -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    hosts (id) {
+        id -> BigInt,
+        name -> Text,
+        folded_seq -> BigInt,
+        closed_seq -> BigInt,
+        registered_at -> BigInt,
+        folded_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    miners (id) {
+        id -> BigInt,
+        address -> Text,
+        first_seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    lines (id) {
+        id -> BigInt,
+        host_id -> BigInt,
+        miner_id -> BigInt,
+        worker -> Text,
+        origin -> Binary,
+        shares -> BigInt,
+        work -> BigInt,
+        rejects -> BigInt,
+        first_share_at -> BigInt,
+        last_share_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    templates (id) {
+        id -> BigInt,
+        merkle_root -> Text,
+        height -> BigInt,
+        prev_hash -> Text,
+        header_base -> Binary,
+        difficulty -> BigInt,
+        reward -> BigInt,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    share_batches (id) {
+        id -> BigInt,
+        host_id -> BigInt,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        shares -> BigInt,
+        work -> BigInt,
+        first_at -> BigInt,
+        last_at -> BigInt,
+        digest -> Binary,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
+    segments (line_id, start_seq) {
+        line_id -> BigInt,
+        start_seq -> BigInt,
+        last_seq -> BigInt,
+        minute -> BigInt,
+        shares -> BigInt,
+        work -> BigInt,
+        total_shares -> BigInt,
+        total_work -> BigInt,
+    }
+}
+
+diesel::table! {
+    verdicts (host_id, share_seq) {
+        host_id -> BigInt,
+        share_seq -> BigInt,
+        line_id -> BigInt,
+        minute -> BigInt,
+        difficulty -> BigInt,
+        verdict -> Text,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    rejects (line_id, minute, reason) {
+        line_id -> BigInt,
+        minute -> BigInt,
+        reason -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    policies (id) {
+        id -> BigInt,
+        body -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    blocks (id) {
+        id -> BigInt,
+        hash -> Text,
+        height -> BigInt,
+        state -> Text,
+        host_id -> BigInt,
+        template_id -> BigInt,
+        line_id -> Nullable<BigInt>,
+        nonce -> BigInt,
+        share_seq -> BigInt,
+        difficulty -> BigInt,
+        reward -> BigInt,
+        found_at -> BigInt,
+        policy_id -> BigInt,
+        window_start -> BigInt,
+        round_work -> BigInt,
+        round_started_at -> BigInt,
+        pool_work -> BigInt,
+        credits -> BigInt,
+        reversals -> BigInt,
+        credited_at -> Nullable<BigInt>,
+        weights_digest -> Nullable<Text>,
+        verdict_seq -> Nullable<BigInt>,
+        displaced_at -> Nullable<BigInt>,
+        hold_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    block_windows (block_id, host_id) {
+        block_id -> BigInt,
+        host_id -> BigInt,
+        end_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    block_weights (block_id, miner_id) {
+        block_id -> BigInt,
+        miner_id -> BigInt,
+        verified -> BigInt,
+        provisional -> BigInt,
+        weight -> BigInt,
+        credit -> BigInt,
+    }
+}
+
+diesel::table! {
+    accounts (id) {
+        id -> BigInt,
+        key -> Text,
+        kind -> Text,
+        miner_id -> Nullable<BigInt>,
+        balance -> BigInt,
+    }
+}
+
+diesel::table! {
+    entries (id) {
+        id -> BigInt,
+        kind -> Text,
+        reference -> Text,
+        epoch -> BigInt,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    postings (id) {
+        id -> BigInt,
+        entry_id -> BigInt,
+        account_id -> BigInt,
+        amount -> BigInt,
+    }
+}
+
+diesel::table! {
+    leases (name) {
+        name -> Text,
+        holder -> Text,
+        epoch -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    intents (id) {
+        id -> Text,
+        state -> Text,
+        attempt -> BigInt,
+        gross -> BigInt,
+        recipients -> BigInt,
+        fee_expected -> BigInt,
+        fee_paid -> Nullable<BigInt>,
+        txid -> Nullable<Text>,
+        created_at -> BigInt,
+        created_height -> BigInt,
+        sent_at -> Nullable<BigInt>,
+        settled_at -> Nullable<BigInt>,
+        absent_since -> Nullable<BigInt>,
+        attention -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    intent_lines (intent_id, miner_id) {
+        intent_id -> Text,
+        miner_id -> BigInt,
+        gross -> BigInt,
+        net -> BigInt,
+    }
+}
+
+diesel::table! {
+    intent_attempts (intent_id, attempt) {
+        intent_id -> Text,
+        attempt -> BigInt,
+        route -> Text,
+        idempotency_key -> Text,
+        body -> Binary,
+        inputs -> Text,
+        created_at -> BigInt,
+        created_height -> BigInt,
+        outcome -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    snapshots (host) {
+        host -> Text,
+        body -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::joinable!(lines -> hosts (host_id));
+diesel::joinable!(lines -> miners (miner_id));
+diesel::joinable!(share_batches -> hosts (host_id));
+diesel::joinable!(segments -> lines (line_id));
+diesel::joinable!(verdicts -> hosts (host_id));
+diesel::joinable!(verdicts -> lines (line_id));
+diesel::joinable!(rejects -> lines (line_id));
+diesel::joinable!(blocks -> hosts (host_id));
+diesel::joinable!(blocks -> templates (template_id));
+diesel::joinable!(blocks -> lines (line_id));
+diesel::joinable!(blocks -> policies (policy_id));
+diesel::joinable!(block_windows -> blocks (block_id));
+diesel::joinable!(block_windows -> hosts (host_id));
+diesel::joinable!(block_weights -> blocks (block_id));
+diesel::joinable!(block_weights -> miners (miner_id));
+diesel::joinable!(accounts -> miners (miner_id));
+diesel::joinable!(postings -> entries (entry_id));
+diesel::joinable!(postings -> accounts (account_id));
+diesel::joinable!(intent_lines -> intents (intent_id));
+diesel::joinable!(intent_lines -> miners (miner_id));
+diesel::joinable!(intent_attempts -> intents (intent_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    meta,
+    hosts,
+    miners,
+    lines,
+    templates,
+    share_batches,
+    segments,
+    verdicts,
+    rejects,
+    policies,
+    blocks,
+    block_windows,
+    block_weights,
+    accounts,
+    entries,
+    postings,
+    leases,
+    intents,
+    intent_lines,
+    intent_attempts,
+    snapshots,
+);

@@ -1,0 +1,176 @@
+//! One SQL text for both databases.
+//!
+//! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
+//! is first read. So every text must mention its parameters first in rising order; repeats are free.
+use diesel::QueryableByName;
+use diesel::pg::Pg;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::Sqlite;
+use diesel_async::RunQueryDsl;
+
+use crate::{Result, Store};
+use crate::db::Conn;
+
+/// A parameter.
+#[derive(Debug, Clone)]
+pub(crate) enum Bind {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Bind {
+    fn from(value: i64) -> Bind {
+        Bind::Int(Some(value))
+    }
+}
+impl From<Option<i64>> for Bind {
+    fn from(value: Option<i64>) -> Bind {
+        Bind::Int(value)
+    }
+}
+impl From<&str> for Bind {
+    fn from(value: &str) -> Bind {
+        Bind::Text(Some(value.to_owned()))
+    }
+}
+impl From<String> for Bind {
+    fn from(value: String) -> Bind {
+        Bind::Text(Some(value))
+    }
+}
+impl From<Option<String>> for Bind {
+    fn from(value: Option<String>) -> Bind {
+        Bind::Text(value)
+    }
+}
+impl From<Vec<u8>> for Bind {
+    fn from(value: Vec<u8>) -> Bind {
+        Bind::Bytes(value)
+    }
+}
+
+/// The parameters of a query, in order.
+macro_rules! binds {
+    ($($value:expr),* $(,)?) => { vec![$(crate::sql::Bind::from($value)),*] };
+}
+pub(crate) use binds;
+
+/// A row of either database, its columns found by name.
+pub(crate) trait Row: QueryableByName<Pg> + QueryableByName<Sqlite> + Send + 'static {}
+impl<R: QueryableByName<Pg> + QueryableByName<Sqlite> + Send + 'static> Row for R {}
+
+/// The statement with its parameters; a macro since its type names the backend.
+macro_rules! bound {
+    ($backend:ty, $text:expr, $binds:expr) => {{
+        debug_assert!(mentions_in_order($text), "parameters appear in rising order: {}", $text);
+        let mut query = diesel::sql_query($text.to_owned()).into_boxed::<'static, $backend>();
+        for bind in $binds {
+            query = match bind {
+                Bind::Int(value) => query.bind::<Nullable<BigInt>, _>(value),
+                Bind::Text(value) => query.bind::<Nullable<Text>, _>(value),
+                Bind::Bytes(value) => query.bind::<Binary, _>(value),
+            };
+        }
+        query
+    }};
+}
+
+/// SQLite numbers parameters by first appearance, whatever their names say.
+fn mentions_in_order(text: &str) -> bool {
+    let mut next = 1;
+    text.split('$').skip(1).all(|rest| {
+        let digits = rest.len() - rest.trim_start_matches(|symbol: char| symbol.is_ascii_digit()).len();
+        let number: usize = rest[..digits].parse().unwrap_or(usize::MAX);
+        let known = number <= next;
+        next += usize::from(number == next);
+        known
+    })
+}
+
+impl Conn<'_> {
+    /// Rows of a query.
+    pub(crate) async fn rows<R: Row>(&mut self, text: &str, binds: Vec<Bind>) -> Result<Vec<R>> {
+        Ok(match self {
+            Conn::Pg(c) => bound!(Pg, text, binds).load(*c).await?,
+            Conn::Lite(c) => bound!(Sqlite, text, binds).load(*c).await?,
+        })
+    }
+
+    /// Runs a statement; how many rows it touched.
+    pub(crate) async fn run(&mut self, text: &str, binds: Vec<Bind>) -> Result<usize> {
+        Ok(match self {
+            Conn::Pg(c) => bound!(Pg, text, binds).execute(*c).await?,
+            Conn::Lite(c) => bound!(Sqlite, text, binds).execute(*c).await?,
+        })
+    }
+
+    /// The number that a query calls `n`, of its first row; `None` without a row and for NULL.
+    pub(crate) async fn number(&mut self, text: &str, binds: Vec<Bind>) -> Result<Option<i64>> {
+        #[derive(QueryableByName)]
+        struct Number {
+            #[diesel(sql_type = Nullable<BigInt>)]
+            n: Option<i64>,
+        }
+        Ok(self.rows::<Number>(text, binds).await?.into_iter().next().and_then(|row| row.n))
+    }
+
+    /// The table function that makes rows of the JSON list in `$1`; each row's `value` is a list of columns.
+    pub(crate) fn json_rows(&self) -> &'static str {
+        match self {
+            Conn::Pg(_) => "jsonb_array_elements(CAST($1 AS jsonb))",
+            Conn::Lite(_) => "json_each($1)",
+        }
+    }
+
+    /// The bytes that an expression gives as hex digits.
+    pub(crate) fn from_hex(&self, expression: &str) -> String {
+        match self {
+            Conn::Pg(_) => format!("decode({expression}, 'hex')"),
+            Conn::Lite(_) => format!("unhex({expression})"),
+        }
+    }
+
+    /// Ends a `SELECT` so that nobody else changes its rows before this transaction ends. On SQLite a writing
+    /// transaction is alone anyway.
+    pub(crate) fn for_update(&self) -> &'static str {
+        match self {
+            Conn::Pg(_) => " FOR UPDATE",
+            Conn::Lite(_) => "",
+        }
+    }
+
+    /// The database's own clock, in milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> &'static str {
+        match self {
+            Conn::Pg(_) => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+            Conn::Lite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        }
+    }
+}
+
+impl Store {
+    /// Rows of one reading query.
+    pub(crate) async fn rows<R: Row>(&self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
+        self.run(move |db| async move { db.read().await?.conn().rows(text, binds).await }).await
+    }
+
+    /// The number that a reading query calls `n`, of its first row.
+    pub(crate) async fn number(&self, text: &'static str, binds: Vec<Bind>) -> Result<Option<i64>> {
+        self.run(move |db| async move { db.read().await?.conn().number(text, binds).await }).await
+    }
+
+    /// One writing statement, a transaction of its own.
+    pub(crate) async fn exec(&self, text: &'static str, binds: Vec<Bind>) -> Result<usize> {
+        self.run(move |db| async move { db.write().await?.conn().run(text, binds).await }).await
+    }
+}
+
+/// `($1, $2), ($3, $4), ...` and the like: `rows` groups of `width` parameters.
+pub(crate) fn values(rows: usize, width: usize) -> String {
+    let group = |row: usize| {
+        let params: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", params.join(", "))
+    };
+    (0..rows).map(group).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,34 @@
+//! A development network: a simulated daemon, and CPU miners that speak the real protocol.
+//!
+//! The daemon behaves as the real one does on an isolated test network, with its order of checks, its texts and its
+//! unpleasant habits, and adds parameters that make time short and a control endpoint that makes things go wrong. It
+//! never flatters a pool: what the real daemon forgets, delays or refuses, this one does too. Only money is not
+//! real: outputs have the right sizes but no secrets.
+//!
+//! What it refuses to be: a node. It has no peers, and nobody else's blocks but those that its owner orders.
+#![warn(missing_docs)]
+
+mod clock;
+mod coins;
+mod control;
+mod events;
+mod faults;
+mod hasher;
+mod http;
+pub mod miner;
+mod node;
+mod params;
+mod persist;
+mod server;
+mod shared;
+
+pub use coins::Keys;
+pub use control::{Control, ControlError, Income, MineOrder, ReorgOrder, Sent, Tip};
+pub use faults::{Action, Fault, Phase};
+pub use hasher::HasherError;
+pub use node::wallet::{SendRecord, SentTo};
+pub use node::{MineError, NetworkView};
+pub use params::{Params, Routes};
+pub use persist::PersistError;
+pub use server::SimulatedDaemon;
+pub use shared::StartError;

@@ -1,0 +1,280 @@
+//! One arbiter's share of the front: its sessions, the job they mine, the timers.
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use messages::facts::{CurrentJob, Notice, Restrictions, SessionId};
+use messages::share_ledger::AppendEvents;
+use runtime::Refused;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+use units::Difficulty;
+use wire::JobTemplate;
+
+use crate::StratumParts;
+use crate::assignment::Assignment;
+use crate::gate::Place;
+use crate::ledger_link::LedgerLink;
+use crate::ranges::Ranges;
+use crate::rejects::Rejects;
+use crate::session::Session;
+
+/// Sessions that a broadcast serves before it lets others run.
+const SESSIONS_PER_TURN: usize = 256;
+/// How often timers are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What all sessions share of a job.
+struct Job {
+    current: Arc<CurrentJob>,
+    line: JobTemplate,
+}
+
+/// One arbiter's front. Everything here is thread-local: no lock, no shared map.
+pub(crate) struct Front {
+    pub(crate) parts: StratumParts,
+    pub(crate) link: LedgerLink,
+    pub(crate) restrictions: RefCell<Arc<Restrictions>>,
+    pub(crate) rejects: RefCell<Rejects>,
+    job: RefCell<Option<Job>>,
+    ranges: RefCell<Ranges>,
+    sessions: RefCell<Vec<Option<Rc<Session>>>>,
+    free: RefCell<Vec<usize>>,
+    open: Cell<usize>,
+    emptied: Notify,
+}
+
+impl Front {
+    pub(crate) fn new(parts: StratumParts, arbiter: u8) -> Rc<Front> {
+        let restrictions = RefCell::new(Arc::clone(&parts.restrictions.borrow()));
+        let ranges = RefCell::new(Ranges::new(parts.era, arbiter));
+        Rc::new(Front {
+            parts,
+            link: LedgerLink::default(),
+            restrictions,
+            rejects: RefCell::default(),
+            job: RefCell::default(),
+            ranges,
+            sessions: RefCell::default(),
+            free: RefCell::default(),
+            open: Cell::new(0),
+            emptied: Notify::new(),
+        })
+    }
+
+    /// Starts the loops that listen to facts and clocks. They end with the arbiter.
+    pub(crate) fn start(self: &Rc<Self>) {
+        actix_rt::spawn(Rc::clone(self).append_loop());
+        actix_rt::spawn(Rc::clone(self).follow_jobs());
+        actix_rt::spawn(Rc::clone(self).follow_restrictions());
+        actix_rt::spawn(Rc::clone(self).follow_notices());
+        actix_rt::spawn(Rc::clone(self).tick());
+    }
+
+    // === sessions ===
+
+    /// Serves a connection until it ends.
+    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: Place) {
+        let Some(client) = Session::client_of(&stream) else { return };
+        let (id, origin) = (self.parts.sessions.take(), self.parts.salt.origin(client));
+        let session = Rc::new(Session::new(id, stream, origin, place, Instant::now()));
+        let slot = self.enter(&session);
+        Rc::clone(&session).run(Rc::clone(&self)).await;
+        self.leave(slot, &session);
+    }
+
+    fn enter(&self, session: &Rc<Session>) -> usize {
+        let mut sessions = self.sessions.borrow_mut();
+        let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            sessions.push(None);
+            sessions.len() - 1
+        });
+        sessions[slot] = Some(Rc::clone(session));
+        self.open.set(self.open.get() + 1);
+        self.parts.counters.stratum_connections.add(1);
+        self.parts.counters.stratum_connections_total.add(1);
+        slot
+    }
+
+    fn leave(&self, slot: usize, session: &Session) {
+        self.sessions.borrow_mut()[slot] = None;
+        self.free.borrow_mut().push(slot);
+        self.open.set(self.open.get() - 1);
+        self.parts.counters.stratum_connections.sub(1);
+        if session.miner.borrow().is_some() {
+            self.parts.counters.stratum_sessions.sub(1);
+        }
+        if self.open.get() == 0 {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Calls `each` for every session, letting others run in between.
+    async fn for_each_session(&self, mut each: impl FnMut(&Rc<Session>)) {
+        let mut slot = 0;
+        loop {
+            let session = match self.sessions.borrow().get(slot) {
+                None => return,
+                Some(session) => session.clone(),
+            };
+            if let Some(session) = session {
+                each(&session);
+            }
+            slot += 1;
+            if slot.is_multiple_of(SESSIONS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Lets every session finish what it has read, and returns when all are gone.
+    pub(crate) async fn drain(&self) {
+        self.for_each_session(|session| session.finish()).await;
+        while self.open.get() > 0 {
+            self.emptied.notified().await;
+        }
+        self.log_rejects();
+    }
+
+    // === jobs ===
+
+    /// Name of the current template in stale texts.
+    pub(crate) fn current_uid(&self) -> Option<u64> {
+        self.job.borrow().as_ref().map(|job| job.current.template.uid())
+    }
+
+    /// Gives a session a new job, if there is one to give.
+    pub(crate) fn push_job(&self, session: &Session) {
+        let job = self.job.borrow();
+        let (Some(job), mut miner) = (job.as_ref(), session.miner.borrow_mut()) else { return };
+        let Some(miner) = miner.as_mut() else { return };
+        let template = &job.current.template;
+        // Never above the network's: a miner would keep blocks to itself.
+        let difficulty = miner.vardiff.difficulty().min(template.network_difficulty);
+        let range = self.ranges.borrow_mut().take();
+        let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line));
+        let target_hex = wire::hash_hex(assignment.target.as_bytes());
+        miner.assignments.push(assignment, Instant::now());
+        self.parts.counters.jobs_pushed_total.add(1);
+        session.write(self, |out| {
+            let (nonce_first, nonce_last) = (range.first, range.last);
+            let patch = wire::Assignment { job_id: range.job_id, difficulty, target_hex: &target_hex, nonce_first, nonce_last };
+            job.line.write_job(out, &patch);
+        });
+    }
+
+    /// Notes an accepted share; pushes a job at once if the difficulty is far off. Returns the next difficulty.
+    pub(crate) fn retarget(&self, session: &Session, difficulty: Difficulty, now: Instant) -> Difficulty {
+        let push = {
+            let mut miner = session.miner.borrow_mut();
+            let Some(miner) = miner.as_mut() else { return difficulty };
+            miner.vardiff.accepted(&self.parts.vardiff, difficulty, now) && changes(miner)
+        };
+        if push {
+            self.push_job(session);
+        }
+        session.miner.borrow().as_ref().map_or(difficulty, |miner| miner.vardiff.difficulty())
+    }
+
+    async fn follow_jobs(self: Rc<Self>) {
+        let mut jobs = self.parts.jobs.clone();
+        loop {
+            let current = jobs.borrow_and_update().clone();
+            if let Some(current) = current {
+                let pushed = self.job.borrow().as_ref().map(|job| job.current.push);
+                let template = &current.template;
+                let line = JobTemplate::new(
+                    template.header_base.as_bytes(),
+                    template.network_target.as_bytes(),
+                    template.height,
+                    template.daemon_id.as_deref(),
+                );
+                let push = pushed != Some(current.push);
+                *self.job.borrow_mut() = Some(Job { current, line });
+                if push {
+                    self.for_each_session(|session| self.push_job(session)).await;
+                }
+            }
+            if jobs.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    // === other facts ===
+
+    async fn follow_restrictions(self: Rc<Self>) {
+        let mut restrictions: watch::Receiver<Arc<Restrictions>> = self.parts.restrictions.clone();
+        while restrictions.changed().await.is_ok() {
+            let now = Arc::clone(&restrictions.borrow_and_update());
+            *self.restrictions.borrow_mut() = now;
+        }
+    }
+
+    async fn follow_notices(self: Rc<Self>) {
+        let mut notices = self.parts.notices.subscribe();
+        loop {
+            match notices.recv().await {
+                Ok(Notice::BlockSolved { finder }) => self.announce_block(finder).await,
+                Err(RecvError::Lagged(missed)) => warn!(missed, "notices to miners came faster than they could be sent"),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn announce_block(&self, finder: Option<SessionId>) {
+        self.for_each_session(|session| {
+            if session.miner.borrow().is_none() {
+                return;
+            }
+            session.write(self, |out| {
+                if Some(session.id) == finder {
+                    wire::write_notification(out, wire::Notice::MinerBlockFound, "you found a block for the pool");
+                }
+                wire::write_notification(out, wire::Notice::PoolBlockSolved, "the pool found a block, its reward waits for confirmations");
+            });
+        })
+        .await;
+    }
+
+    // === timers ===
+
+    async fn tick(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            self.for_each_session(|session| {
+                session.look(&self, now);
+                let push = session.miner.borrow_mut().as_mut().is_some_and(|miner| {
+                    miner.vardiff.look(&self.parts.vardiff, now) && changes(miner)
+                });
+                if push {
+                    self.push_job(session);
+                }
+            })
+            .await;
+            self.offer();
+            self.log_rejects();
+        }
+    }
+
+    fn log_rejects(&self) {
+        let events = self.rejects.borrow_mut().take();
+        if events.is_empty() {
+            return;
+        }
+        if let Err(Refused::Busy(refused) | Refused::Down(refused)) = self.parts.events.tell(AppendEvents(events)) {
+            self.rejects.borrow_mut().put_back(refused.0);
+        }
+    }
+}
+
+/// Whether a new job would differ from the current one: the network's difficulty bounds both.
+fn changes(miner: &crate::session::Miner) -> bool {
+    miner.assignments.current().is_none_or(|job| {
+        miner.vardiff.difficulty().min(job.template.network_difficulty) != job.difficulty
+    })
+}

@@ -1,0 +1,102 @@
+//! The Stratum front: listeners and sessions.
+//!
+//! Sessions are tasks, not actors: one per connection, on N arbiters, with state local to the thread. Everything
+//! they need to hear (job, restrictions, notices, drain) is published to them; what they have read goes to
+//! `ShareLedger` in batches, one message per arbiter and moment.
+//!
+//! What it refuses to do: ask the database for anything, hash, and keep a miner waiting for another one.
+//!
+//! Bounds: connections in all and per client, bytes of a line, bytes a connection may leave unread, shares of one
+//! batch, assignments of one session. At each the miner is told, or closed with a reason in the counters.
+#![warn(missing_docs)]
+
+mod assignment;
+mod front;
+mod gate;
+mod ledger_link;
+mod listen;
+mod login;
+mod origin;
+mod ranges;
+mod rejects;
+mod session;
+mod submit;
+mod vardiff;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::counters::Counters;
+use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
+use messages::share_ledger::{AppendEvents, AppendShares};
+use messages::validation::{OfferShares, VerifyShare};
+use runtime::Recipient;
+use settings::{StratumSettings, VardiffSettings};
+use tokio::sync::{broadcast, watch};
+
+pub use listen::{ListenError, Stratum};
+pub use origin::OriginSalt;
+pub use ranges::Era;
+
+/// What the front is built from.
+#[derive(Clone)]
+pub struct StratumParts {
+    /// Listener and limits.
+    pub settings: StratumSettings,
+    /// Difficulty of shares.
+    pub vardiff: VardiffSettings,
+    /// Whose addresses are taken.
+    pub network: chain::Network,
+    /// Threads that serve connections.
+    pub arbiters: u8,
+    /// Numbers this process among all that ever ran: its job ids and nonce ranges are its own.
+    pub era: Era,
+    /// Keys the HMAC over client addresses.
+    pub salt: OriginSalt,
+    /// Makes shares durable.
+    pub ledger: Recipient<AppendShares>,
+    /// Takes reject counts.
+    pub events: Recipient<AppendEvents>,
+    /// Hears of acknowledged shares.
+    pub validation: Recipient<OfferShares>,
+    /// Proves shares before they are acknowledged, where that is needed.
+    pub prover: Recipient<VerifyShare>,
+    /// Whether Validation hears of every share, or (verification switched off) only of those that claim a block.
+    pub offer_all: bool,
+    /// The current job.
+    pub jobs: JobReceiver,
+    /// Who is under suspicion.
+    pub restrictions: watch::Receiver<Arc<Restrictions>>,
+    /// What miners are told.
+    pub notices: broadcast::Sender<Notice>,
+    /// Counters.
+    pub counters: Arc<Counters>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Local ids of lines.
+    pub ids: Arc<LocalIds>,
+    /// Ids of connections.
+    pub sessions: Arc<SessionIds>,
+}
+
+/// How long the ledger may take for one batch. Longer means that the disk hangs.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a proof before the acknowledgement may take, its wait for a lane included.
+const PROOF_PATIENCE: Duration = Duration::from_secs(60);
+
+impl StratumParts {
+    /// Binds and serves.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn start(self) -> Result<Stratum, ListenError> {
+        Stratum::start(self)
+    }
+
+    /// Where it will listen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.settings.listen
+    }
+}

@@ -1,0 +1,82 @@
+//! Logins: who may, and what they get.
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+use chain::Address;
+use messages::facts::Line;
+use units::Timestamp;
+use wire::{Capability, Login, LoginRefusal};
+
+use crate::assignment::Assignments;
+use crate::front::Front;
+use crate::session::{Miner, Session};
+use crate::vardiff::Vardiff;
+
+impl Front {
+    /// Answers a login and pushes a job if there is one. A second login on a connection replaces the first.
+    pub(crate) fn login(&self, session: &Rc<Session>, id: u64, params: Result<Login, LoginRefusal>) {
+        match params.and_then(|login| self.admit(session, &login).map(|miner| (login, miner))) {
+            Ok((login, miner)) => {
+                let required = self.parts.settings.require_claimed_hash;
+                session.write(self, |out| wire::write_login_ok(out, id, login.protocol_version, required));
+                if session.miner.replace(Some(miner)).is_none() {
+                    self.parts.counters.stratum_sessions.add(1);
+                }
+                self.push_job(session);
+            }
+            Err(refusal) => {
+                session.write(self, |out| wire::write_error(out, id, &refusal));
+                if refusal.closes() {
+                    session.finish();
+                }
+            }
+        }
+    }
+
+    fn admit(&self, session: &Session, login: &Login) -> Result<Miner, LoginRefusal> {
+        let address = Address::parse(&login.address, &self.parts.network)
+            .map_err(|error| LoginRefusal::MalformedAddress(error.to_string()))?;
+        if self.parts.settings.require_claimed_hash {
+            if login.protocol_version < 2 {
+                return Err(LoginRefusal::VersionRequired);
+            }
+            if !login.capabilities.has(Capability::SubmitClaimedHash) {
+                return Err(LoginRefusal::ClaimedHashRequired);
+            }
+        }
+        let line = Line {
+            local_id: self.parts.ids.take(),
+            address: address.as_str().into(),
+            worker: login.worker.as_str().into(),
+            origin: session.origin,
+            defined_in: AtomicU32::new(0),
+        };
+        if let Some(quarantine) = self.quarantine(&line, (self.parts.clock)()) {
+            return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
+        }
+        let now = Instant::now();
+        let vardiff = Vardiff::new(&self.parts.vardiff, login.difficulty_hint, now);
+        // What was assigned to the login before stays known: its late shares are told whose job that was.
+        let assignments = session.miner.take().map_or_else(Assignments::default, |before| before.assignments);
+        Ok(Miner { line: Arc::new(line), assignments, vardiff })
+    }
+
+    /// What a restricted pair is told; `None` for everybody else.
+    pub(crate) fn quarantine(&self, line: &Line, now: Timestamp) -> Option<wire::Quarantine> {
+        let restrictions = self.restrictions.borrow();
+        if restrictions.quarantined.is_empty() {
+            return None;
+        }
+        let quarantine = restrictions.quarantined.get(&line.pair()).filter(|found| found.until > now)?;
+        Some(wire::Quarantine {
+            reason: Some(quarantine.reason.to_owned()),
+            sentence: Some(wire::Sentence {
+                strikes: wire::Strikes::Fraud(quarantine.strikes),
+                until: quarantine.until,
+                remaining: quarantine.until.since(now),
+            }),
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! The pure checks of a submit, in their fixed order. No lock that all connections share, no SQL, no hash.
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chain::PowHash;
+use messages::share_ledger::NewShare;
+use messages::validation::{ProofRefusal, VerifyShare};
+use runtime::AskError;
+use wire::{Reject, Submit};
+
+use crate::PROOF_PATIENCE;
+use crate::front::Front;
+use crate::ledger_link::Pending;
+use crate::session::Session;
+
+impl Front {
+    /// Takes a submit: refuses it here, or sends it on its way to the log.
+    pub(crate) fn submit(
+        self: &Rc<Self>, session: &Rc<Session>, id: u64, params: Result<Submit<'_>, Reject>, read_at: Instant,
+    ) {
+        match params.and_then(|submit| self.check(session, id, &submit, read_at)) {
+            Ok((pending, prove_first)) => {
+                session.under_way.set(session.under_way.get() + 1);
+                if prove_first {
+                    actix_rt::spawn(Rc::clone(self).prove(pending));
+                } else {
+                    self.append(pending);
+                }
+            }
+            Err(reject) => {
+                session.write(self, |out| wire::write_error(out, id, &reject));
+                self.count_reject(session, &reject);
+            }
+        }
+    }
+
+    pub(crate) fn count_reject(&self, session: &Session, reject: &Reject) {
+        match reject {
+            Reject::ServerBusy => self.parts.counters.shares_busy_total.add(1),
+            _ => self.parts.counters.shares_rejected_total.add(1),
+        }
+        if let Some(miner) = session.miner.borrow().as_ref() {
+            self.rejects.borrow_mut().count(&miner.line, reject.code(), (self.parts.clock)().minute());
+        }
+    }
+
+    fn check(
+        &self, session: &Rc<Session>, id: u64, submit: &Submit<'_>, read_at: Instant,
+    ) -> Result<(Pending, bool), Reject> {
+        let settings = &self.parts.settings;
+        if !session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window) {
+            return Err(Reject::RateLimited);
+        }
+        let mut miner = session.miner.borrow_mut();
+        let miner = miner.as_mut().ok_or(Reject::NotLoggedIn)?;
+        let job = miner.assignments.find(submit.job(), read_at, settings.stale_grace, self.current_uid())?;
+        if job.line.address != miner.line.address {
+            return Err(Reject::NotAssigned);
+        }
+        let offset = job.offset(submit.nonce).ok_or(Reject::NonceOutOfRange)?;
+        let received_at = (self.parts.clock)();
+        if let Some(quarantine) = self.quarantine(&miner.line, received_at) {
+            return Err(Reject::Quarantined(Box::new(quarantine)));
+        }
+        let claimed = submit.claim()?.map(PowHash);
+        if claimed.is_none() && settings.require_claimed_hash {
+            return Err(Reject::ClaimedHashRequired);
+        }
+        // A block is a block, whatever the share target is.
+        let claims_block = claimed.is_some_and(|hash| job.template.network_target.is_met_by(&hash));
+        if claimed.is_some_and(|hash| !claims_block && !job.target.is_met_by(&hash)) {
+            return Err(Reject::LowDifficulty);
+        }
+        if !job.reserve(offset) {
+            return Err(Reject::Duplicate);
+        }
+        let share = NewShare {
+            line: Arc::clone(&miner.line),
+            template: Arc::clone(&job.template),
+            nonce: submit.nonce,
+            difficulty: job.difficulty,
+            received_at,
+            verified: false,
+            claims_block,
+        };
+        let prove_first = claimed.is_none() || self.is_forced(&miner.line);
+        let job_id = job.range.job_id;
+        Ok((Pending { session: Rc::clone(session), id, job_id, offset, share, claimed }, prove_first))
+    }
+
+    fn is_forced(&self, line: &messages::facts::Line) -> bool {
+        let restrictions = self.restrictions.borrow();
+        !restrictions.forced.is_empty() && restrictions.forced.contains(&line.pair())
+    }
+
+    /// Has the hash computed before anything is written or said.
+    async fn prove(self: Rc<Self>, mut pending: Pending) {
+        let share = &pending.share;
+        let question = VerifyShare {
+            line: Arc::clone(&share.line),
+            template: Arc::clone(&share.template),
+            nonce: share.nonce,
+            difficulty: share.difficulty,
+            claimed_hash: pending.claimed,
+        };
+        match self.parts.prover.ask(question, PROOF_PATIENCE).await {
+            Ok(Ok(proven)) => {
+                pending.share.verified = true;
+                pending.share.claims_block = pending.share.template.network_target.is_met_by(&proven.hash);
+                pending.claimed = Some(proven.hash);
+                self.append(pending);
+            }
+            Ok(Err(ProofRefusal::InvalidProof)) => self.refuse(&pending, &Reject::InvalidProof),
+            Ok(Err(ProofRefusal::LowDifficulty)) => self.refuse(&pending, &Reject::LowDifficulty),
+            Ok(Err(ProofRefusal::HashFailed)) => self.refuse(&pending, &Reject::HashFailed),
+            Err(AskError::Late) => self.refuse(&pending, &Reject::ValidationTimeout),
+            // Nothing was written, so the same share may be offered again.
+            Err(AskError::Busy | AskError::Down | AskError::Lost) => self.refuse(&pending, &Reject::ServerBusy),
+        }
+    }
+
+    /// Answers a submit that is certainly not in the log, and gives its nonce back.
+    pub(crate) fn refuse(&self, pending: &Pending, reject: &Reject) {
+        self.release(pending);
+        let session = &pending.session;
+        session.write(self, |out| wire::write_error(out, pending.id, reject));
+        self.count_reject(session, reject);
+        session.answered();
+    }
+
+    pub(crate) fn release(&self, pending: &Pending) {
+        if let Some(miner) = pending.session.miner.borrow_mut().as_mut() {
+            miner.assignments.release(pending.job_id, pending.offset);
+        }
+    }
+}
