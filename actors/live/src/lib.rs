@@ -1,1 +1,134 @@
-//! Placeholder.
+//! `Live`: the host's runtime snapshot, taken every few seconds and read by everybody who shows something.
+//!
+//! What costs a query is asked once here, not once per reader. A database that does not answer leaves the figures of
+//! the last time standing, with their age.
+#![warn(missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::counters::Counters;
+use messages::facts::Clock;
+use messages::live::SampleLive;
+use runtime::{Actor, Fault, Handler, Reply};
+use serde::Serialize;
+use store::reads::PoolTotals;
+use store::{Store, StoreError};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+use units::{Timestamp, Work};
+
+/// Hashrates are measured over the last hour, or over what there is of it.
+const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
+/// ... but never over less than this: a restart must not look like a jump.
+const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(300);
+
+/// What the host knows of itself and of the pool.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    /// When the figures of the process were taken.
+    pub sampled_at: Timestamp,
+    /// When those of the database were; empty before the first time.
+    pub stored_at: Option<Timestamp>,
+    /// Stratum sessions that are logged in.
+    pub sessions: u64,
+    /// Accepted work per second over the last hour.
+    pub hashrate: f64,
+    /// When the running round began.
+    pub round_started_at: Option<Timestamp>,
+    /// Work of the running round.
+    pub round_work: Work,
+    /// Sums over the whole history.
+    #[serde(skip)]
+    pub totals: PoolTotals,
+    /// Miners and workers with accepted work in the last ten minutes.
+    pub miners: u64,
+    /// See `miners`.
+    pub workers: u64,
+}
+
+/// What the actor is built from. Cloned for every generation.
+#[derive(Clone)]
+pub struct LiveParts {
+    /// Name under which the snapshot is stored.
+    pub host: String,
+    /// The database.
+    pub store: Store,
+    /// Counters of the process.
+    pub counters: Arc<Counters>,
+    /// Where it is published.
+    pub published: watch::Sender<Arc<Snapshot>>,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// The actor.
+pub struct Live {
+    parts: LiveParts,
+    failing: bool,
+}
+
+impl Live {
+    /// A factory for the supervisor.
+    pub fn factory(parts: LiveParts) -> impl Fn() -> Live {
+        move || Live { parts: parts.clone(), failing: false }
+    }
+
+    async fn sample(&self, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+        let (store, now) = (&self.parts.store, snapshot.sampled_at);
+        let (work, first) = store.work_since(now.minus(HASHRATE_WINDOW).minute()).await?;
+        snapshot.hashrate = hashrate(work, first, now);
+        let round = store.round().await?;
+        (snapshot.round_started_at, snapshot.round_work) = (Some(round.started_at), round.work);
+        (snapshot.miners, snapshot.workers) = store.active_count(now.minus(Duration::from_secs(600)).minute()).await?;
+        snapshot.totals = store.pool_totals().await?;
+        snapshot.stored_at = Some(now);
+        let body = serde_json::to_string(snapshot).unwrap_or_default();
+        store.snapshot_put(&self.parts.host, &body, now).await
+    }
+}
+
+/// Work per second since the first share of the window.
+#[must_use]
+pub fn hashrate(work: Work, first: Option<Timestamp>, now: Timestamp) -> f64 {
+    let span = first.map_or(HASHRATE_WINDOW, |first| now.since(first)).clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW);
+    // A display figure: money never reads it.
+    work.get() as f64 / span.as_secs_f64()
+}
+
+impl Actor for Live {
+    const NAME: &'static str = "live";
+}
+
+impl Handler<SampleLive> for Live {
+    async fn handle(&mut self, _: SampleLive, reply: Reply<SampleLive>) -> Result<(), Fault> {
+        let mut snapshot = Snapshot::clone(&self.parts.published.borrow());
+        snapshot.sampled_at = (self.parts.clock)();
+        snapshot.sessions = self.parts.counters.stratum_sessions.get();
+        match self.sample(&mut snapshot).await {
+            Ok(()) => self.failing = false,
+            Err(error) if self.failing => debug!(%error, "still no figures from the database"),
+            Err(error) => {
+                self.failing = true;
+                warn!(%error, "the database does not give figures; the last ones stay");
+            }
+        }
+        self.parts.published.send_replace(Arc::new(snapshot));
+        reply.send(());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hashrate_is_measured_over_at_least_five_minutes_and_at_most_an_hour() {
+        let now = Timestamp::from_ms(10_000_000);
+        let work = Work::new(36_000).unwrap();
+        let rate = |ago: u64| hashrate(work, Some(now.minus(Duration::from_secs(ago))), now);
+        assert_eq!([rate(1), rate(360), rate(7200)], [120.0, 100.0, 10.0]);
+        assert_eq!(hashrate(Work::ZERO, None, now), 0.0);
+    }
+}

@@ -3,6 +3,7 @@
 //! What it refuses to do: change anything unless it was asked to, or touch a database that a newer program made.
 use std::path::{Path, PathBuf};
 
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
@@ -68,19 +69,30 @@ fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
         std::fs::create_dir_all(parent).map_err(|error| place.unreachable(&error))?;
     }
     let mut conn = open_lite(place, path)?;
-    // Another process that migrates the same file: wait for it, then find its work done.
-    diesel::connection::SimpleConnection::batch_execute(&mut conn, "PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+    // Another process may migrate the same file: wait for it, then find its work done.
+    conn.batch_execute("PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .map_err(|error| place.unreachable(&error))?;
-    let applied = applied_lite(place, &mut conn)?;
+    if missing_lite(place, &mut conn)? {
+        if let Some(copy) = back_up(place, path, &mut conn)? {
+            tracing::info!(copy = %copy.display(), "copied the database before migrating it");
+        }
+    }
+    let outcome = conn.immediate_transaction(|conn| {
+        Ok(match missing_lite(place, conn) {
+            Ok(true) => run_pending(place, conn, LITE),
+            Ok(false) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        })
+    });
+    outcome.map_err(|error: diesel::result::Error| failed(place, &error))?
+}
+
+/// Whether migrations are missing; refuses a newer database.
+fn missing_lite(place: &Place, conn: &mut SqliteConnection) -> Result<bool, OpenError> {
+    let applied = applied_lite(place, conn)?;
     let known = versions::<diesel::sqlite::Sqlite>(&LITE);
     refuse_newer(place, &applied, &known)?;
-    if known.iter().all(|version| applied.contains(version)) {
-        return Ok(Vec::new());
-    }
-    if let Some(copy) = back_up(path, &mut conn, applied.last()).map_err(|why| failed(place, &*why))? {
-        tracing::info!(copy = %copy.display(), "copied the database before migrating it");
-    }
-    run_pending(place, &mut conn, LITE)
+    Ok(known.iter().any(|version| !applied.contains(version)))
 }
 
 fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
@@ -155,28 +167,32 @@ async fn applied_pg(place: &Place, conn: &mut AsyncPgConnection) -> Result<Vec<S
     Ok(rows.map_err(|error| place.unreachable(&error))?.into_iter().map(|row| row.version).collect())
 }
 
-/// Copies a database that has tables to `PATH.before-migration`, with the version it has in the name.
-fn back_up(
-    path: &Path, conn: &mut SqliteConnection, version: Option<&String>,
-) -> Result<Option<PathBuf>, Box<dyn std::error::Error>> {
+/// Copies a database that has tables to `PATH.version-VERSION`, with the version that it has.
+fn back_up(place: &Place, path: &Path, conn: &mut SqliteConnection) -> Result<Option<PathBuf>, OpenError> {
     let tables = diesel::sql_query("SELECT count(*) > 0 AS found FROM sqlite_master");
-    let tables: Found = diesel::RunQueryDsl::get_result(tables, conn)?;
+    let tables: Found = diesel::RunQueryDsl::get_result(tables, conn).map_err(|error| failed(place, &error))?;
     if !tables.found {
         return Ok(None);
     }
-    let beside = |ending: &str| {
+    let version = applied_lite(place, conn)?.pop().unwrap_or_else(|| "0".to_owned());
+    let beside = |ending: String| {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
         PathBuf::from(name)
     };
-    let copy = beside(&format!(".version-{}", version.map_or("0", |version| version.as_str())));
-    let unfinished = beside(".copying");
-    if unfinished.exists() {
-        std::fs::remove_file(&unfinished)?;
-    }
-    let to = unfinished.to_str().ok_or("its path is not UTF-8")?;
-    diesel::RunQueryDsl::execute(diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(to), conn)?;
-    std::fs::File::open(&unfinished)?.sync_all()?;
-    std::fs::rename(&unfinished, &copy)?;
+    let copy = beside(format!(".version-{version}"));
+    // Its own number: another process may be at the same work.
+    let unfinished = beside(format!(".copying-{}", std::process::id()));
+    copy_to(conn, &unfinished).and_then(|()| Ok(std::fs::rename(&unfinished, &copy)?)).map_err(|why| failed(place, &*why))?;
     Ok(Some(copy))
+}
+
+fn copy_to(conn: &mut SqliteConnection, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    if file.exists() {
+        std::fs::remove_file(file)?;
+    }
+    let path = file.to_str().ok_or("its path is not UTF-8")?;
+    diesel::RunQueryDsl::execute(diesel::sql_query("VACUUM INTO ?").bind::<Text, _>(path), conn)?;
+    std::fs::File::open(file)?.sync_all()?;
+    Ok(())
 }

@@ -135,6 +135,12 @@ impl Store {
         Ok((column::work(row.work.unwrap_or(0), "segments' work")?, Some(first)))
     }
 
+    /// Miners and workers with accepted work since `minute`.
+    pub async fn active_count(&self, minute: Minute) -> Result<(u64, u64)> {
+        let _ = minute;
+        unimplemented!()
+    }
+
     /// The running round.
     pub async fn round(&self) -> Result<Round> {
         unimplemented!()

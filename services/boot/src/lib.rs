@@ -1,1 +1,14 @@
-//! Placeholder.
+//! What every binary does before and after its actors run: exit codes, logs, traces, metrics, signals.
+//!
+//! What it refuses to do: know an actor. It exports the figures of any of them through `runtime::Port`.
+#![warn(missing_docs)]
+
+mod exit;
+mod metrics;
+mod signals;
+mod telemetry;
+
+pub use exit::{CONFIG, DATABASE, SUPERVISOR};
+pub use metrics::{Gauge, Metrics};
+pub use signals::Shutdown;
+pub use telemetry::{Telemetry, TelemetryError};

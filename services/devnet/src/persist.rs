@@ -85,7 +85,7 @@ impl LineLog {
     /// Opens or makes the file and returns what is in it.
     pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<(LineLog, Vec<T>), PersistError> {
         let mut content = Vec::new();
-        let open = || {
+        let mut open = || {
             let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
             file.read_to_end(&mut content)?;
             let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);

@@ -1,1 +1,133 @@
-//! Placeholder.
+//! The pool's HTTP API and its page.
+//!
+//! Reads only: aggregates from the store, the live snapshot, actors' health. Amounts are integer atoms, times are
+//! RFC 3339 texts, errors are `{"error": "..."}` and never carry internal texts.
+//!
+//! What it refuses to do: scan shares for a request, tell full addresses of other miners, and change anything.
+#![warn(missing_docs)]
+
+mod answer;
+mod health;
+mod lists;
+mod miner;
+mod page;
+mod stats;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::middleware::{Compress, DefaultHeaders};
+use actix_web::{App, HttpServer, web};
+use live::Snapshot;
+use messages::counters::Counters;
+use messages::facts::{Clock, JobReceiver, LogPosition, Tip};
+use runtime::Port;
+use settings::Settings;
+use store::Store;
+use tokio::sync::watch;
+use units::Timestamp;
+
+/// Body of the only routes that take one.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+/// Scripts, styles and pictures come from the pool itself.
+const CONTENT_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// Prints all metrics.
+pub type Printer = Arc<dyn Fn() -> String + Send + Sync>;
+/// A fault drill: the actor to panic, or whether the disk stalls. Says whether it was done.
+pub type Drill = Arc<dyn Fn(DrillOrder) -> bool + Send + Sync>;
+
+/// What a drill does.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum DrillOrder {
+    /// Makes this actor panic.
+    Panic(String),
+    /// Stalls or releases the share log's disk.
+    StallDisk(bool),
+}
+
+/// What the API reads.
+#[derive(Clone)]
+pub struct WebParts {
+    /// The database.
+    pub store: Store,
+    /// What the operator has set.
+    pub settings: Arc<Settings>,
+    /// The live snapshot.
+    pub live: watch::Receiver<Arc<Snapshot>>,
+    /// Actors' figures.
+    pub ports: Vec<Arc<dyn Port>>,
+    /// Counters of the process.
+    pub counters: Arc<Counters>,
+    /// The daemon's chain.
+    pub tip: watch::Receiver<Tip>,
+    /// The current job.
+    pub jobs: JobReceiver,
+    /// The share log's ends.
+    pub position: watch::Receiver<LogPosition>,
+    /// For `/metrics`.
+    pub metrics: Printer,
+    /// Fault drills; only a development network has them.
+    pub drill: Option<Drill>,
+    /// Key for protected routes, if there is any.
+    pub keys: Vec<secrecy::SecretString>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// When the process began.
+    pub started_at: Timestamp,
+    /// Depth at which a payout is settled.
+    pub settle_depth: u64,
+}
+
+/// Binds and makes the server; the caller runs it.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
+    let listen = parts.settings.api.listen;
+    let ui_dir = parts.settings.api.ui_dir.clone();
+    let shared = web::Data::new(parts);
+    let server = HttpServer::new(move || {
+        let headers = DefaultHeaders::new()
+            .add(("Content-Security-Policy", CONTENT_POLICY))
+            .add(("X-Content-Type-Options", "nosniff"))
+            .add(("Referrer-Policy", "no-referrer"));
+        let app = App::new()
+            .app_data(shared.clone())
+            .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
+            .app_data(web::JsonConfig::default().limit(BODY_MAX_BYTES).error_handler(|error, _| answer::bad_body(&error)))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| answer::bad_query(&error)))
+            .wrap(Compress::default())
+            .wrap(headers)
+            .configure(routes);
+        let app = match &ui_dir {
+            Some(dir) => app.service(actix_files::Files::new("/", dir).index_file("index.html")),
+            None => app,
+        };
+        app.default_service(web::to(page::serve))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+/// Every route but the page.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/livez", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(health::metrics))
+        .route("/api/info", web::get().to(stats::info))
+        .route("/api/stats", web::get().to(stats::stats))
+        .route("/api/blocks", web::get().to(lists::blocks))
+        .route("/api/payouts/recent", web::get().to(lists::payouts))
+        .route("/api/miner/{address}", web::get().to(miner::miner))
+        .route("/api/miner/{address}/balance", web::get().to(miner::balance))
+        .route("/api/devnet/drill", web::post().to(health::drill))
+        .route("/api/{tail:.*}", web::to(answer::unknown));
+}

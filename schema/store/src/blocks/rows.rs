@@ -1,7 +1,7 @@
 //! Rows as the database gives them.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use units::{BlockRowId, LineId, MinerId, PolicyId, Timestamp};
+use units::{Amount, BlockRowId, LineId, MinerId, PolicyId, Timestamp};
 
 use super::{Block, BlockState, BlockWeight};
 use crate::fold::TemplateRow;
@@ -157,6 +157,22 @@ impl TryFrom<WeightRow> for BlockWeight {
             weight: row.weight,
             credit: column::amount(row.credit, &what)?,
         })
+    }
+}
+
+/// What one address was given.
+#[derive(QueryableByName)]
+pub(super) struct CreditRow {
+    #[diesel(sql_type = Text)]
+    address: String,
+    #[diesel(sql_type = BigInt)]
+    credit: i64,
+}
+
+impl CreditRow {
+    pub(super) fn read(self) -> Result<(String, Amount)> {
+        let credit = column::amount(self.credit, "block credit")?;
+        Ok((self.address, credit))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::node::{SendAnswer, SendRequest};
 
 /// The order of the checks is part of the interface: what comes before the key is not recorded under it.
 pub(super) async fn send(call: &Call, namespace: Namespace) -> Result<Answer, Stop> {
-    open_wallet(&mut call.instance.node()?)?;
+    open_wallet(&mut *call.instance.node()?)?;
     let Some(body) = call.body.as_deref() else { return Ok(Answer::error(400, "invalid JSON body")) };
     let key = call.idempotency_key.as_str();
     if key.len() > KEY_BYTES_MAX {

@@ -1,0 +1,268 @@
+//! From a found block to a credit, and back if the chain changes its mind.
+use std::collections::HashMap;
+use std::time::Duration;
+
+use accounting::{Entry, MinerWork, allocate};
+use daemon::{Daemon, DaemonError, DaemonSettings};
+use messages::blocks::LifecycleTick;
+use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
+use runtime::{Actor, Fault, Handler, Reply};
+use store::blocks::{Block, BlockState, BlockWeight};
+use store::ledger::{NewEntry, NewPosting};
+use store::{Store, StoreError};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use units::{Amount, BlockRowId, Height, HostId, PolicyId};
+
+use crate::policy::Policy;
+use crate::sweep::Sweep;
+
+/// The chain refuses reorganisations deeper than this: a block's fate is final.
+const FINAL_DEPTH: u64 = 100;
+/// Blocks that another chain must be ahead, counted in tips, before a credit is taken back.
+const DISPLACED_TIPS: u64 = 3;
+
+/// What the actor is built from, once per generation.
+#[derive(Clone)]
+pub struct LifecycleParts {
+    /// Which daemon.
+    pub daemon: DaemonSettings,
+    /// The books.
+    pub store: Store,
+    /// Whose log recognised blocks are booked to.
+    pub host: HostId,
+    /// Prices blocks that no candidate explains.
+    pub policy: PolicyId,
+    /// Its window.
+    pub window: Duration,
+    /// The chain as the template actor sees it.
+    pub tip: watch::Receiver<Tip>,
+    /// The log's ends.
+    pub position: watch::Receiver<LogPosition>,
+    /// Under which money may be written.
+    pub lease: LeaseEpoch,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// Follows blocks; see the crate's documentation.
+pub struct BlockLifecycle {
+    parts: LifecycleParts,
+    daemon: Daemon,
+    sweep: Sweep,
+    policies: HashMap<PolicyId, Policy>,
+    /// What the last pass without trouble saw: the tip, and the blocks that were open.
+    passed: Option<(Tip, Vec<BlockRowId>)>,
+    said: Option<String>,
+}
+
+/// Why a step must be tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Policy(#[from] crate::policy::PolicyError),
+    #[error("block {hash}: {why}")]
+    Books { hash: String, why: String },
+}
+
+impl BlockLifecycle {
+    /// On the arbiter that will run it.
+    #[must_use]
+    pub fn new(parts: LifecycleParts) -> BlockLifecycle {
+        let sweep = Sweep {
+            store: parts.store.clone(),
+            host: parts.host,
+            policy: parts.policy,
+            window: parts.window,
+            position: parts.position.clone(),
+            clock: parts.clock.clone(),
+            waiting: HashMap::new(),
+        };
+        let daemon = Daemon::new(&parts.daemon);
+        BlockLifecycle { parts, daemon, sweep, policies: HashMap::new(), passed: None, said: None }
+    }
+
+    async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
+        let watch_below = Height::new(tip.height.get().saturating_sub(FINAL_DEPTH));
+        let blocks = self.parts.store.block_list_open(watch_below).await?;
+        let seen = (tip, blocks.iter().map(|block| block.id).collect());
+        if self.passed.as_ref() == Some(&seen) {
+            return Ok(());
+        }
+        self.sweep.pass(&self.daemon, &seen.0, epoch).await?;
+        let mut settled = self.sweep.waiting.is_empty();
+        for block in blocks {
+            settled &= self.follow(block, &seen.0, epoch).await?;
+        }
+        self.passed = settled.then_some(seen);
+        Ok(())
+    }
+
+    /// Moves one block as far as it goes now; `false` when it waits for something other than the tip.
+    async fn follow(&mut self, mut block: Block, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
+        let Some(depth) = block.height.depth_below(tip.height) else { return Ok(true) };
+        let at_height = self.daemon.block_by_height(block.height).await?;
+        let Some(at_height) = at_height else { return Ok(true) };
+        if at_height.hash.to_string() != block.hash {
+            return self.displaced(&block, depth, tip, epoch).await.map(|()| true);
+        }
+        if block.displaced_at.is_some() {
+            self.parts.store.block_note(epoch, block.id, None, block.hold_reason.as_deref()).await?;
+        }
+        if matches!(block.state, BlockState::Candidate | BlockState::Submitted) {
+            self.parts.store.block_move(epoch, block.id, block.state, BlockState::Seen).await?;
+            block.state = BlockState::Seen;
+        }
+        let policy = self.policy(block.policy).await?;
+        if depth < policy.confirmations {
+            return Ok(true);
+        }
+        if block.state == BlockState::Seen {
+            let lagging = self.parts.store.block_window_lagging(block.id).await?;
+            if !lagging.is_empty() {
+                let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
+                self.parts.store.block_note(epoch, block.id, None, Some(&why)).await?;
+                return Ok(false);
+            }
+            self.weigh(&block, &policy, epoch).await?;
+            block.state = BlockState::Confirmed;
+        }
+        if matches!(block.state, BlockState::Confirmed | BlockState::Reversed) {
+            self.credit(&block, &policy, epoch).await?;
+        }
+        Ok(true)
+    }
+
+    async fn displaced(&self, block: &Block, depth: u64, tip: &Tip, epoch: i64) -> Result<(), StepError> {
+        let store = &self.parts.store;
+        let Some(since) = block.displaced_at else {
+            info!(height = %block.height, hash = block.hash, "another block stands at this height");
+            let hold = block.hold_reason.as_deref();
+            return Ok(store.block_note(epoch, block.id, Some(tip.height), hold).await?);
+        };
+        let tips = tip.height.get().saturating_sub(since.get());
+        if block.state == BlockState::Credited {
+            if tips >= DISPLACED_TIPS || depth >= FINAL_DEPTH {
+                self.reverse(block, epoch).await?;
+            }
+        } else if depth >= FINAL_DEPTH && block.state != BlockState::Reversed {
+            store.block_move(epoch, block.id, block.state, BlockState::Lost).await?;
+        }
+        Ok(())
+    }
+
+    /// Computes and stores who gets what: once.
+    async fn weigh(&self, block: &Block, policy: &Policy, epoch: i64) -> Result<(), StepError> {
+        let (works, verdict_seq) = self.parts.store.block_window_work(block.id).await?;
+        let ids: HashMap<&str, _> = works.iter().map(|work| (work.address.as_str(), work.miner)).collect();
+        let input: Vec<_> = works
+            .iter()
+            .map(|work| MinerWork { key: work.address.clone(), verified: work.verified, provisional: work.provisional })
+            .collect();
+        let books = |why: String| StepError::Books { hash: block.hash.clone(), why };
+        let allocation = allocate(block.reward, block.finder.as_ref(), &input, &policy.rules()?)
+            .map_err(|error| books(error.to_string()))?;
+        let mut weights = Vec::with_capacity(allocation.lines.len());
+        for line in &allocation.lines {
+            let miner = *ids
+                .get(line.key.as_str())
+                .ok_or_else(|| books("its finder has no share in the window".to_owned()))?;
+            let provisional = line.weight.checked_sub(line.verified).unwrap_or_default();
+            weights.push(BlockWeight {
+                miner,
+                verified: line.verified,
+                provisional,
+                weight: line.weight.to_i64(),
+                credit: line.credit,
+            });
+        }
+        let digest = allocation.digest_hex();
+        Ok(self.parts.store.block_weights_store(epoch, block.id, weights, &digest, verdict_seq).await?)
+    }
+
+    async fn credit(&self, block: &Block, policy: &Policy, epoch: i64) -> Result<(), StepError> {
+        let reference = reference(&block.hash, block.credits);
+        let entry = self.credit_entry(block, policy, reference).await?;
+        let at = (self.parts.clock)();
+        if self.parts.store.block_credit(epoch, block.id, new_entry(&entry), at).await? {
+            info!(height = %block.height, hash = block.hash, reward = %block.reward, "block credited");
+        }
+        Ok(())
+    }
+
+    async fn reverse(&self, block: &Block, epoch: i64) -> Result<(), StepError> {
+        let policy = Policy::from_json(&self.parts.store.policy_get(block.policy).await?)?;
+        let credited = self.credit_entry(block, &policy, reference(&block.hash, block.credits.saturating_sub(1))).await?;
+        let undo = reference(&block.hash, block.reversals);
+        let at = (self.parts.clock)();
+        let build = move |balances: &[(String, i64)]| {
+            let balance = |account: &accounting::Account| {
+                let key = account.to_string();
+                balances.iter().find(|(name, _)| *name == key).map_or(0, |(_, balance)| *balance)
+            };
+            let entry = Entry::block_reversed(undo, &credited, balance).expect("a credit of a block can be reversed");
+            new_entry(&entry)
+        };
+        self.parts.store.block_reverse(epoch, block.id, at, build).await?;
+        warn!(height = %block.height, hash = block.hash, "a credited block left the chain; its credit was taken back");
+        Ok(())
+    }
+
+    async fn credit_entry(&self, block: &Block, policy: &Policy, reference: String) -> Result<Entry, StepError> {
+        let credits: Vec<(String, Amount)> = self.parts.store.block_credits(block.id).await?;
+        Entry::block_credited(reference, block.reward, &credits, policy.fee_account())
+            .map_err(|error| StepError::Books { hash: block.hash.clone(), why: error.to_string() })
+    }
+
+    async fn policy(&mut self, id: PolicyId) -> Result<Policy, StepError> {
+        if let Some(policy) = self.policies.get(&id) {
+            return Ok(policy.clone());
+        }
+        let policy = Policy::from_json(&self.parts.store.policy_get(id).await?)?;
+        self.policies.insert(id, policy.clone());
+        Ok(policy)
+    }
+}
+
+/// An entry's reference: the block, and how often this has happened to it before.
+fn reference(hash: &str, before: u64) -> String {
+    if before == 0 { hash.to_owned() } else { format!("{hash}:{}", before + 1) }
+}
+
+fn new_entry(entry: &Entry) -> NewEntry {
+    NewEntry {
+        kind: entry.kind().as_str(),
+        reference: entry.reference().to_owned(),
+        postings: entry
+            .postings()
+            .iter()
+            .map(|posting| NewPosting { account: posting.account.to_string(), amount: posting.amount })
+            .collect(),
+    }
+}
+
+impl Actor for BlockLifecycle {
+    const NAME: &'static str = "block_lifecycle";
+}
+
+impl Handler<LifecycleTick> for BlockLifecycle {
+    async fn handle(&mut self, _: LifecycleTick, reply: Reply<LifecycleTick>) -> Result<(), Fault> {
+        let tip = self.parts.tip.borrow().clone();
+        let epoch = *self.parts.lease.borrow();
+        if let (Some(epoch), true, true) = (epoch, tip.reachable, tip.hash.is_some()) {
+            let trouble = self.pass(tip, epoch).await.err().map(|error| error.to_string());
+            if trouble != self.said {
+                if let Some(trouble) = &trouble {
+                    warn!(trouble, "blocks cannot be followed now; it is tried again");
+                }
+                self.said = trouble;
+            }
+        }
+        reply.send(());
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! Blocks from find to credit and reversal.
+use std::time::Duration;
+
+use store::StoreError;
+use store::blocks::{Block, BlockState, BlockWeight};
+use store::ledger::NewEntry;
+use units::{Amount, BlockRowId, Height, MinerId, Seq, Work};
+
+use crate::common::log::{EPOCH, Log, WINDOW, at, hash, line};
+use crate::common::money::{entry, lease};
+use crate::common::{TestDb, for_each_database};
+
+async fn find(db: &TestDb, n: u64) -> Block {
+    db.store.block_find(&hash(n)).await.unwrap().unwrap()
+}
+
+/// A log with shares of two miners and block 1, found by bob.
+async fn with_block(db: &TestDb) -> (Log, i64) {
+    let mut log = Log::new(&db.store, "host", vec![line("alice", "a"), line("bob", "b")]).await;
+    log.share(0, EPOCH, 50);
+    log.share(0, EPOCH + 1, 50);
+    let share = log.share(1, EPOCH + 2, 25);
+    db.store.fold(log.candidate(&hash(1), 1, share, EPOCH + 2)).await.unwrap();
+    (log, lease(db, "treasury").await)
+}
+
+/// One line of an allocation.
+async fn weight(db: &TestDb, address: &str, credit: u64) -> BlockWeight {
+    let miner = db.number(&format!("SELECT id AS n FROM miners WHERE address = '{address}'"));
+    BlockWeight {
+        miner: MinerId(miner),
+        verified: Work::ZERO,
+        provisional: Work::new(credit).unwrap(),
+        weight: credit.cast_signed(),
+        credit: Amount::from_atoms(credit).unwrap(),
+    }
+}
+
+/// Block 1 with its weights stored.
+async fn with_weights(db: &TestDb) -> (Block, i64) {
+    let (_, epoch) = with_block(db).await;
+    let block = find(db, 1).await;
+    db.store.block_move(epoch, block.id, BlockState::Candidate, BlockState::Seen).await.unwrap();
+    let weights = vec![weight(db, "alice", 80).await, weight(db, "bob", 20).await];
+    db.store.block_weights_store(epoch, block.id, weights, "digest", Seq(4)).await.unwrap();
+    (block, epoch)
+}
+
+fn credit(n: u32) -> NewEntry {
+    let postings = [("chain_rewards", -105), ("payable:alice", 80), ("payable:bob", 20), ("pool_fee", 5)];
+    entry("block_credited", &format!("block:{n}"), &postings)
+}
+
+fn is_conflict<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> bool {
+    matches!(outcome, Err(StoreError::Conflict { .. }))
+}
+
+#[test]
+fn a_candidate_becomes_a_block_with_its_price_fixed() {
+    for_each_database(async |db| {
+        let (log, _) = with_block(db).await;
+        let block = find(db, 1).await;
+        assert_eq!((block.state, block.height), (BlockState::Candidate, Height::new(1_000)));
+        assert_eq!((block.finder.as_deref(), block.worker.as_deref()), (Some("bob"), Some("b")));
+        assert_eq!((block.difficulty, block.reward), (log.template.difficulty, log.template.reward));
+        assert_eq!((block.found_at, block.policy), (at(EPOCH + 2), log.policy));
+        assert_eq!(block.window_start, at(EPOCH + 2).minus(WINDOW));
+        assert_eq!((block.round_work.get(), block.round_started_at), (125, at(EPOCH)));
+        assert_eq!((block.credits, block.reversals, block.credited_at), (0, 0, None));
+        assert_eq!((block.displaced_at, block.hold_reason), (None, None));
+        assert!(db.store.block_find("none").await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_round_is_the_work_since_the_block_before() {
+    for_each_database(async |db| {
+        let (mut log, _) = with_block(db).await;
+        log.share(0, EPOCH + 3, 7);
+        db.store.fold(log.step()).await.unwrap();
+        let share = log.share(0, EPOCH + 4, 8);
+        db.store.fold(log.candidate(&hash(2), 0, share, EPOCH + 4)).await.unwrap();
+        let block = find(db, 2).await;
+        assert_eq!((block.round_work.get(), block.round_started_at), (15, at(EPOCH + 2)));
+    });
+}
+
+#[test]
+fn a_candidate_told_twice_is_one_block() {
+    for_each_database(async |db| {
+        let (mut log, _) = with_block(db).await;
+        let share = log.share(0, EPOCH + 5, 1);
+        db.store.fold(log.candidate(&hash(1), 0, share, EPOCH + 5)).await.unwrap();
+        let block = find(db, 1).await;
+        assert_eq!((block.finder.as_deref(), block.found_at), (Some("bob"), at(EPOCH + 2)));
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM block_windows"), 1);
+        assert_eq!(db.number("SELECT closed_seq AS n FROM hosts"), 4);
+    });
+}
+
+#[test]
+fn an_unexplained_block_ends_its_window_where_the_log_is_folded() {
+    for_each_database(async |db| {
+        let (mut log, epoch) = with_block(db).await;
+        let root = log.template.merkle_root.clone();
+        let insert = async |hash: &str, root: &str, epoch: i64| {
+            db.store.block_insert_unexplained(epoch, log.host, hash, u64::MAX, root, at(EPOCH + 3), log.policy, WINDOW).await
+        };
+        assert!(insert(&hash(2), &root, epoch).await.unwrap());
+        assert!(!insert(&hash(2), &root, epoch).await.unwrap());
+        assert!(!insert(&hash(1), &root, epoch).await.unwrap());
+        assert!(matches!(insert(&hash(3), "unknown", epoch).await, Err(StoreError::Damaged { .. })));
+        assert!(matches!(insert(&hash(3), &root, epoch + 1).await, Err(StoreError::Fenced { .. })));
+        let block = find(db, 2).await;
+        assert_eq!((block.state, block.finder, block.line), (BlockState::Seen, None, None));
+        assert_eq!(db.number("SELECT MAX(block_id) AS n FROM block_windows"), block.id.0);
+        assert_eq!(db.number(&format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id)), 4);
+        assert_eq!(db.number("SELECT closed_seq AS n FROM hosts"), 4);
+
+        // Its candidate turns up later: only the finder is filled in.
+        let share = log.share(0, EPOCH + 4, 9);
+        db.store.fold(log.candidate(&hash(2), 0, share, EPOCH + 4)).await.unwrap();
+        let block = find(db, 2).await;
+        assert_eq!((block.state, block.finder.as_deref(), block.found_at), (BlockState::Seen, Some("alice"), at(EPOCH + 3)));
+        assert_eq!(db.number(&format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id)), 4);
+    });
+}
+
+#[test]
+fn a_block_moves_only_from_where_it_was_seen() {
+    for_each_database(async |db| {
+        let (_, epoch) = with_block(db).await;
+        let block = find(db, 1).await.id;
+        let (from, to) = (BlockState::Candidate, BlockState::Submitted);
+        assert!(matches!(db.store.block_move(epoch - 1, block, from, to).await, Err(StoreError::Fenced { .. })));
+        db.store.block_move(epoch, block, from, to).await.unwrap();
+        assert!(is_conflict(db.store.block_move(epoch, block, from, to).await));
+        assert!(is_conflict(db.store.block_move(epoch, BlockRowId(99), from, to).await));
+        assert_eq!(find(db, 1).await.state, to);
+    });
+}
+
+#[test]
+fn notes_are_set_and_cleared() {
+    for_each_database(async |db| {
+        let (_, epoch) = with_block(db).await;
+        let block = find(db, 1).await.id;
+        db.store.block_note(epoch, block, Some(Height::new(1_005)), Some("host `b` is behind")).await.unwrap();
+        let noted = find(db, 1).await;
+        assert_eq!((noted.displaced_at, noted.hold_reason.as_deref()), (Some(Height::new(1_005)), Some("host `b` is behind")));
+        db.store.block_note(epoch, block, None, None).await.unwrap();
+        let noted = find(db, 1).await;
+        assert_eq!((noted.displaced_at, noted.hold_reason), (None, None));
+        assert!(is_conflict(db.store.block_note(epoch, BlockRowId(99), None, None).await));
+    });
+}
+
+#[test]
+fn open_blocks_are_those_that_may_still_change() {
+    for_each_database(async |db| {
+        let (_, epoch) = with_block(db).await;
+        let block = find(db, 1).await.id;
+        let listed = async |height: u64| !db.store.block_list_open(Height::new(height)).await.unwrap().is_empty();
+        // However deep it is, it is not finished.
+        assert!(listed(5_000).await);
+        db.store.block_move(epoch, block, BlockState::Candidate, BlockState::Credited).await.unwrap();
+        assert!(listed(1_000).await);
+        assert!(!listed(1_001).await);
+        db.store.block_move(epoch, block, BlockState::Credited, BlockState::Lost).await.unwrap();
+        assert!(!listed(0).await);
+    });
+}
+
+#[test]
+fn weights_wait_for_hosts_that_are_behind() {
+    for_each_database(async |db| {
+        let (log, _) = with_block(db).await;
+        let block = find(db, 1).await.id;
+        assert!(db.store.block_window_lagging(block).await.unwrap().is_empty());
+        db.sql("UPDATE block_windows SET end_seq = 5").unwrap();
+        assert_eq!(db.store.block_window_lagging(block).await.unwrap(), ["host"]);
+        db.sql("UPDATE block_windows SET end_seq = 4").unwrap();
+        let registered = at(EPOCH).minus(Duration::from_secs(300));
+        db.store.host_register("other", registered).await.unwrap();
+        db.store.host_register("younger than the find", at(EPOCH + 3)).await.unwrap();
+        assert_eq!(db.store.block_window_lagging(block).await.unwrap(), ["other"]);
+        assert_eq!(log.shares.len(), 3);
+    });
+}
+
+#[test]
+fn weights_are_stored_once() {
+    for_each_database(async |db| {
+        let (block, epoch) = with_weights(db).await;
+        assert_eq!(find(db, 1).await.state, BlockState::Confirmed);
+        let stored = db.store.block_weights_list(block.id).await.unwrap();
+        assert_eq!(stored, [weight(db, "alice", 80).await, weight(db, "bob", 20).await]);
+        let again = db.store.block_weights_store(epoch, block.id, stored.clone(), "other", Seq(5)).await;
+        assert!(is_conflict(again));
+        assert_eq!(db.store.block_weights_list(block.id).await.unwrap(), stored);
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM blocks WHERE weights_digest = 'digest' AND verdict_seq = 4"), 1);
+        assert!(matches!(
+            db.store.block_weights_store(epoch + 1, block.id, Vec::new(), "", Seq(5)).await,
+            Err(StoreError::Fenced { .. })
+        ));
+    });
+}
+
+#[test]
+fn a_block_is_credited_once() {
+    for_each_database(async |db| {
+        let (block, epoch) = with_weights(db).await;
+        let all = (0..3).map(|_| db.store.block_credit(epoch, block.id, credit(1), at(EPOCH + 9)));
+        let mut all: Vec<bool> = futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
+        all.sort_unstable();
+        assert_eq!(all, [false, false, true]);
+        let credited = find(db, 1).await;
+        assert_eq!((credited.state, credited.credits), (BlockState::Credited, 1));
+        assert_eq!(credited.credited_at, Some(at(EPOCH + 9)));
+        assert_eq!(db.store.account_balance("payable:alice").await.unwrap(), 80);
+        // Another entry for a block that is credited: neither is true.
+        assert!(is_conflict(db.store.block_credit(epoch, block.id, credit(2), at(EPOCH)).await));
+        assert!(matches!(
+            db.store.block_credit(epoch + 1, block.id, credit(1), at(EPOCH)).await,
+            Err(StoreError::Fenced { .. })
+        ));
+        assert_eq!(db.store.account_balance("payable:alice").await.unwrap(), 80);
+    });
+}
+
+#[test]
+fn a_reversal_sees_the_balances_and_is_booked_once() {
+    for_each_database(async |db| {
+        let (block, epoch) = with_weights(db).await;
+        db.store.block_credit(epoch, block.id, credit(1), at(EPOCH + 9)).await.unwrap();
+        // Most of it is being paid to alice already.
+        let reserve = entry("payout_reserved", "p", &[("payable:alice", -70), ("inflight:alice", 70)]);
+        db.store.entry_post(epoch, reserve, at(EPOCH + 10)).await.unwrap();
+        let build = |balances: &[(String, i64)]| {
+            let mut balances = balances.to_vec();
+            balances.sort();
+            let expected = [("payable:alice", 10), ("payable:bob", 20), ("pool_fee", 5)];
+            assert_eq!(balances, expected.map(|(key, balance)| (key.to_owned(), balance)));
+            let postings = [("chain_rewards", 105), ("payable:alice", -10), ("payable:bob", -20), ("pool_fee", -5), ("orphan_loss", -70)];
+            entry("block_reversed", "block:1", &postings)
+        };
+        db.store.block_reverse(epoch, block.id, at(EPOCH + 11), build).await.unwrap();
+        assert!(is_conflict(db.store.block_reverse(epoch, block.id, at(EPOCH + 11), build).await));
+        let reversed = find(db, 1).await;
+        assert_eq!((reversed.state, reversed.credits, reversed.reversals), (BlockState::Reversed, 1, 1));
+        assert_eq!(db.store.account_balance("orphan_loss").await.unwrap(), -70);
+        assert_eq!(db.store.account_balance("inflight:alice").await.unwrap(), 70);
+
+        // It came back to the main chain.
+        assert!(db.store.block_credit(epoch, block.id, credit(2), at(EPOCH + 20)).await.unwrap());
+        assert_eq!(find(db, 1).await.credits, 2);
+    });
+}
+
+#[test]
+fn a_policy_is_stored_once() {
+    for_each_database(async |db| {
+        let first = db.store.policy_ensure("{\"fee\":1}", at(EPOCH)).await.unwrap();
+        assert_eq!(db.store.policy_ensure("{\"fee\":1}", at(EPOCH + 1)).await.unwrap(), first);
+        let second = db.store.policy_ensure("{\"fee\":2}", at(EPOCH)).await.unwrap();
+        assert_ne!(first, second);
+        assert_eq!(db.store.policy_get(second).await.unwrap(), "{\"fee\":2}");
+        assert!(is_conflict(db.store.policy_get(units::PolicyId(99)).await));
+    });
+}

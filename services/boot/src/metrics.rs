@@ -1,0 +1,146 @@
+//! Figures that are read when somebody asks: actors' ports, counters, gauges.
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+use runtime::{Health, Port};
+
+/// A named figure, read on demand.
+pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Registers figures under `meshpool_`.
+pub struct Metrics {
+    meter: Meter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics { meter: opentelemetry::global::meter("meshpool") }
+    }
+}
+
+impl Metrics {
+    /// A figure that only grows; its name ends in `_total`.
+    pub fn counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        // The exporter adds the ending itself.
+        let name = format!("meshpool_{}", name.trim_end_matches("_total"));
+        let _registered = self
+            .meter
+            .u64_observable_counter(name)
+            .with_description(help)
+            .with_callback(move |observer| observer.observe(read(), &[]))
+            .build();
+    }
+
+    /// A figure that goes up and down.
+    pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _registered = self
+            .meter
+            .u64_observable_gauge(format!("meshpool_{name}"))
+            .with_description(help)
+            .with_callback(move |observer| observer.observe(read(), &[]))
+            .build();
+    }
+
+    /// Everything that every actor has: depth, capacity, refusals, lost, restarts by cause, generation, health, and
+    /// messages with their handling time by kind.
+    pub fn actors(&self, ports: &[Arc<dyn Port>]) {
+        self.each(ports, "actor_depth", "Messages accepted and not yet answered.", |port| port.depth() as u64);
+        self.each(ports, "actor_capacity", "Messages that may be under way at once.", |port| port.capacity() as u64);
+        self.each(ports, "actor_up", "1 while the actor takes messages.", |port| {
+            u64::from(port.status().health == Health::Up)
+        });
+        self.each(ports, "actor_generation", "Starts of the actor, the first included.", |port| port.status().generation);
+        self.each(ports, "actor_busy_ms", "How long the message in hand has been in hand.", |port| {
+            u64::try_from(port.busy_for().as_millis()).unwrap_or(u64::MAX)
+        });
+        self.count(ports, "actor_refused", "Messages answered busy.", |port| port.refused());
+        self.count(ports, "actor_down", "Messages answered down.", |port| port.down());
+        self.count(ports, "actor_lost", "Messages accepted and never answered.", |port| port.lost());
+        self.count(ports, "actor_late", "Answers that came after the asker's patience.", |port| port.late());
+        self.count(ports, "actor_ticks_skipped", "Clock ticks left out.", |port| port.ticks_skipped());
+        self.restarts(ports);
+        self.handled(ports);
+    }
+
+    fn each(&self, ports: &[Arc<dyn Port>], name: &'static str, help: &'static str, read: fn(&dyn Port) -> u64) {
+        let ports = ports.to_vec();
+        let _registered = self
+            .meter
+            .u64_observable_gauge(format!("meshpool_{name}"))
+            .with_description(help)
+            .with_callback(move |observer| {
+                for port in &ports {
+                    observer.observe(read(port.as_ref()), &[KeyValue::new("actor", port.name())]);
+                }
+            })
+            .build();
+    }
+
+    fn count(&self, ports: &[Arc<dyn Port>], name: &'static str, help: &'static str, read: fn(&dyn Port) -> u64) {
+        let ports = ports.to_vec();
+        let _registered = self
+            .meter
+            .u64_observable_counter(format!("meshpool_{name}"))
+            .with_description(help)
+            .with_callback(move |observer| {
+                for port in &ports {
+                    observer.observe(read(port.as_ref()), &[KeyValue::new("actor", port.name())]);
+                }
+            })
+            .build();
+    }
+
+    fn restarts(&self, ports: &[Arc<dyn Port>]) {
+        let ports = ports.to_vec();
+        let _registered = self
+            .meter
+            .u64_observable_counter("meshpool_actor_restarts")
+            .with_description("Generations that ended in a failure, by cause.")
+            .with_callback(move |observer| {
+                for port in &ports {
+                    let restarts = port.restarts();
+                    let causes = [
+                        ("faulted", restarts.faulted),
+                        ("panicked", restarts.panicked),
+                        ("killed", restarts.killed),
+                    ];
+                    for (cause, count) in causes {
+                        observer.observe(count, &[KeyValue::new("actor", port.name()), KeyValue::new("cause", cause)]);
+                    }
+                }
+            })
+            .build();
+    }
+
+    fn handled(&self, ports: &[Arc<dyn Port>]) {
+        let counted = ports.to_vec();
+        let _registered = self
+            .meter
+            .u64_observable_counter("meshpool_actor_handled")
+            .with_description("Messages handled, by kind.")
+            .with_callback(move |observer| {
+                for port in &counted {
+                    for handled in port.handled() {
+                        let labels = [KeyValue::new("actor", port.name()), KeyValue::new("message", handled.msg)];
+                        observer.observe(handled.count, &labels);
+                    }
+                }
+            })
+            .build();
+        let timed = ports.to_vec();
+        let _registered = self
+            .meter
+            .f64_observable_counter("meshpool_actor_handle_seconds")
+            .with_description("Time spent inside handlers, by kind of message.")
+            .with_callback(move |observer| {
+                for port in &timed {
+                    for handled in port.handled() {
+                        let labels = [KeyValue::new("actor", port.name()), KeyValue::new("message", handled.msg)];
+                        observer.observe(handled.total.as_secs_f64(), &labels);
+                    }
+                }
+            })
+            .build();
+    }
+}

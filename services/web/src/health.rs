@@ -1,0 +1,53 @@
+//! Is it alive, can it work, what are its figures; and fault drills.
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use runtime::Health;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::answer::{ApiError, ApiResult, check_key};
+use crate::{DrillOrder, WebParts};
+
+/// How long the database may take to count as answering.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "alive": true }))
+}
+
+/// 503 with every reason while something that mining or money needs is missing.
+pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
+    let mut reasons: Vec<String> = parts
+        .ports
+        .iter()
+        .filter(|port| port.status().health != Health::Up)
+        .map(|port| format!("actor {} is {:?}", port.name(), port.status().health).to_lowercase())
+        .collect();
+    if !parts.tip.borrow().reachable {
+        reasons.push("daemon does not answer".into());
+    }
+    if parts.jobs.borrow().is_none() {
+        reasons.push("no job yet".into());
+    }
+    if !matches!(timeout(DATABASE_PATIENCE, parts.store.meta_get("reward_address")).await, Ok(Ok(_))) {
+        reasons.push("database does not answer".into());
+    }
+    if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
+        reasons.push("share log is full".into());
+    }
+    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+pub(crate) async fn metrics(parts: web::Data<WebParts>) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body((parts.metrics)())
+}
+
+/// Breaks something on purpose; only where drills are given, and only with a key.
+pub(crate) async fn drill(parts: web::Data<WebParts>, request: HttpRequest, order: web::Json<DrillOrder>) -> ApiResult {
+    let Some(drill) = &parts.drill else { return Err(ApiError::NotFound("no such route")) };
+    check_key(&request, &parts.keys)?;
+    Ok(HttpResponse::Ok().json(json!({ "done": drill(order.into_inner()) })))
+}

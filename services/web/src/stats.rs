@@ -1,0 +1,97 @@
+//! What the pool is, and how it does.
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use crate::WebParts;
+
+/// Seconds between two blocks that the network aims at.
+const BLOCK_SECONDS: f64 = 300.0;
+
+pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
+    let settings = &parts.settings;
+    HttpResponse::Ok().json(json!({
+        "pool_name": settings.pool.name,
+        "pool_url": settings.pool.url,
+        "version": env!("CARGO_PKG_VERSION"),
+        "network": settings.pool.network,
+        "stratum_port": settings.stratum.listen.port(),
+        "stratum_listen": settings.stratum.listen.to_string(),
+        "pool_fee_pct": settings.pool.fee_bps.get() as f64 / 100.0,
+        "pool_fee_flat": 0.0,
+        "fee_bps": settings.pool.fee_bps,
+        "min_payout_amount": settings.payout.min_amount,
+        "blocks_before_payout": settings.blocks.confirmations,
+        "payout_scheme": "pplns",
+        "pplns_window_duration": humantime::format_duration(settings.pplns.window).to_string(),
+        "payout_interval_seconds": settings.payout.interval.as_secs(),
+        "network_fee_policy": settings.payout.network_fee,
+        "settle_depth": parts.settle_depth,
+        "sample_rate": settings.validation.sample_rate,
+        "warmup_shares": settings.validation.warmup_shares,
+        "min_sample_every": settings.validation.min_sample_every,
+        "api_auth_configured": !parts.keys.is_empty(),
+        "started_at": parts.started_at,
+    }))
+}
+
+pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
+    let live = parts.live.borrow().clone();
+    let (totals, counters) = (&live.totals, &parts.counters);
+    let template = parts.jobs.borrow().as_ref().map(|job| job.template.clone());
+    let difficulty = template.as_ref().map(|template| template.network_difficulty.get());
+    let tip = parts.tip.borrow().clone();
+    let position = *parts.position.borrow();
+    let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+    HttpResponse::Ok().json(json!({
+        "pool": {
+            "miners": live.miners,
+            "workers": live.workers,
+            "connections": counters.stratum_connections.get(),
+            "hashrate": live.hashrate,
+            "shares_accepted": totals.shares,
+            "shares_rejected": totals.rejects,
+            "shares_verified": totals.verified,
+            "shares_provisional": totals.shares.saturating_sub(totals.verified + totals.refuted),
+            "total_shares": totals.shares + totals.rejects,
+            "blocks_found": totals.blocks,
+            "total_blocks": totals.blocks,
+            "orphaned_blocks": totals.orphaned,
+            "orphan_rate_pct": ratio(totals.orphaned, totals.blocks + totals.orphaned),
+            "pool_fees_collected": totals.fees.atoms(),
+            "paid_to_miners_total": totals.paid.atoms(),
+            "last_share_at": totals.last_share_at,
+        },
+        "chain": {
+            "current_job_height": template.as_ref().map(|template| template.height),
+            "network_difficulty": difficulty,
+            // A number for the miner's display, whatever is known.
+            "network_hashrate": difficulty.map_or(0.0, |difficulty| difficulty as f64 / BLOCK_SECONDS),
+            "daemon_chain_height": tip.hash.is_some().then_some(tip.height),
+            "daemon_syncing": tip.reachable.then_some(tip.syncing),
+        },
+        "round": {
+            "round_start": live.round_started_at,
+            "round_work": live.round_work,
+            "expected_work": difficulty,
+            "effort_pct": difficulty.map(|difficulty| ratio(live.round_work.get(), difficulty)),
+        },
+        "validation": {
+            "in_flight": counters.checks_running.get(),
+            "candidate_queue_depth": counters.claims_waiting.get(),
+            "regular_queue_depth": counters.checks_owed.get(),
+            "audit_debt": counters.checks_forgone_total.get(),
+            "total_shares": counters.shares_accepted_total.get(),
+            "sampled_shares": counters.checks_sampled_total.get(),
+            "invalid_samples": counters.checks_failed_total.get(),
+            "pending_provisional": totals.shares.saturating_sub(totals.verified + totals.refuted),
+            "fraud_detections": counters.checks_failed_total.get(),
+        },
+        "payouts": {
+            "pending_count": totals.payouts_open,
+            "pending_total_amount": totals.payouts_open_amount.atoms(),
+            "next_sweep_in_seconds": Value::Null,
+            "last_payout_at": totals.last_payout_at,
+        },
+        "ledger": { "durable_seq": position.durable, "folded_seq": position.folded },
+    }))
+}
