@@ -95,7 +95,9 @@ impl<A: Actor> Slot<A> {
     fn absent<M>(&self, msg: M) -> Refused<M> {
         let (counter, refused) = match self.core.status().health {
             Health::Starting | Health::Up | Health::Restarting => (&self.core.refused, Refused::Busy(msg)),
-            Health::Unbound | Health::Down | Health::Finished => (&self.core.down, Refused::Down(msg)),
+            Health::Unbound | Health::Down | Health::Draining | Health::Finished => {
+                (&self.core.down, Refused::Down(msg))
+            }
         };
         counter.fetch_add(1, Ordering::Relaxed);
         refused

@@ -79,9 +79,10 @@ impl<A: Actor> actix::Actor for ActorCell<A> {
             (actor, outcome)
         };
         let settled = opening.into_actor(self).map(|(actor, outcome), cell, ctx| {
-            if outcome.is_ok() {
+            let status = cell.slot.core.status();
+            if outcome.is_ok() && status.health != Health::Draining {
                 cell.slot.core.set_health(Health::Up);
-                info!(actor = A::NAME, generation = cell.slot.core.status().generation, "actor up");
+                info!(actor = A::NAME, generation = status.generation, "actor up");
             }
             cell.settle(actor, outcome, ctx);
         });

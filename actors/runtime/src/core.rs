@@ -31,6 +31,8 @@ pub enum Health {
     Restarting,
     /// Its restart budget is spent.
     Down,
+    /// The host ends: it finishes what it has accepted.
+    Draining,
     /// It will not come back in this process: drained, or given up.
     Finished,
 }

@@ -101,8 +101,11 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::block_on;
+    use crate::core::Core;
+    use crate::{Limits, block_on};
 
     struct Add(u32);
     impl Message for Add {
@@ -118,6 +121,18 @@ mod tests {
         let (reply, mut answer) = Reply::<Add>::test();
         drop(reply);
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn a_message_that_goes_back_is_not_lost_and_one_that_is_dropped_is() {
+        let core = Arc::new(Core::new("actor", Limits { messages: 2, urgent: 0 }));
+        let accepted = || Reply::<Add>::new(None, Some(Ticket::take(&core, false).unwrap()));
+        let (back, gone) = (accepted(), accepted());
+        assert!(Ticket::take(&core, false).is_none());
+        back.withdraw();
+        assert_eq!((core.depth(), core.lost.load(Ordering::Relaxed)), (1, 0));
+        drop(gone);
+        assert_eq!((core.depth(), core.lost.load(Ordering::Relaxed)), (0, 1));
     }
 
     #[test]

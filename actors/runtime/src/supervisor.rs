@@ -141,6 +141,7 @@ where
             joined = &mut life => break joined,
             order = ordered(quits, if heard == Quit::Run { Quit::Drain } else { Quit::Abort }), if heard != Quit::Abort => {
                 heard = order;
+                core.set_health(Health::Draining);
                 if order == Quit::Abort {
                     life.abort();
                 }

@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Rules about the tree itself, as tests; see `tests/`.

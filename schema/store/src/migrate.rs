@@ -39,19 +39,19 @@ struct Version {
 /// Compares the database's migrations with those of this program. Changes nothing, not even by making a file.
 pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
     let (applied, known) = match place {
-        Place::Lite(path) if !path.exists() => (Vec::new(), versions::<diesel::sqlite::Sqlite>(&LITE)),
+        Place::Lite(path) if !path.exists() => (Vec::new(), known::<diesel::sqlite::Sqlite>(&LITE)),
         Place::Lite(path) => {
             let mut conn = open_lite(place, path)?;
-            (applied_lite(place, &mut conn)?, versions::<diesel::sqlite::Sqlite>(&LITE))
+            (applied_lite(place, &mut conn)?, known::<diesel::sqlite::Sqlite>(&LITE))
         }
         Place::Pg(url) => {
             let mut conn = connect::connect_pg(url).await.map_err(|error| place.unreachable(&error))?;
-            (applied_pg(place, &mut conn).await?, versions::<diesel::pg::Pg>(&PG))
+            (applied_pg(place, &mut conn).await?, known::<diesel::pg::Pg>(&PG))
         }
     };
     refuse_newer(place, &applied, &known)?;
-    match known.into_iter().find(|version| !applied.contains(version)) {
-        Some(missing) => Err(OpenError::NotMigrated { place: place.to_string(), missing }),
+    match known.into_iter().find(|migration| !applied.contains(&migration.version)) {
+        Some(missing) => Err(OpenError::NotMigrated { place: place.to_string(), missing: missing.name }),
         None => Ok(()),
     }
 }
@@ -90,9 +90,9 @@ fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
 /// Whether migrations are missing; refuses a newer database.
 fn missing_lite(place: &Place, conn: &mut SqliteConnection) -> Result<bool, OpenError> {
     let applied = applied_lite(place, conn)?;
-    let known = versions::<diesel::sqlite::Sqlite>(&LITE);
+    let known = known::<diesel::sqlite::Sqlite>(&LITE);
     refuse_newer(place, &applied, &known)?;
-    Ok(known.iter().any(|version| !applied.contains(version)))
+    Ok(known.iter().any(|migration| !applied.contains(&migration.version)))
 }
 
 fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
@@ -106,7 +106,7 @@ fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
             .map_err(|error| failed(place, &error))?;
         applied_pg(place, &mut conn).await
     })?;
-    refuse_newer(place, &applied, &versions::<diesel::pg::Pg>(&PG))?;
+    refuse_newer(place, &applied, &known::<diesel::pg::Pg>(&PG))?;
     // The wrapper blocks, and finds the runtime that drives the connection through this guard. The lock goes with
     // the connection.
     let _guard = rt.enter();
@@ -120,28 +120,43 @@ where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     let done = conn.run_pending_migrations(migrations).map_err(|error| failed(place, &*error))?;
-    Ok(done.iter().map(ToString::to_string).collect())
+    let done: Vec<String> = done.iter().map(ToString::to_string).collect();
+    let mut names = known(&migrations);
+    names.retain(|migration| done.contains(&migration.version));
+    Ok(names.into_iter().map(|migration| migration.name).collect())
 }
 
 fn failed(place: &Place, why: &(impl std::fmt::Display + ?Sized)) -> OpenError {
     OpenError::MigrationFailed { place: place.to_string(), why: why.to_string() }
 }
 
-fn refuse_newer(place: &Place, applied: &[String], known: &[String]) -> Result<(), OpenError> {
-    match applied.iter().find(|version| !known.contains(version)) {
+fn refuse_newer(place: &Place, applied: &[String], known: &[Known]) -> Result<(), OpenError> {
+    match applied.iter().find(|version| known.iter().all(|migration| migration.version != **version)) {
         Some(version) => Err(OpenError::TooNew { place: place.to_string(), version: version.clone() }),
         None => Ok(()),
     }
 }
 
-fn versions<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<String>
+/// A migration of this program.
+struct Known {
+    version: String,
+    /// Version and title, as its folder is called.
+    name: String,
+}
+
+/// In order.
+fn known<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<Known>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let migrations: Vec<Box<dyn Migration<DB>>> = source.migrations().expect("they were checked when they were embedded");
-    let mut versions: Vec<String> = migrations.iter().map(|migration| migration.name().version().to_string()).collect();
-    versions.sort();
-    versions
+    let migrations: Vec<Box<dyn Migration<DB>>> = source.migrations().expect("they were read when they were embedded");
+    let known = migrations.iter().map(|migration| {
+        let name = migration.name();
+        Known { version: name.version().to_string(), name: name.to_string() }
+    });
+    let mut known: Vec<Known> = known.collect();
+    known.sort_by(|a, b| a.version.cmp(&b.version));
+    known
 }
 
 fn open_lite(place: &Place, path: &Path) -> Result<SqliteConnection, OpenError> {

@@ -1,1 +1,14 @@
-fn main() {}
+//! `meshpool`: all actors in one process, and the operator's commands.
+mod audit;
+mod cli;
+mod devnet;
+mod lease;
+mod place;
+mod roster;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -156,39 +156,20 @@ fn an_actor_takes_the_next_message_while_the_last_one_is_carried() {
 }
 
 #[test]
-fn a_flood_starves_neither_carried_work_nor_the_supervisor() {
-    with_counter(Limits { messages: 64, urgent: 1 }, POLICY, async |actor| {
-        let enough = Arc::new(AtomicBool::new(false));
-        let flood = {
-            let (actor, enough) = (actor.clone(), Arc::clone(&enough));
-            thread::spawn(move || {
-                while !enough.load(Ordering::Relaxed) {
-                    drop(actor.tell(Hit));
-                }
-            })
-        };
-        let next = actor.recipient::<UrgentHit>();
+fn a_mailbox_that_is_never_empty_starves_neither_carried_work_nor_the_supervisor() {
+    with_counter(ROOM, POLICY, async |actor| {
         let (open, gate) = oneshot::channel();
-        open.send(()).unwrap();
-        let through = Recipient::from_fn(move |Hit, reply: Reply<Hit>| {
-            carry(reply, {
-                let next = next.clone();
-                async move { next.ask(UrgentHit, SOON).await.unwrap() }
-            });
+        let enough = Arc::new(AtomicBool::new(false));
+        let fake = Recipient::from_fn(|Hit, reply: Reply<Hit>| {
+            reply.send(9);
             Ok(())
         });
-        let mut journey = Journey(gate, through);
-        loop {
-            match actor.tell(journey) {
-                Ok(()) => break,
-                Err(Refused::Busy(back)) => journey = back,
-                Err(Refused::Down(_)) => panic!("down"),
-            }
-            tokio::task::yield_now().await;
-        }
-        until(|| actor.port().handled().iter().any(|kind| kind.msg == "urgent_hit")).await;
+        actor.tell(Again(actor.recipient(), Arc::clone(&enough))).unwrap();
+        open.send(()).unwrap();
+        assert_eq!(actor.ask(Journey(gate, fake), SOON).await, Ok(9));
+        assert_eq!(actor.ask(BadJourney, SOON).await, Err(AskError::Lost));
+        actor.wait_generation(2).await; // So the supervisor had a turn too.
         enough.store(true, Ordering::Relaxed);
-        flood.join().unwrap();
     });
 }
 

@@ -59,13 +59,13 @@ fn a_drain_waits_for_carried_work_and_goes_in_reverse_order() {
         soon(last.wait_up()).await;
         let (open, gate) = oneshot::channel();
         let journey = first.ask(Hold(gate), SOON);
-        let (draining, drained) = oneshot::channel();
         let opener = async {
-            drained.await.unwrap(); // The journey is under way and its actor idle when the drain begins.
-            until(|| first.busy_for().is_zero() && first.depth() == 1).await;
+            first.wait_health(Health::Draining).await;
+            until(|| first.busy_for().is_zero()).await; // The journey is under way, and only that.
+            assert_eq!((first.depth(), last.watch().borrow().health), (1, Health::Up));
             open.send(()).unwrap();
         };
-        let run = host.run(async { draining.send(()).unwrap() }, SOON);
+        let run = host.run(async {}, SOON);
         let (answer, (), ended) = soon(async { tokio::join!(journey, opener, run) }).await;
         assert_eq!((answer, ended), (Ok(()), Ok(())));
         assert_eq!(*closed.lock().unwrap(), ["first", "last"]);
@@ -83,9 +83,49 @@ fn a_draining_actor_still_hears_its_own_work() {
         soon(actor.wait_up()).await;
         let (open, gate) = oneshot::channel();
         let journey = actor.ask(Journey(gate, actor.recipient()), SOON);
-        let run = host.run(async { open.send(()).unwrap() }, SOON);
-        let (answer, ended) = soon(async { tokio::join!(journey, run) }).await;
-        assert_eq!((answer, ended), (Ok(1), Ok(())));
+        let opener = async {
+            actor.wait_health(Health::Draining).await;
+            assert_eq!(actor.ask(UrgentHit, SOON).await, Ok(1));
+            open.send(()).unwrap();
+        };
+        let run = host.run(async {}, SOON);
+        let (answer, (), ended) = soon(async { tokio::join!(journey, opener, run) }).await;
+        assert_eq!((answer, ended), (Ok(2), Ok(())));
+    });
+}
+
+#[test]
+fn an_actor_that_closes_takes_nothing_more() {
+    struct Closes(Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>);
+    impl Actor for Closes {
+        const NAME: &'static str = "closes";
+        async fn close(&mut self) {
+            let (closing, gate) = self.0.take().expect("closed once");
+            closing.send(()).unwrap();
+            gate.await.unwrap();
+        }
+    }
+    impl Handler<Hit> for Closes {
+        async fn handle(&mut self, _: Hit, reply: Reply<Hit>) -> Result<(), Fault> {
+            reply.send(1);
+            Ok(())
+        }
+    }
+    runtime::block_on(async {
+        let actor = ActorRef::unbound(ROOM);
+        let (closing, closes) = oneshot::channel();
+        let (open, gate) = oneshot::channel();
+        let ends = Mutex::new(Some((closing, gate)));
+        let mut host = Host::default();
+        host.start(&actor, POLICY, move || Closes(ends.lock().unwrap().take()));
+        soon(actor.wait_up()).await;
+        let late = async {
+            closes.await.unwrap();
+            assert_eq!(actor.ask(Hit, SOON).await, Err(AskError::Down));
+            open.send(()).unwrap();
+        };
+        let (ended, ()) = soon(async { tokio::join!(host.run(async {}, SOON), late) }).await;
+        assert_eq!((ended, actor.port().lost()), (Ok(()), 0));
     });
 }
 
@@ -158,11 +198,8 @@ fn the_clock_ticks_and_leaves_out_what_is_not_answered() {
         host.start(&actor, POLICY, Counter::default);
         soon(actor.wait_up()).await;
         host.tick(&actor, Duration::from_millis(1), || UrgentHit);
-        let ticks = |port: &dyn runtime::Port| {
-            port.handled().iter().find(|kind| kind.msg == "urgent_hit").map_or(0, |kind| kind.count)
-        };
         let port = actor.port();
-        until(|| ticks(&*port) >= 5).await;
+        until(|| ticks(&actor) >= 5).await;
         host.tick(&actor, Duration::from_millis(1), || Park);
         until(|| port.ticks_skipped() >= 5).await;
         assert!(actor.depth() <= 2, "one tick of each clock at most is under way");
@@ -170,6 +207,33 @@ fn the_clock_ticks_and_leaves_out_what_is_not_answered() {
         assert_eq!((parked, ended), (Ok(()), Ok(())));
         assert_eq!(port.lost(), 0, "no tick came after the drain");
     });
+}
+
+#[test]
+fn no_tick_comes_while_an_actor_drains() {
+    runtime::block_on(async {
+        let (drains, other) = (ActorRef::<Counter>::unbound(ROOM), ActorRef::<Counter>::unbound(ROOM));
+        let mut host = Host::default();
+        host.start(&other, POLICY, Counter::default);
+        host.start(&drains, POLICY, Counter::default);
+        host.tick(&other, Duration::from_millis(1), || UrgentHit);
+        host.tick(&drains, Duration::from_millis(1), || UrgentHit);
+        soon(drains.wait_up()).await;
+        let watcher = async {
+            drains.wait_health(Health::Draining).await;
+            until(|| drains.port().urgent_depth() == 0).await;
+            let before = (ticks(&drains), ticks(&other));
+            until(|| ticks(&other) >= before.1 + 5).await; // Who is not yet drained still hears the clock.
+            assert_eq!(ticks(&drains), before.0);
+            drains.ask(Release, SOON).await.unwrap();
+        };
+        let all = async { tokio::join!(drains.ask(Park, SOON), host.run(async {}, SOON), watcher) };
+        assert_eq!(soon(all).await, (Ok(()), Ok(()), ()));
+    });
+}
+
+fn ticks(actor: &ActorRef<Counter>) -> u64 {
+    actor.port().handled().iter().find(|kind| kind.msg == "urgent_hit").map_or(0, |kind| kind.count)
 }
 
 #[test]

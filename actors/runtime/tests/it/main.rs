@@ -72,6 +72,8 @@ messages! {
     /// Is carried until the gate opens, then hits the recipient.
     Journey(oneshot::Receiver<()>, Recipient<Hit>) => u32, "journey", urgent: false;
     BadJourney => (), "bad_journey", urgent: false;
+    /// Is told again before it is handled, until told otherwise.
+    Again(Recipient<Again>, Arc<AtomicBool>) => (), "again", urgent: false;
     /// Burns CPU until told.
     Spin(Arc<AtomicBool>) => (), "spin", urgent: false;
 }
@@ -148,6 +150,16 @@ impl Handler<Journey> for Counter {
 impl Handler<BadJourney> for Counter {
     async fn handle(&mut self, _: BadJourney, reply: Reply<BadJourney>) -> Result<(), Fault> {
         carry(reply, async { panic!("fell off") });
+        Ok(())
+    }
+}
+
+impl Handler<Again> for Counter {
+    async fn handle(&mut self, Again(me, enough): Again, reply: Reply<Again>) -> Result<(), Fault> {
+        if !enough.load(Ordering::Relaxed) {
+            me.tell(Again(me.clone(), enough)).unwrap();
+        }
+        reply.send(());
         Ok(())
     }
 }

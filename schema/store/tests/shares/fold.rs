@@ -189,7 +189,8 @@ fn the_first_verdict_counts_and_only_a_void_replaces_it() {
         for _ in 0..4 {
             log.share(0, EPOCH, 5);
         }
-        let said = |share: u64| format!("SELECT CASE verdict WHEN 'verified' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END AS n FROM verdicts WHERE share_seq = {share}");
+        let number = "CAST(CASE verdict WHEN 'verified' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END AS BIGINT)";
+        let said = |share: u64| format!("SELECT {number} AS n FROM verdicts WHERE share_seq = {share}");
         log.verdict(1, "verified");
         log.verdict(1, "rejected");
         log.verdict(2, "rejected");

@@ -17,7 +17,7 @@ fn fresh() -> [Scratch; 2] {
 fn a_database_without_tables_is_refused_and_left_alone() {
     for scratch in fresh() {
         let Err(OpenError::NotMigrated { missing, .. }) = Store::open(&scratch.url(), 2) else { panic!("it was opened") };
-        assert_eq!(missing, "00000000000001");
+        assert_eq!(missing, "00000000000001_pool");
         if let Scratch::Sqlite(dir) = &scratch {
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         }

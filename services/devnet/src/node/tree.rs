@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chain::tx::Transaction;
-use chain::{Ancestor, BlockHeader, BlockId, DifficultyRules, MerkleRoot, TxId, block_reward, merkle_root};
+use chain::{Ancestor, BlockHeader, BlockId, DifficultyRules, TxId, block_reward};
 use serde::{Deserialize, Serialize};
 use units::Height;
 
@@ -40,10 +40,6 @@ impl Block {
 
     pub(crate) fn parent(&self) -> BlockId {
         BlockId(self.header.prev_hash.0)
-    }
-
-    pub(crate) fn merkle_root(&self) -> MerkleRoot {
-        merkle_root(&self.txids)
     }
 
     pub(crate) fn stored(&self) -> StoredBlock {

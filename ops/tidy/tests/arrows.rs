@@ -1,0 +1,66 @@
+//! Which crate may depend on which.
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Crates that hold an actor: they share messages, never each other.
+const WITH_ACTOR: [&str; 6] = ["template", "validation", "share-ledger", "blocks", "payout", "live"];
+
+/// Folder of each workspace crate and the workspace crates it depends on, tests not counted.
+fn arrows() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata works in the workspace");
+    let root = metadata.workspace_root.clone();
+    let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let of = |package: &Package| {
+        let folder = package.manifest_path.strip_prefix(&root).unwrap().parent().unwrap().to_string();
+        let own = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind != DependencyKind::Development && names.contains(&dependency.name))
+            .map(|dependency| dependency.name.clone())
+            .collect();
+        (package.name.to_string(), (folder, own))
+    };
+    metadata.packages.iter().map(of).collect()
+}
+
+#[test]
+fn schema_depends_on_nothing_above_it() {
+    let arrows = arrows();
+    for (name, (folder, own)) in arrows.iter().filter(|(_, (folder, _))| folder.starts_with("schema/")) {
+        for used in own {
+            assert!(arrows[used].0.starts_with("schema/"), "{name} ({folder}) depends on {used}");
+        }
+    }
+}
+
+#[test]
+fn actors_do_not_depend_on_services() {
+    let arrows = arrows();
+    for (name, (_, own)) in arrows.iter().filter(|(_, (folder, _))| folder.starts_with("actors/")) {
+        for used in own {
+            assert!(!arrows[used].0.starts_with("services/"), "{name} depends on {used}");
+        }
+    }
+}
+
+#[test]
+fn no_crate_with_an_actor_depends_on_another_one() {
+    let arrows = arrows();
+    for name in WITH_ACTOR {
+        let (_, own) = arrows.get(name).unwrap_or_else(|| panic!("crate {name} is gone: update this list"));
+        for other in WITH_ACTOR {
+            assert!(!own.contains(other), "{name} depends on {other}");
+        }
+    }
+}
+
+#[test]
+fn messages_and_accounting_know_no_actor() {
+    let arrows = arrows();
+    for name in ["messages", "accounting", "runtime", "daemon"] {
+        for other in WITH_ACTOR {
+            assert!(!arrows[name].1.contains(other), "{name} depends on {other}");
+        }
+    }
+}

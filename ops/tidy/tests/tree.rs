@@ -1,0 +1,50 @@
+//! What lies where, and how long files may be.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const LINES_MAX: usize = 500;
+const TOP_LEVEL: [&str; 18] = [
+    "actors", "services", "schema", "ui", "ops", "Cargo.toml", "Cargo.lock", "README.md", "pool.toml.example",
+    "docker-compose.yml", "LICENSE-MIT", "LICENSE-APACHE", "rust-toolchain.toml", "rustfmt.toml", ".clippy.toml",
+    ".gitignore", ".ci", ".dockerignore",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Files that git knows or would add.
+fn files() -> Vec<String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git is there");
+    assert!(listed.status.success());
+    String::from_utf8(listed.stdout).unwrap().lines().filter(|file| root().join(file).exists()).map(String::from).collect()
+}
+
+#[test]
+fn nothing_lies_beside_the_fixed_top_level() {
+    for file in files() {
+        let top = file.split('/').next().unwrap();
+        assert!(TOP_LEVEL.contains(&top), "{file}");
+    }
+}
+
+#[test]
+fn source_files_stay_readable() {
+    for file in files().iter().filter(|file| file.ends_with(".rs") || file.ends_with(".ts") || file.ends_with(".tsx")) {
+        let lines = std::fs::read_to_string(root().join(file)).unwrap().lines().count();
+        assert!(lines <= LINES_MAX, "{file} has {lines} lines");
+    }
+}
+
+#[test]
+fn actix_is_named_by_the_runtime_only() {
+    for file in files().iter().filter(|file| file.ends_with(".rs") && !file.starts_with("actors/runtime/")) {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let named = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(concat!("actix", "::")));
+        assert!(!named, "{file} names the actor engine");
+    }
+}

@@ -1,0 +1,106 @@
+//! Commands and exit codes.
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use secrecy::ExposeSecret;
+use settings::{Load, Settings};
+use store::Store;
+
+use crate::{audit, up};
+
+#[derive(Parser)]
+#[command(name = "meshpool", version, about = "A Blocknet mining pool")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the pool.
+    Up(Common),
+    /// Reads the settings, says what is wrong or doubtful, and starts nothing.
+    CheckConfig(Common),
+    /// Applies missing migrations to the database.
+    Migrate(Common),
+    /// Recomputes every balance, entry and block from what is stored; prints JSON, exits 0 only without differences.
+    Audit(Common),
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub(crate) struct Common {
+    /// Settings file; without it `./pool.toml` if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the share log and the embedded database.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Simulated daemon and miners instead of a real network.
+    #[arg(long)]
+    pub(crate) devnet: bool,
+}
+
+/// Runs the command line.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { boot::CONFIG } else { 0 };
+            // Nowhere to say so if the terminal is gone.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let (Command::Up(common) | Command::CheckConfig(common) | Command::Migrate(common) | Command::Audit(common)) =
+        &cli.command;
+    let settings = match load(common) {
+        Ok(settings) => settings,
+        Err(text) => return fail(boot::CONFIG, &text),
+    };
+    match &cli.command {
+        Command::Up(common) => up::run(settings, common.devnet),
+        Command::CheckConfig(_) => check(&settings),
+        Command::Migrate(_) => migrate(&settings),
+        Command::Audit(_) => audit::run(&settings),
+    }
+}
+
+fn load(common: &Common) -> Result<Settings, String> {
+    let mut load = Load::from_process(common.config.clone(), common.devnet);
+    if let Some(dir) = &common.data_dir {
+        load = load.flag("--data-dir", "data.dir", dir.to_string_lossy());
+    }
+    settings::load(&load).map_err(|error| error.to_string())
+}
+
+fn check(settings: &Settings) -> ExitCode {
+    for warning in settings.warnings() {
+        say(&format!("warning: {warning}"));
+    }
+    say("settings are good");
+    ExitCode::SUCCESS
+}
+
+fn migrate(settings: &Settings) -> ExitCode {
+    match Store::migrate(settings.database_url().expose_secret()) {
+        Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
+        Ok(applied) => say(&format!("{}: applied {}", settings.database_shown(), applied.join(", "))),
+        Err(error) => return fail(boot::DATABASE, &error.to_string()),
+    }
+    ExitCode::SUCCESS
+}
+
+/// A line for the operator on standard output.
+pub(crate) fn say(text: &str) {
+    // A reader that has gone away is not this program's trouble.
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// A line on standard error, and the exit code.
+pub(crate) fn fail(code: u8, text: &str) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "meshpool: {text}"));
+    ExitCode::from(code)
+}

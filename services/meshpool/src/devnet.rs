@@ -1,0 +1,51 @@
+//! The simulated daemon and its miners, as a child process.
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A running child. Its standard input is its lease: it ends when that is closed, even if this process is killed.
+pub(crate) struct Devnet {
+    child: Child,
+}
+
+impl Devnet {
+    /// Starts `meshpool-devnet` from beside this binary.
+    pub(crate) fn start(data_dir: &Path, daemon_url: &str, stratum: SocketAddr) -> Result<Devnet, String> {
+        let program = beside("meshpool-devnet")?;
+        let listen = daemon_url.trim_start_matches("http://").trim_end_matches('/');
+        let child = Command::new(&program)
+            .args(["run", "--devnet", "--stdin-lease", "--listen", listen, "--pool", &stratum.to_string()])
+            .args(["--control", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(data_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        Ok(Devnet { child })
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        if let Err(error) = self.child.wait() {
+            tracing::warn!(%error, "the simulated network did not end");
+        }
+    }
+}
+
+fn beside(name: &str) -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    let program = own.with_file_name(name);
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("{} is missing: build it with `cargo build --release`", program.display()))
+    }
+}

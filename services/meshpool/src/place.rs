@@ -1,0 +1,22 @@
+//! The data directory: one process at a time.
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+/// Holds the directory until it is dropped.
+pub(crate) struct Place {
+    _lock: File,
+}
+
+impl Place {
+    /// Makes the directory if need be and takes its lock.
+    pub(crate) fn take(dir: &Path) -> Result<Place, String> {
+        let said = |error: std::io::Error| format!("data.dir {}: {error}", dir.display());
+        fs::create_dir_all(dir).map_err(said)?;
+        let lock = File::create(dir.join("lock")).map_err(said)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Place { _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(format!("data.dir {} is in use by another process", dir.display())),
+            Err(TryLockError::Error(error)) => Err(said(error)),
+        }
+    }
+}

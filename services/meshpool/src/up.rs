@@ -1,0 +1,437 @@
+//! `meshpool up`: settings to running actors, and the way back.
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
+use boot::{Metrics, Shutdown, Telemetry};
+use daemon::DaemonSettings;
+use live::{Live, LiveParts, Snapshot};
+use messages::blocks::LifecycleTick;
+use messages::counters::Counters;
+use messages::facts::{Clock, LocalIds, LogPosition, Restrictions, SessionIds};
+use messages::live::SampleLive;
+use messages::share_ledger::{FoldNow, ReopenClaims};
+use messages::template::{RefreshReason, RefreshTemplate};
+use messages::validation::ValidationTick;
+use rand::Rng;
+use runtime::{Actor, ActorRef, Host, Limits, Recipient};
+use secrecy::ExposeSecret;
+use settings::Settings;
+use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
+use store::Store;
+use stratum::{Era, OriginSalt, StratumParts};
+use template::{Pace, Published, TemplateActor, TemplateParts, TemplateSettings};
+use tokio::sync::{broadcast, watch};
+use tracing::{error, info, warn};
+use units::{HostId, PolicyId, Timestamp};
+use validation::{Lanes, Validation, ValidationParts};
+use web::{DrillOrder, WebParts};
+
+use crate::cli::{fail, say};
+use crate::devnet::Devnet;
+use crate::place::Place;
+use crate::{lease, roster};
+
+/// How long sessions may take to hear their last answers, and actors to finish.
+const GRACE: Duration = Duration::from_secs(15);
+/// Notices that a slow arbiter may lag behind.
+const NOTICES: usize = 64;
+
+/// Runs the pool until a signal, or until an actor gives up.
+pub(crate) fn run(settings: Settings, devnet: bool) -> ExitCode {
+    let telemetry = match Telemetry::start("meshpool", &settings.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(boot::CONFIG, &error.to_string()),
+    };
+    for warning in settings.warnings() {
+        warn!("{warning}");
+    }
+    let code = prepare(settings, devnet, &telemetry).unwrap_or_else(|failure| fail(failure.code, &failure.text));
+    telemetry.close();
+    code
+}
+
+/// Why the pool did not start or did not go on.
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) text: String,
+}
+
+fn config(text: impl ToString) -> Failure {
+    Failure { code: boot::CONFIG, text: text.to_string() }
+}
+
+fn database(text: impl ToString) -> Failure {
+    Failure { code: boot::DATABASE, text: text.to_string() }
+}
+
+fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+    let place = Place::take(&settings.data.dir).map_err(config)?;
+    let url = settings.database_url();
+    if url.expose_secret().starts_with("sqlite:") {
+        // One process, one file: nobody else could do it.
+        for applied in Store::migrate(url.expose_secret()).map_err(database)? {
+            info!(applied, "database migrated");
+        }
+    }
+    let store = Store::open(url.expose_secret(), settings.database.pool_size.get()).map_err(database)?;
+    let counters = Arc::new(Counters::default());
+    let lanes = Lanes::start(
+        usize::try_from(settings.validation.lanes.get()).unwrap_or(1),
+        settings.validation.pow_memory_kib,
+        &counters,
+    )
+    .map_err(config)?;
+    let outcome = runtime::block_on(async {
+        let pool = Pool::prepare(settings, devnet, store, counters, lanes).await?;
+        pool.run(telemetry).await
+    });
+    drop(place);
+    outcome
+}
+
+/// Everything that is known before the first actor starts.
+struct Pool {
+    settings: Arc<Settings>,
+    devnet: bool,
+    store: Store,
+    counters: Arc<Counters>,
+    lanes: Arc<Lanes>,
+    clock: Clock,
+    ids: Arc<LocalIds>,
+    directory: LogDirectory,
+    host_name: String,
+    host: HostId,
+    policy: Policy,
+    policy_id: PolicyId,
+    salt: OriginSalt,
+    era: Era,
+    daemon: DaemonSettings,
+}
+
+impl Pool {
+    async fn prepare(
+        settings: Settings, devnet: bool, store: Store, counters: Arc<Counters>, lanes: Arc<Lanes>,
+    ) -> Result<Pool, Failure> {
+        let clock: Clock = Arc::new(|| Timestamp::from_system(SystemTime::now()));
+        let directory = LogDirectory::open(&settings.data.dir.join("log")).map_err(config)?;
+        let host_name = directory.host_name(|| hex::encode(rand::rng().random::<[u8; 6]>())).map_err(config)?;
+        let host = store.host_register(&host_name, clock()).await.map_err(database)?;
+        let policy = Policy {
+            scheme: "pplns".to_owned(),
+            fee_bps: settings.pool.fee_bps,
+            fee_address: settings.pool.fee_address.clone(),
+            provisional_cap: settings.provisional_cap().map(u64::from),
+            window_ms: u64::try_from(settings.pplns.window.as_millis()).unwrap_or(u64::MAX),
+            confirmations: settings.blocks.confirmations,
+        };
+        let policy_id = store.policy_ensure(&policy.to_json(), clock()).await.map_err(database)?;
+        let fresh = hex::encode(rand::rng().random::<[u8; 32]>());
+        let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
+        let era = next_era(&store).await.map_err(database)?;
+        let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
+        let daemon = DaemonSettings {
+            url: endpoint.url.clone(),
+            cookie_path: endpoint.cookie_path.clone(),
+            data_dir: endpoint.data_dir.clone(),
+            token: Some(endpoint.token.clone()).filter(|token| !token.expose_secret().is_empty()),
+        };
+        Ok(Pool {
+            settings: Arc::new(settings),
+            devnet,
+            store,
+            counters,
+            lanes,
+            clock,
+            ids: Arc::new(LocalIds::default()),
+            directory,
+            host_name,
+            host,
+            policy,
+            policy_id,
+            salt: OriginSalt(bytes),
+            era,
+            daemon,
+        })
+    }
+
+    async fn run(self, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+        let mut shutdown = Shutdown::listen().map_err(config)?;
+        let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
+        let mut host = Host::with_watchdog(|stuck| {
+            error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");
+            std::process::exit(i32::from(boot::SUPERVISOR));
+        })
+        .map_err(config)?;
+
+        // Addresses first, then actors from the last stage to the first.
+        let ledger = ActorRef::<ShareLedger>::unbound(Limits {
+            messages: usize::try_from(settings.ledger.mailbox.get()).unwrap_or(1024),
+            urgent: roster::LEDGER_URGENT,
+        });
+        let validation = ActorRef::<Validation>::unbound(Limits {
+            messages: usize::try_from(settings.validation.capacity.get()).unwrap_or(2048),
+            urgent: 64,
+        });
+        let submitter = ActorRef::<BlockSubmitter>::unbound(roster::CANDIDATES);
+        let lifecycle = ActorRef::<BlockLifecycle>::unbound(roster::QUIET);
+        let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
+        let live = ActorRef::<Live>::unbound(roster::QUIET);
+
+        let published = Published::new();
+        let (position, _) = watch::channel(LogPosition::default());
+        let (restrictions, _) = watch::channel(Arc::new(Restrictions::default()));
+        let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        let (notices, _) = broadcast::channel(NOTICES);
+        let (epochs, epoch) = watch::channel(None);
+        let stall = Arc::new(DiskStall::default());
+
+        host.start(
+            &live,
+            roster::COSMETIC,
+            Live::factory(LiveParts {
+                host: self.host_name.clone(),
+                store: self.store.clone(),
+                counters: Arc::clone(&self.counters),
+                published: snapshots,
+                clock: Arc::clone(&clock),
+            }),
+        );
+        let parts = LifecycleParts {
+            daemon: self.daemon.clone(),
+            store: self.store.clone(),
+            host: self.host,
+            policy: self.policy_id,
+            window: self.policy.window(),
+            tip: published.tips(),
+            position: position.subscribe(),
+            lease: epoch.clone(),
+            clock: Arc::clone(&clock),
+        };
+        host.start(&lifecycle, roster::MONEY, move || BlockLifecycle::new(parts.clone()));
+        host.start(
+            &ledger,
+            roster::VITAL,
+            ShareLedger::factory(ShareLedgerParts {
+                directory: self.directory.clone(),
+                store: self.store.clone(),
+                host: self.host,
+                capacity: ledger.capacity(),
+                segment_max_bytes: settings.ledger.segment_bytes(),
+                backlog_max_bytes: settings.ledger.backlog_bytes(),
+                policy: self.policy_id,
+                window: self.policy.window(),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&self.ids),
+                counters: Arc::clone(&self.counters),
+                position: position.clone(),
+                owner: Arc::default(),
+                stall: Arc::clone(&stall),
+                validation: validation.recipient(),
+                submitter: submitter.recipient(),
+            }),
+        );
+        let parts = SubmitterParts {
+            daemon: self.daemon.clone(),
+            ledger: ledger.recipient(),
+            template: template.recipient(),
+            notices: notices.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        host.start(&submitter, roster::VITAL, move || BlockSubmitter::new(parts.clone()));
+        host.start(
+            &validation,
+            roster::VITAL,
+            Validation::factory(ValidationParts {
+                settings: settings.validation.clone(),
+                lanes: Arc::clone(&self.lanes),
+                own: validation.clone(),
+                ledger: ledger.recipient(),
+                submitter: submitter.recipient(),
+                restrictions: restrictions.clone(),
+                counters: Arc::clone(&self.counters),
+                clock: Arc::clone(&clock),
+                seed: || rand::rng().random(),
+            }),
+        );
+        let parts = self.template_parts(&published, &ledger, &template);
+        host.start(&template, roster::VITAL, move || TemplateActor::new(parts.clone()));
+
+        host.tick(&template, settings.daemon.poll_interval, || RefreshTemplate(RefreshReason::Poll));
+        host.tick(&ledger, Duration::from_secs(1), || FoldNow);
+        host.tick(&validation, Duration::from_secs(1), || ValidationTick);
+        host.tick(&lifecycle, Duration::from_secs(1), || LifecycleTick);
+        host.tick(&live, Duration::from_secs(2), || SampleLive);
+        let _claims = [
+            reopen_after_restart(&validation, ledger.recipient()),
+            reopen_after_restart(&submitter, ledger.recipient()),
+        ];
+        let (stopping, stop) = watch::channel(false);
+        let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
+
+        let ports = host.ports();
+        let metrics = Metrics::default();
+        metrics.actors(&ports);
+        export_counters(&metrics, &self.counters);
+
+        let front = StratumParts {
+            settings: settings.stratum.clone(),
+            vardiff: settings.vardiff.clone(),
+            network: settings.pool.network.addresses(),
+            arbiters: arbiters(),
+            era: self.era,
+            salt: self.salt.clone(),
+            ledger: ledger.recipient(),
+            events: ledger.recipient(),
+            validation: validation.recipient(),
+            prover: validation.recipient(),
+            offer_all: !settings.validation.is_off(),
+            jobs: published.jobs(),
+            restrictions: restrictions.subscribe(),
+            notices,
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&self.ids),
+            sessions: Arc::new(SessionIds::default()),
+        }
+        .start()
+        .map_err(config)?;
+        let api = WebParts {
+            store: self.store.clone(),
+            settings: Arc::clone(&settings),
+            live: snapshot,
+            ports: ports.clone(),
+            counters: Arc::clone(&self.counters),
+            tip: published.tips(),
+            jobs: published.jobs(),
+            position: position.subscribe(),
+            metrics: Arc::new(telemetry.printer()),
+            drill: self.devnet.then(|| -> web::Drill {
+                Arc::new(move |order| match order {
+                    DrillOrder::Panic(name) => {
+                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_panic())
+                    }
+                    DrillOrder::StallDisk(stalled) => {
+                        stall.set(stalled);
+                        true
+                    }
+                })
+            }),
+            keys: settings.api.keys.clone(),
+            clock: Arc::clone(&clock),
+            started_at: clock(),
+            settle_depth: settings.blocks.confirmations.min(10),
+        };
+        let (server, page) = web::serve(api)
+            .map_err(|error| config(format!("api.listen: cannot listen on {}: {error}", settings.api.listen)))?;
+        let server_handle = server.handle();
+        let server = tokio::spawn(server);
+
+        let mut child = match self.devnet {
+            true => Some(
+                Devnet::start(&settings.data.dir.join("daemon"), &self.daemon.url, front.address()).map_err(config)?,
+            ),
+            false => None,
+        };
+        say(&format!("stratum  {}", front.address()));
+        say(&format!("page     http://{page}/"));
+        say(&format!("data     {}", settings.data.dir.display()));
+
+        let ending = async {
+            let signal = shutdown.wait().await;
+            info!(signal, "stopping");
+            front.drain(GRACE).await;
+        };
+        let outcome = host.run(ending, GRACE).await;
+        stopping.send_replace(true);
+        server_handle.stop(true).await;
+        if child.as_mut().is_some_and(Devnet::has_ended) {
+            warn!("the simulated network had ended before the pool");
+        }
+        drop(child);
+        for (what, ended) in [("lease", lease.await.is_ok()), ("server", server.await.is_ok())] {
+            if !ended {
+                warn!(what, "did not end cleanly");
+            }
+        }
+        match outcome {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(failure) => Err(Failure { code: boot::SUPERVISOR, text: failure.to_string() }),
+        }
+    }
+
+    fn template_parts(
+        &self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>, own: &ActorRef<TemplateActor>,
+    ) -> TemplateParts {
+        let settings = &self.settings;
+        let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
+        let wallet_password = settings.wallet_password(&endpoint).unwrap_or_else(|error| {
+            warn!(%error, "no wallet password yet");
+            None
+        });
+        let pace = match self.devnet {
+            true => Pace { min_age: Duration::from_secs(1), max_age: Duration::from_secs(10) },
+            false => Pace::default(),
+        };
+        TemplateParts {
+            settings: TemplateSettings {
+                reward_address: settings.pool.reward_address.clone(),
+                refresh_on_same_height: settings.stratum.refresh_on_same_height,
+                wallet_password,
+                pace,
+            },
+            daemon: self.daemon.clone(),
+            store: self.store.clone(),
+            published: Arc::clone(published),
+            ids: Arc::clone(&self.ids),
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&self.clock),
+            ledger: ledger.recipient(),
+            me: own.recipient(),
+        }
+    }
+}
+
+/// Counts the processes that ever served this pool.
+async fn next_era(store: &Store) -> store::Result<Era> {
+    let before: u32 = store.meta_get("stratum_era").await?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let era = before.wrapping_add(1);
+    store.meta_set("stratum_era", &era.to_string()).await?;
+    Ok(Era(era))
+}
+
+/// Whoever was looking at block claims has lost them when it starts afresh: the log hands them on again.
+fn reopen_after_restart<A: Actor>(actor: &ActorRef<A>, ledger: Recipient<ReopenClaims>) -> runtime::Task {
+    let mut status = actor.watch();
+    runtime::spawn(async move {
+        let mut generation = 1;
+        while status.changed().await.is_ok() {
+            let now = status.borrow_and_update().generation;
+            if now > generation.max(1) && ledger.tell(ReopenClaims).is_err() {
+                warn!("open block claims could not be handed on again; a restart of the pool does");
+            }
+            generation = generation.max(now);
+        }
+    })
+}
+
+fn export_counters(metrics: &Metrics, counters: &Arc<Counters>) {
+    let names: Vec<&'static str> = counters.each().map(|(name, _)| name).collect();
+    for name in names {
+        let counters = Arc::clone(counters);
+        let read = move || counters.each().find(|(other, _)| *other == name).map_or(0, |(_, value)| value);
+        if name.ends_with("_total") {
+            metrics.counter(name, "", read);
+        } else {
+            metrics.gauge(name, "", read);
+        }
+    }
+}
+
+/// One thread of sessions per core, but not more than two: the disk and the lanes want the rest.
+fn arbiters() -> u8 {
+    std::thread::available_parallelism().map_or(1, |cores| u8::try_from(cores.get().min(2)).unwrap_or(1))
+}
