@@ -5,10 +5,11 @@ use units::{Amount, BlockRowId, Difficulty, Height, HostId, LineId, MinerId, Pol
 
 use crate::db::{Conn, snapshot, txn};
 use crate::fold::TemplateRow;
-use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
 use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
+mod credit;
 pub(crate) mod insert;
 mod rows;
 mod weights;
@@ -175,8 +176,15 @@ impl Store {
     /// `Fenced`; `Damaged` when the template is not stored.
     #[expect(clippy::too_many_arguments, reason = "one row")]
     pub async fn block_insert_unexplained(
-        &self, epoch: i64, host: HostId, hash: &str, nonce: u64, merkle_root: &str, found_at: Timestamp,
-        policy: PolicyId, window: Duration,
+        &self,
+        epoch: i64,
+        host: HostId,
+        hash: &str,
+        nonce: u64,
+        merkle_root: &str,
+        found_at: Timestamp,
+        policy: PolicyId,
+        window: Duration,
     ) -> Result<bool> {
         let (hash, merkle_root) = (hash.to_owned(), merkle_root.to_owned());
         // A column holds it as the same 64 bits.
@@ -222,7 +230,11 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` for a block that is not there.
     pub async fn block_note(
-        &self, epoch: i64, block: BlockRowId, displaced_at: Option<Height>, hold_reason: Option<&str>,
+        &self,
+        epoch: i64,
+        block: BlockRowId,
+        displaced_at: Option<Height>,
+        hold_reason: Option<&str>,
     ) -> Result<()> {
         let hold_reason = hold_reason.map(str::to_owned);
         self.run(move |db| async move {
@@ -284,7 +296,12 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` when already stored or in another state.
     pub async fn block_weights_store(
-        &self, epoch: i64, block: BlockRowId, weights: Vec<BlockWeight>, digest: &str, verdict_seq: Seq,
+        &self,
+        epoch: i64,
+        block: BlockRowId,
+        weights: Vec<BlockWeight>,
+        digest: &str,
+        verdict_seq: Seq,
     ) -> Result<()> {
         let digest = digest.to_owned();
         self.run(move |db| async move {
@@ -350,57 +367,5 @@ impl Store {
             self.rows("SELECT body AS name FROM policies WHERE id = $1", binds![policy.0]).await?;
         let body = found.into_iter().next().map(|row| row.name);
         body.ok_or_else(|| StoreError::Conflict { what: format!("policy {policy}") })
-    }
-}
-
-// === impl Store: crediting ===
-
-impl Store {
-    /// Posts the credit and moves the block (`confirmed` or `reversed`) to `credited`, in one transaction.
-    /// The entry's reference makes it happen once; `false` if it had happened.
-    ///
-    /// # Errors
-    /// `Fenced`; `Conflict` when the block is in another state, or the reference is there with other postings.
-    pub async fn block_credit(&self, epoch: i64, block: BlockRowId, entry: NewEntry, at: Timestamp) -> Result<bool> {
-        self.run(move |db| async move {
-            txn!(db, c => {
-                let posted = entry_post_in_txn(c, epoch, &entry, at).await?;
-                if posted {
-                    let update = "UPDATE blocks SET state = 'credited', credits = credits + 1, credited_at = $1 \
-                                  WHERE id = $2 AND state IN ('confirmed', 'reversed')";
-                    let moved = c.run(update, binds![at.ms(), block.0]).await?;
-                    expect_one(moved, block)?;
-                }
-                posted
-            })
-        })
-        .await
-    }
-
-    /// Posts the reversal and moves the block from `credited` to `reversed`, in one transaction. The caller's
-    /// `build` gets every affected balance (account key, balance) under lock and returns the entry: those that the
-    /// block's miners can be paid from, and the pool's fees.
-    ///
-    /// # Errors
-    /// `Fenced`; `Conflict` when the block is not credited.
-    pub async fn block_reverse<F>(&self, epoch: i64, block: BlockRowId, at: Timestamp, build: F) -> Result<()>
-    where
-        F: FnOnce(&[(String, i64)]) -> NewEntry + Send + 'static,
-    {
-        self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let update = "UPDATE blocks SET state = 'reversed', reversals = reversals + 1 \
-                              WHERE id = $1 AND state = 'credited'";
-                let moved = c.run(update, binds![block.0]).await?;
-                expect_one(moved, block)?;
-                let entry = build(&weights::balances_lock(c, block).await?);
-                if !entry_post_in_txn(c, epoch, &entry, at).await? {
-                    let what = format!("entry {} {}, which was there before its block was reversed", entry.kind, entry.reference);
-                    return Err(StoreError::Conflict { what });
-                }
-            })
-        })
-        .await
     }
 }

@@ -104,7 +104,11 @@ pub(crate) async fn pools(place: &Place, pool_size: u32) -> Result<Db, OpenError
 }
 
 async fn pool<C, F>(
-    place: &Place, url: &str, size: u32, recycling: RecyclingMethod<C>, setup: F,
+    place: &Place,
+    url: &str,
+    size: u32,
+    recycling: RecyclingMethod<C>,
+    setup: F,
 ) -> Result<Pool<C>, OpenError>
 where
     C: PoolableConnection + 'static,
@@ -130,9 +134,8 @@ pub(crate) fn connect_pg(url: &str) -> impl Future<Output = ConnectionResult<Asy
     let url = url.to_owned();
     async move {
         let connect = tokio::time::timeout(CONNECT_TIMEOUT, AsyncPgConnection::establish(&url));
-        let mut conn = connect
-            .await
-            .map_err(|_| ConnectionError::BadConnection("no answer within 5 seconds".to_owned()))??;
+        let mut conn =
+            connect.await.map_err(|_| ConnectionError::BadConnection("no answer within 5 seconds".to_owned()))??;
         conn.batch_execute(PG_SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
         Ok(conn)
     }

@@ -204,6 +204,7 @@ impl Db {
 }
 
 /// A connection on loan from its pool.
+#[expect(clippy::large_enum_variant, reason = "one per running query")]
 pub(crate) enum Pooled<'a> {
     /// PostgreSQL.
     Pg(PooledConnection<'a, AsyncPgConnection>),

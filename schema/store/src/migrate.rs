@@ -69,13 +69,12 @@ fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
         std::fs::create_dir_all(parent).map_err(|error| place.unreachable(&error))?;
     }
     let mut conn = open_lite(place, path)?;
-    // Another process may migrate the same file: wait for it, then find its work done.
-    conn.batch_execute("PRAGMA busy_timeout = 60000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+    conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .map_err(|error| place.unreachable(&error))?;
-    if missing_lite(place, &mut conn)? {
-        if let Some(copy) = back_up(place, path, &mut conn)? {
-            tracing::info!(copy = %copy.display(), "copied the database before migrating it");
-        }
+    if missing_lite(place, &mut conn)?
+        && let Some(copy) = back_up(place, path, &mut conn)?
+    {
+        tracing::info!(copy = %copy.display(), "copied the database before migrating it");
     }
     let outcome = conn.immediate_transaction(|conn| {
         Ok(match missing_lite(place, conn) {
@@ -114,16 +113,21 @@ fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
 }
 
 fn run_pending<DB: diesel::backend::Backend>(
-    place: &Place, conn: &mut impl MigrationHarness<DB>, migrations: EmbeddedMigrations,
+    place: &Place,
+    conn: &mut impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
 ) -> Result<Vec<String>, OpenError>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {
+    let known = known(&migrations);
     let done = conn.run_pending_migrations(migrations).map_err(|error| failed(place, &*error))?;
     let done: Vec<String> = done.iter().map(ToString::to_string).collect();
-    let mut names = known(&migrations);
-    names.retain(|migration| done.contains(&migration.version));
-    Ok(names.into_iter().map(|migration| migration.name).collect())
+    Ok(known
+        .into_iter()
+        .filter(|migration| done.contains(&migration.version))
+        .map(|migration| migration.name)
+        .collect())
 }
 
 fn failed(place: &Place, why: &(impl std::fmt::Display + ?Sized)) -> OpenError {
@@ -161,7 +165,10 @@ where
 
 fn open_lite(place: &Place, path: &Path) -> Result<SqliteConnection, OpenError> {
     let path = path.to_str().ok_or_else(|| OpenError::BadUrl(place.to_string()))?;
-    <SqliteConnection as Connection>::establish(path).map_err(|error| place.unreachable(&error))
+    let mut conn = <SqliteConnection as Connection>::establish(path).map_err(|error| place.unreachable(&error))?;
+    // Another process may migrate the same file: wait for it, then find its work done.
+    conn.batch_execute("PRAGMA busy_timeout = 60000;").map_err(|error| place.unreachable(&error))?;
+    Ok(conn)
 }
 
 fn applied_lite(place: &Place, conn: &mut SqliteConnection) -> Result<Vec<String>, OpenError> {
@@ -198,7 +205,9 @@ fn back_up(place: &Place, path: &Path, conn: &mut SqliteConnection) -> Result<Op
     let copy = beside(format!(".version-{version}"));
     // Its own number: another process may be at the same work.
     let unfinished = beside(format!(".copying-{}", std::process::id()));
-    copy_to(conn, &unfinished).and_then(|()| Ok(std::fs::rename(&unfinished, &copy)?)).map_err(|why| failed(place, &*why))?;
+    copy_to(conn, &unfinished)
+        .and_then(|()| Ok(std::fs::rename(&unfinished, &copy)?))
+        .map_err(|why| failed(place, &*why))?;
     Ok(Some(copy))
 }
 

@@ -3,7 +3,7 @@ mod rows;
 
 use units::{Amount, Height, Minute, Timestamp, Work};
 
-use crate::blocks::{Block, BlockState};
+use crate::blocks::{BLOCKS, Block, BlockRow, BlockState, blocks};
 use crate::db::snapshot;
 use crate::payouts::IntentState;
 use crate::sql::binds;
@@ -136,20 +136,58 @@ impl Store {
     }
 
     /// Miners and workers with accepted work since `minute`.
+    ///
+    /// # Errors
+    /// [`crate::StoreError`].
     pub async fn active_count(&self, minute: Minute) -> Result<(u64, u64)> {
-        let _ = minute;
-        unimplemented!()
+        let select = "SELECT COUNT(DISTINCT l.miner_id) AS miners, COUNT(DISTINCT l.id) AS workers FROM lines l \
+                      WHERE EXISTS (SELECT 1 FROM segments s WHERE s.line_id = l.id AND s.minute >= $1)";
+        let found: Vec<rows::ActiveRow> = self.rows(select, binds![i64::from(minute.0)]).await?;
+        let Some(row) = found.into_iter().next() else { return Ok((0, 0)) };
+        Ok((column::count(row.miners, "count of miners")?, column::count(row.workers, "count of workers")?))
     }
 
-    /// The running round.
+    /// The running round: what the pool has done since the newest block of the log.
+    ///
+    /// # Errors
+    /// `Damaged` for a negative sum.
     pub async fn round(&self) -> Result<Round> {
-        unimplemented!()
+        let select = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM lines) AS work, \
+                      (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
+                      (SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1) AS before_at, \
+                      (SELECT MIN(first_share_at) FROM lines WHERE shares > 0) AS first_at";
+        let found: Vec<rows::RoundRow> = self.rows(select, binds![]).await?;
+        let row = found.into_iter().next().unwrap_or_default();
+        let work = row.work.unwrap_or(0).saturating_sub(row.before_work.unwrap_or(0));
+        let started_at = Timestamp::from_ms(row.before_at.or(row.first_at).unwrap_or(0));
+        Ok(Round { started_at, work: column::work(work, "work of the round")? })
     }
 
     /// A page of blocks, newest height first, and how many there are.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not a block.
     pub async fn block_list(&self, page: BlockPage) -> Result<(Vec<Block>, u64)> {
-        let _ = page;
-        unimplemented!()
+        let names: Vec<&str> = page.states.iter().map(|state| state.as_str()).collect();
+        // Names of states are our own words; an empty text stands for all of them.
+        let states = names.join(",");
+        let filter = "WHERE ($1 = '' OR $1 LIKE '%' || b.state || '%') AND ($2 = '' OR m.address = $2)";
+        let select = format!("{BLOCKS} {filter} ORDER BY b.height DESC, b.id DESC LIMIT $3 OFFSET $4");
+        let count = format!(
+            "SELECT COUNT(*) AS n FROM blocks b LEFT JOIN lines l ON l.id = b.line_id \
+             LEFT JOIN miners m ON m.id = l.miner_id {filter}"
+        );
+        let finder = page.finder.unwrap_or_default();
+        let (limit, offset) = (paged(page.limit), paged(page.offset));
+        self.run(move |db| async move {
+            snapshot!(db, c => {
+                let binds = binds![states.clone(), finder.clone(), limit, offset];
+                let found: Vec<BlockRow> = c.rows(&select, binds).await?;
+                let total = c.number(&count, binds![states, finder]).await?;
+                (blocks(found)?, column::count(total.unwrap_or(0), "count of blocks")?)
+            })
+        })
+        .await
     }
 
     /// A page of payouts, newest first, and how many there are.

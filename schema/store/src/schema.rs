@@ -291,3 +291,29 @@ diesel::allow_tables_to_appear_in_same_query!(
     intent_attempts,
     snapshots,
 );
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, QueryDsl, SqliteConnection, Table, debug_query, sqlite::Sqlite};
+
+    /// A statement for each table that names all its columns.
+    macro_rules! selects {
+        ($($table:ident)*) => {
+            [$(debug_query::<Sqlite, _>(&super::$table::table.select(super::$table::table::all_columns())).to_string()),*]
+        };
+    }
+
+    #[test]
+    fn the_tables_are_as_the_migrations_make_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        crate::Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let mut conn = SqliteConnection::establish(&path).unwrap();
+        for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
+            block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots)
+        {
+            conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
+        }
+    }
+}

@@ -124,7 +124,7 @@ impl Conn<'_> {
     }
 
     /// The bytes that an expression gives as hex digits.
-    pub(crate) fn from_hex(&self, expression: &str) -> String {
+    pub(crate) fn bytes_of_hex(&self, expression: &str) -> String {
         match self {
             Conn::Pg(_) => format!("decode({expression}, 'hex')"),
             Conn::Lite(_) => format!("unhex({expression})"),

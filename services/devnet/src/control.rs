@@ -280,6 +280,11 @@ impl Control {
         self.shared.clock.set_offset_ms(offset_ms);
     }
 
+    /// Stops the daemon's clock, which then moves by its offset alone, or lets it run again.
+    pub fn stop_clock(&self, is_stopped: bool) {
+        self.shared.clock.stop(is_stopped);
+    }
+
     /// How far the daemon's clock is ahead of the machine's.
     #[must_use]
     pub fn clock_offset_ms(&self) -> i64 {
@@ -365,6 +370,8 @@ struct CountOrder {
 #[serde(deny_unknown_fields)]
 struct ClockOrder {
     offset_ms: i64,
+    #[serde(default)]
+    stopped: bool,
 }
 
 #[derive(Deserialize)]
@@ -506,6 +513,7 @@ fn routes(app: &mut web::ServiceConfig) {
             "/clock",
             web::post().to(async |c: C, order: Json<ClockOrder>| {
                 c.set_clock_offset_ms(order.offset_ms);
+                c.stop_clock(order.stopped);
                 done()
             }),
         )

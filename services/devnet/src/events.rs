@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 const QUEUE_EVENTS: usize = 10;
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 struct Client {
@@ -47,11 +46,11 @@ impl Default for Hub {
 
 impl Hub {
     /// Adds a connection; its first event says where the chain is.
-    pub(crate) fn subscribe(&mut self, chain_height: u64, syncing: bool) -> Subscription {
+    pub(crate) fn subscribe(&mut self, chain_height: u64, syncing: bool, keepalive_every: Duration) -> Subscription {
         let (new_block, new_blocks) = mpsc::channel(QUEUE_EVENTS);
         let (mined_block, mined_blocks) = mpsc::channel(QUEUE_EVENTS);
         self.clients.push(Client { new_block, mined_block });
-        let mut keepalive = interval_at(tokio::time::Instant::now() + KEEPALIVE, KEEPALIVE);
+        let mut keepalive = interval_at(tokio::time::Instant::now() + keepalive_every, keepalive_every);
         keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Subscription {
             first: Some(frame("connected", &serde_json::json!({"chain_height": chain_height, "syncing": syncing}))),
@@ -99,8 +98,15 @@ impl Subscription {
         self.is_stalled.wait_for(|is_stalled| !is_stalled).await.ok()?;
         // Unbiased on purpose: the order of the two events of one block is random.
         tokio::select! {
-            event = self.new_block.recv() => event,
-            event = self.mined_block.recv() => event,
+            event = self.new_block.recv() => match event {
+                // Both queues end together, but one may hold what was sent before.
+                None => self.mined_block.recv().await,
+                some => some,
+            },
+            event = self.mined_block.recv() => match event {
+                None => self.new_block.recv().await,
+                some => some,
+            },
             _ = self.keepalive.tick() => Some(Bytes::from_static(b": keepalive\n\n")),
         }
     }
@@ -113,7 +119,7 @@ mod tests {
     #[actix_web::test]
     async fn a_slow_reader_loses_all_but_ten_events() {
         let mut hub = Hub::default();
-        let mut subscription = hub.subscribe(5, false);
+        let mut subscription = hub.subscribe(5, false, Duration::from_secs(30));
         for height in 0..30 {
             hub.new_block(&BlockId::ZERO, height, 0, 1);
         }

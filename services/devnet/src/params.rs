@@ -47,6 +47,8 @@ pub struct Params {
     pub send_build: Duration,
     /// Extra time that saving the wallet after a send takes (the real one needs 1 to 3 s).
     pub wallet_save: Duration,
+    /// Silence on an event stream after which a comment is sent.
+    pub events_keepalive: Duration,
     /// Extra time that validating a block takes, with the chain locked (the real one needs about 3 s).
     pub block_validation: Duration,
 }
@@ -72,6 +74,7 @@ impl Params {
             send_build: Duration::ZERO,
             wallet_save: Duration::ZERO,
             block_validation: Duration::ZERO,
+            events_keepalive: Duration::from_secs(30),
         }
     }
 

@@ -1,4 +1,5 @@
 //! The simulated daemon and its miners, as a child process.
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,10 +20,28 @@ impl Devnet {
             .arg("--data")
             .arg(data_dir)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        Ok(Devnet { child })
+        let mut devnet = Devnet { child };
+        devnet.wait_ready()?;
+        Ok(devnet)
+    }
+
+    /// Its first line says that the daemon answers.
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let output = self.child.stdout.take().ok_or("the simulated network has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        match lines.next() {
+            Some(Ok(_ready)) => {}
+            _ => return Err("the simulated network ended at its start; see above".to_owned()),
+        }
+        // Whatever it says later goes nowhere, but must not fill the pipe.
+        std::thread::Builder::new()
+            .name("devnet-output".to_owned())
+            .spawn(move || lines.for_each(drop))
+            .map(drop)
+            .map_err(|error| format!("thread: {error}"))
     }
 
     /// Whether it has ended by itself.

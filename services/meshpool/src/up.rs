@@ -83,10 +83,20 @@ fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<Ex
         &counters,
     )
     .map_err(config)?;
+    // Before the actors: they read the cookie and the password that it makes.
+    let mut child = None;
+    if devnet {
+        let (dir, url) = (settings.data.dir.join("daemon"), settings.daemon.url.clone());
+        child = Some(Devnet::start(&dir, &url, settings.stratum.listen).map_err(config)?);
+    }
     let outcome = runtime::block_on(async {
         let pool = Pool::prepare(settings, devnet, store, counters, lanes).await?;
         pool.run(telemetry).await
     });
+    if child.as_mut().is_some_and(Devnet::has_ended) {
+        warn!("the simulated network had ended before the pool");
+    }
+    drop(child);
     drop(place);
     outcome
 }
@@ -330,12 +340,6 @@ impl Pool {
         let server_handle = server.handle();
         let server = tokio::spawn(server);
 
-        let mut child = match self.devnet {
-            true => Some(
-                Devnet::start(&settings.data.dir.join("daemon"), &self.daemon.url, front.address()).map_err(config)?,
-            ),
-            false => None,
-        };
         say(&format!("stratum  {}", front.address()));
         say(&format!("page     http://{page}/"));
         say(&format!("data     {}", settings.data.dir.display()));
@@ -348,10 +352,6 @@ impl Pool {
         let outcome = host.run(ending, GRACE).await;
         stopping.send_replace(true);
         server_handle.stop(true).await;
-        if child.as_mut().is_some_and(Devnet::has_ended) {
-            warn!("the simulated network had ended before the pool");
-        }
-        drop(child);
         for (what, ended) in [("lease", lease.await.is_ok()), ("server", server.await.is_ok())] {
             if !ended {
                 warn!(what, "did not end cleanly");

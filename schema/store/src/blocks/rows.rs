@@ -66,10 +66,8 @@ impl TryFrom<BlockRow> for Block {
 
     fn try_from(row: BlockRow) -> Result<Block> {
         let what = format!("block {}", row.hash);
-        let state = BlockState::from_column(&row.state).ok_or_else(|| StoreError::Damaged {
-            what: what.clone(),
-            why: format!("its state is `{}`", row.state),
-        })?;
+        let state = BlockState::from_column(&row.state)
+            .ok_or_else(|| StoreError::Damaged { what: what.clone(), why: format!("its state is `{}`", row.state) })?;
         Ok(Block {
             id: BlockRowId(row.id),
             height: column::height(row.height, &what)?,

@@ -12,7 +12,7 @@ use crate::{Result, StoreError, column};
 /// where segments of its host end, so a segment that begins before the end also ends before it. Totals include their
 /// own segment, hence `+ f.work`.
 const ACCEPTED: &str = "SELECT m.id AS miner, m.address, \
-    CAST(SUM(e.total_work - f.total_work + f.work) AS BIGINT) AS accepted \
+    CAST(SUM(e.total_work - f.total_work) AS BIGINT) AS accepted \
     FROM block_windows w JOIN lines l ON l.host_id = w.host_id JOIN miners m ON m.id = l.miner_id \
     JOIN segments f ON f.line_id = l.id AND f.start_seq = (SELECT x.start_seq FROM segments x \
         WHERE x.line_id = l.id AND x.minute >= $1 ORDER BY x.minute, x.start_seq LIMIT 1) \
@@ -75,9 +75,9 @@ impl AcceptedRow {
     fn less(self, judged: Option<JudgedRow>, block: BlockRowId) -> Result<WindowWork> {
         let (verified, taken) = judged.map_or((0, 0), |row| (row.verified, row.taken));
         let provisional = self.accepted.checked_sub(verified).and_then(|rest| rest.checked_sub(taken));
-        let provisional = provisional.and_then(Work::from_i64).ok_or_else(|| {
-            damaged(block, &format!("verdicts on {} are worth more than its shares", self.address))
-        })?;
+        let provisional = provisional
+            .and_then(Work::from_i64)
+            .ok_or_else(|| damaged(block, &format!("verdicts on {} are worth more than its shares", self.address)))?;
         Ok(WindowWork {
             miner: MinerId(self.miner),
             verified: column::work(verified, "verdict")?,

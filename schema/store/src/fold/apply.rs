@@ -58,7 +58,7 @@ async fn templates_ensure(c: &mut Conn<'_>, written: &Written) -> Result<()> {
          SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, {header_base}, CAST(value->>4 AS BIGINT), \
          CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT) FROM {rows} \
          WHERE NOT EXISTS (SELECT 1 FROM templates WHERE merkle_root = value->>0) ON CONFLICT (merkle_root) DO NOTHING",
-        header_base = c.from_hex("value->>3"),
+        header_base = c.bytes_of_hex("value->>3"),
         rows = c.json_rows(),
     );
     c.run(&insert, binds![written.templates.clone()]).await?;
@@ -134,7 +134,7 @@ async fn lines_ensure(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> R
              SELECT DISTINCT {host}, m.id, value->>2, {origin} FROM {rows} JOIN miners m ON m.address = value->>1 \
              WHERE true ON CONFLICT (host_id, miner_id, worker, origin) DO NOTHING",
             host = step.host,
-            origin = c.from_hex("value->>3"),
+            origin = c.bytes_of_hex("value->>3"),
             rows = c.json_rows(),
         );
         c.run(&lines, binds![written.lines.clone()]).await?;
@@ -161,7 +161,7 @@ async fn line_states(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Re
          JOIN lines l ON l.host_id = {host} AND l.miner_id = m.id AND l.worker = r.worker AND l.origin = r.origin \
          LEFT JOIN segments s ON s.line_id = l.id \
          AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id)",
-        origin = c.from_hex("value->>3"),
+        origin = c.bytes_of_hex("value->>3"),
         rows = c.json_rows(),
         host = step.host,
     );
@@ -257,7 +257,10 @@ async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<
 }
 
 async fn candidate_put(
-    c: &mut Conn<'_>, step: &FoldStep, candidate: &CandidateRow, states: &[LineState],
+    c: &mut Conn<'_>,
+    step: &FoldStep,
+    candidate: &CandidateRow,
+    states: &[LineState],
 ) -> Result<()> {
     let lacks = |what: &str| StoreError::Damaged {
         what: format!("candidate {}", candidate.hash),

@@ -89,7 +89,10 @@ fn json<T: serde::Serialize>(rows: &[T]) -> String {
 }
 
 fn contradicts(step: &FoldStep, why: &str) -> StoreError {
-    StoreError::Damaged { what: format!("fold step {} to {} of host {}", step.from, step.to, step.host), why: why.into() }
+    StoreError::Damaged {
+        what: format!("fold step {} to {} of host {}", step.from, step.to, step.host),
+        why: why.into(),
+    }
 }
 
 // === planning ===
@@ -97,7 +100,10 @@ fn contradicts(step: &FoldStep, why: &str) -> StoreError {
 /// `states` has a state for each of the step's lines, in their order; `closed` is the host's closed position.
 pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result<Planned> {
     let line = |place: usize| {
-        states.get(place).map(|state| state.id).ok_or_else(|| contradicts(step, "it names a line that it does not have"))
+        states
+            .get(place)
+            .map(|state| state.id)
+            .ok_or_else(|| contradicts(step, "it names a line that it does not have"))
     };
     let mut lines: BTreeMap<i64, Running> = BTreeMap::new();
     for delta in &step.segments {
@@ -139,12 +145,14 @@ pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result
         if changed {
             done.extend(state.last);
         }
-        segments.extend(done.into_iter().map(|s| {
-            (id, s.start_seq, s.last_seq, s.minute, s.shares, s.work, s.total_shares, s.total_work)
-        }));
+        segments.extend(
+            done.into_iter()
+                .map(|s| (id, s.start_seq, s.last_seq, s.minute, s.shares, s.work, s.total_shares, s.total_work)),
+        );
         changes.push((id, state.shares, state.work, rejects, state.first_share_at, state.last_share_at));
     }
-    let rejects: Vec<_> = rejects.into_iter().map(|((id, minute, reason), n)| (id, minute, storable(reason), n)).collect();
+    let rejects: Vec<_> =
+        rejects.into_iter().map(|((id, minute, reason), n)| (id, minute, storable(reason), n)).collect();
     Ok(Planned { segments: json(&segments), lines: json(&changes), verdicts: json(&verdicts), rejects: json(&rejects) })
 }
 

@@ -205,3 +205,23 @@ impl TryFrom<WorkerLine> for WorkerRow {
         })
     }
 }
+
+#[derive(QueryableByName)]
+pub(super) struct ActiveRow {
+    #[diesel(sql_type = BigInt)]
+    pub(super) miners: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) workers: i64,
+}
+
+#[derive(Default, QueryableByName)]
+pub(super) struct RoundRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) before_work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) before_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) first_at: Option<i64>,
+}

@@ -1,6 +1,11 @@
 //! A fresh, migrated database of each kind for every test.
 #![allow(dead_code, reason = "every test file uses another part")]
 #![expect(unreachable_pub, reason = "shared by test programs, each a crate of its own")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test says where it is, and fails when it lacks something"
+)]
 pub mod log;
 pub mod money;
 
@@ -120,7 +125,9 @@ impl Scratch {
         match self {
             Scratch::Sqlite(dir) => format!("sqlite:{}", dir.path().join("pool.sqlite").display()),
             Scratch::Postgres { cluster, name } => {
-                let (server, options) = cluster.split_once('?').map_or((cluster.as_str(), String::new()), |(server, options)| (server, format!("?{options}")));
+                let (server, options) = cluster
+                    .split_once('?')
+                    .map_or((cluster.as_str(), String::new()), |(server, options)| (server, format!("?{options}")));
                 let server = server.rsplit_once('/').expect("it ends in /DATABASE").0;
                 format!("{server}/{name}{options}")
             }

@@ -1,6 +1,8 @@
 //! Blocks from find to credit and reversal.
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use store::StoreError;
 use store::blocks::{Block, BlockState, BlockWeight};
 use store::ledger::NewEntry;
@@ -104,7 +106,9 @@ fn an_unexplained_block_ends_its_window_where_the_log_is_folded() {
         let (mut log, epoch) = with_block(db).await;
         let root = log.template.merkle_root.clone();
         let insert = async |hash: &str, root: &str, epoch: i64| {
-            db.store.block_insert_unexplained(epoch, log.host, hash, u64::MAX, root, at(EPOCH + 3), log.policy, WINDOW).await
+            db.store
+                .block_insert_unexplained(epoch, log.host, hash, u64::MAX, root, at(EPOCH + 3), log.policy, WINDOW)
+                .await
         };
         assert!(insert(&hash(2), &root, epoch).await.unwrap());
         assert!(!insert(&hash(2), &root, epoch).await.unwrap());
@@ -121,7 +125,10 @@ fn an_unexplained_block_ends_its_window_where_the_log_is_folded() {
         let share = log.share(0, EPOCH + 4, 9);
         db.store.fold(log.candidate(&hash(2), 0, share, EPOCH + 4)).await.unwrap();
         let block = find(db, 2).await;
-        assert_eq!((block.state, block.finder.as_deref(), block.found_at), (BlockState::Seen, Some("alice"), at(EPOCH + 3)));
+        assert_eq!(
+            (block.state, block.finder.as_deref(), block.found_at),
+            (BlockState::Seen, Some("alice"), at(EPOCH + 3))
+        );
         assert_eq!(db.number(&format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id)), 4);
     });
 }
@@ -147,7 +154,10 @@ fn notes_are_set_and_cleared() {
         let block = find(db, 1).await.id;
         db.store.block_note(epoch, block, Some(Height::new(1_005)), Some("host `b` is behind")).await.unwrap();
         let noted = find(db, 1).await;
-        assert_eq!((noted.displaced_at, noted.hold_reason.as_deref()), (Some(Height::new(1_005)), Some("host `b` is behind")));
+        assert_eq!(
+            (noted.displaced_at, noted.hold_reason.as_deref()),
+            (Some(Height::new(1_005)), Some("host `b` is behind"))
+        );
         db.store.block_note(epoch, block, None, None).await.unwrap();
         let noted = find(db, 1).await;
         assert_eq!((noted.displaced_at, noted.hold_reason), (None, None));
@@ -198,7 +208,10 @@ fn weights_are_stored_once() {
         let again = db.store.block_weights_store(epoch, block.id, stored.clone(), "other", Seq(5)).await;
         assert!(is_conflict(again));
         assert_eq!(db.store.block_weights_list(block.id).await.unwrap(), stored);
-        assert_eq!(db.number("SELECT COUNT(*) AS n FROM blocks WHERE weights_digest = 'digest' AND verdict_seq = 4"), 1);
+        assert_eq!(
+            db.number("SELECT COUNT(*) AS n FROM blocks WHERE weights_digest = 'digest' AND verdict_seq = 4"),
+            1
+        );
         assert!(matches!(
             db.store.block_weights_store(epoch + 1, block.id, Vec::new(), "", Seq(5)).await,
             Err(StoreError::Fenced { .. })
@@ -241,7 +254,13 @@ fn a_reversal_sees_the_balances_and_is_booked_once() {
             balances.sort();
             let expected = [("payable:alice", 10), ("payable:bob", 20), ("pool_fee", 5)];
             assert_eq!(balances, expected.map(|(key, balance)| (key.to_owned(), balance)));
-            let postings = [("chain_rewards", 105), ("payable:alice", -10), ("payable:bob", -20), ("pool_fee", -5), ("orphan_loss", -70)];
+            let postings = [
+                ("chain_rewards", 105),
+                ("payable:alice", -10),
+                ("payable:bob", -20),
+                ("pool_fee", -5),
+                ("orphan_loss", -70),
+            ];
             entry("block_reversed", "block:1", &postings)
         };
         db.store.block_reverse(epoch, block.id, at(EPOCH + 11), build).await.unwrap();
@@ -266,5 +285,20 @@ fn a_policy_is_stored_once() {
         assert_ne!(first, second);
         assert_eq!(db.store.policy_get(second).await.unwrap(), "{\"fee\":2}");
         assert!(is_conflict(db.store.policy_get(units::PolicyId(99)).await));
+    });
+}
+
+#[test]
+fn a_panic_in_a_transaction_undoes_it_and_reaches_the_caller() {
+    for_each_database(async |db| {
+        let (block, epoch) = with_weights(db).await;
+        db.store.block_credit(epoch, block.id, credit(1), at(EPOCH + 9)).await.unwrap();
+        let reversal = db.store.block_reverse(epoch, block.id, at(EPOCH + 11), |_| panic!("it cannot be built"));
+        let panic = AssertUnwindSafe(reversal).catch_unwind().await.unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"it cannot be built"));
+        let credited = find(db, 1).await;
+        assert_eq!((credited.state, credited.reversals), (BlockState::Credited, 0));
+        // The writer that was lost with it is replaced.
+        db.store.block_note(epoch, block.id, None, Some("look at it")).await.unwrap();
     });
 }

@@ -12,7 +12,8 @@ const SEED: &str = "
     INSERT INTO entries (id, kind, reference, epoch, at) VALUES (1, 'block_credited', 'r', 1, 0);
     INSERT INTO postings (entry_id, account_id, amount) VALUES (1, 1, 5), (1, 2, -5);";
 
-const BLOCK: &str = "INSERT INTO blocks (hash, height, state, host_id, template_id, nonce, share_seq, difficulty, reward,
+const BLOCK: &str =
+    "INSERT INTO blocks (hash, height, state, host_id, template_id, nonce, share_seq, difficulty, reward,
     found_at, policy_id, window_start, round_work, round_started_at, pool_work)";
 
 #[test]
@@ -47,7 +48,10 @@ fn what_must_never_be_stored_is_refused() {
             assert!(db.sql(&statement).is_err(), "accepted: {statement}");
         }
         db.sql(&format!("{BLOCK} VALUES ('h', 1, 'seen', 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0)")).unwrap();
-        for values in ["('h', 1, 'seen', 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0)", "('i', 1, 'mined', 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0)"] {
+        for values in [
+            "('h', 1, 'seen', 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0)",
+            "('i', 1, 'mined', 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0)",
+        ] {
             assert!(db.sql(&format!("{BLOCK} VALUES {values}")).is_err(), "accepted: {values}");
         }
         db.sql("UPDATE accounts SET balance = -7 WHERE id = 2").unwrap();

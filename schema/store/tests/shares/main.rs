@@ -1,4 +1,6 @@
 //! The plumbing and the shares' half of the store, on both databases.
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
-use store::{OpenError, Store};
+use store::{OpenError, Store, StoreError};
 
 use crate::common::log::{EPOCH, Log, line};
 use crate::common::{self, PgConnection, Scratch, for_each_database};
@@ -16,7 +17,9 @@ fn fresh() -> [Scratch; 2] {
 #[test]
 fn a_database_without_tables_is_refused_and_left_alone() {
     for scratch in fresh() {
-        let Err(OpenError::NotMigrated { missing, .. }) = Store::open(&scratch.url(), 2) else { panic!("it was opened") };
+        let Err(OpenError::NotMigrated { missing, .. }) = Store::open(&scratch.url(), 2) else {
+            panic!("it was opened")
+        };
         assert_eq!(missing, "00000000000001_pool");
         if let Scratch::Sqlite(dir) = &scratch {
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -131,6 +134,35 @@ fn migrations_go_up_down_and_up() {
     });
 }
 
+#[derive(QueryableByName, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[test]
+fn the_twins_make_the_same_tables() {
+    let [lite, pg] = fresh();
+    for scratch in [&lite, &pg] {
+        Store::migrate(&scratch.url()).unwrap();
+    }
+    let of_lite = "SELECT t.name || '.' || c.name || ' ' || CASE c.type WHEN 'INTEGER' THEN 'bigint' WHEN 'TEXT' \
+                   THEN 'text' ELSE 'bytea' END || CASE WHEN c.\"notnull\" OR c.pk THEN '' ELSE ' or null' END AS name \
+                   FROM sqlite_master AS t, pragma_table_info(t.name) AS c \
+                   WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name NOT LIKE '__diesel%'";
+    let of_pg = "SELECT table_name || '.' || column_name || ' ' || data_type || \
+                 CASE is_nullable WHEN 'NO' THEN '' ELSE ' or null' END AS name FROM information_schema.columns \
+                 WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'";
+    let mut conn = SqliteConnection::establish(lite.url().strip_prefix("sqlite:").unwrap()).unwrap();
+    let mut of_lite: Vec<Column> = diesel::sql_query(of_lite).load(&mut conn).unwrap();
+    let mut of_pg: Vec<Column> =
+        diesel::sql_query(of_pg).load(&mut PgConnection::establish(&pg.url()).unwrap()).unwrap();
+    of_lite.sort();
+    of_pg.sort();
+    assert!(of_lite.len() > 100);
+    assert_eq!(of_lite, of_pg);
+}
+
 #[test]
 fn a_caller_that_goes_away_does_not_stop_a_query() {
     for_each_database(async |db| {
@@ -160,4 +192,21 @@ fn a_store_may_be_opened_and_dropped_on_an_async_thread() {
         drop(third);
         assert_eq!(value.as_deref(), Some("value"));
     });
+}
+
+#[test]
+fn an_outage_is_an_error_and_no_more_than_that() {
+    let scratch = Scratch::postgres();
+    let url = scratch.url();
+    Store::migrate(&url).unwrap();
+    let store = Store::open(&url, 2).unwrap();
+    let Scratch::Postgres { cluster, name } = &scratch else { panic!("it is on a server") };
+    let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    rt.block_on(store.meta_set("key", "value")).unwrap();
+    common::sql(cluster, &format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
+    let away = rt.block_on(store.meta_get("key"));
+    assert!(matches!(away, Err(StoreError::NoConnection)), "{away:?}");
+    common::sql(cluster, &format!("CREATE DATABASE {name}")).unwrap();
+    Store::migrate(&url).unwrap();
+    assert_eq!(rt.block_on(store.meta_get("key")).unwrap(), None);
 }

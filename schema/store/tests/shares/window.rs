@@ -106,7 +106,8 @@ async fn check(db: &TestDb, case: u64, events: &[Event]) -> Result<(), TestCaseE
 #[test]
 fn a_window_is_the_sum_of_its_shares() {
     with_each_database(|db, rt| {
-        let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) });
+        let mut runner =
+            TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) });
         let case = std::cell::Cell::new(0);
         runner
             .run(&events(), |events| {

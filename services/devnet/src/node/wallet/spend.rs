@@ -138,7 +138,8 @@ fn select(candidates: &[PlannedInput], need: u64) -> Result<Vec<PlannedInput>, S
         }
         seen.insert(input.amount, *input);
     }
-    let mut order = candidates.to_vec();
+    // Among equal amounts the daemon does not take the oldest.
+    let mut order: Vec<PlannedInput> = candidates.iter().rev().copied().collect();
     order.sort_by_key(|input| input.amount);
     let smallest = take_until(order.iter(), need).ok_or(SpendRefusal::Funds)?;
     if smallest.len() <= INPUTS_MAX {
