@@ -168,9 +168,8 @@ impl BlockLifecycle {
             .map_err(|error| books(error.to_string()))?;
         let mut weights = Vec::with_capacity(allocation.lines.len());
         for line in &allocation.lines {
-            let miner = *ids
-                .get(line.key.as_str())
-                .ok_or_else(|| books("its finder has no share in the window".to_owned()))?;
+            let miner =
+                *ids.get(line.key.as_str()).ok_or_else(|| books("its finder has no share in the window".to_owned()))?;
             let provisional = line.weight.checked_sub(line.verified).unwrap_or_default();
             weights.push(BlockWeight {
                 miner,
@@ -196,7 +195,8 @@ impl BlockLifecycle {
 
     async fn reverse(&self, block: &Block, epoch: i64) -> Result<(), StepError> {
         let policy = Policy::from_json(&self.parts.store.policy_get(block.policy).await?)?;
-        let credited = self.credit_entry(block, &policy, reference(&block.hash, block.credits.saturating_sub(1))).await?;
+        let credited =
+            self.credit_entry(block, &policy, reference(&block.hash, block.credits.saturating_sub(1))).await?;
         let undo = reference(&block.hash, block.reversals);
         let at = (self.parts.clock)();
         let build = move |balances: &[(String, i64)]| {

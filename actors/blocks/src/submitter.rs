@@ -168,7 +168,11 @@ impl Courier {
         let template = &candidate.template;
         match template.daemon_id.as_deref().filter(|_| !full) {
             Some(id) => self.daemon.submit_compact(id, candidate.nonce).await.map(drop),
-            None => self.daemon.submit_full(&template.block, candidate.nonce, None).await.map(drop),
+            None => self
+                .daemon
+                .submit_full(&template.block, candidate.nonce, Some(template.header_base.timestamp()))
+                .await
+                .map(drop),
         }
     }
 

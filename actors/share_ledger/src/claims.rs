@@ -31,8 +31,12 @@ pub struct OpenClaims {
 ///
 /// # Errors
 /// [`LogError`] when a file cannot be read.
-pub fn open_claims(
-    directory: &LogDirectory, ids: &LocalIds, durable: Durable, now: Timestamp, horizon: Duration,
+pub(crate) fn open_claims(
+    directory: &LogDirectory,
+    ids: &LocalIds,
+    durable: Durable,
+    now: Timestamp,
+    horizon: Duration,
 ) -> Result<OpenClaims, LogError> {
     let Some(mut reader) = LogReader::open_oldest(directory)? else { return Ok(OpenClaims::default()) };
     let mut scan = ClaimScan::new(ids, now.minus(horizon));

@@ -113,7 +113,12 @@ impl Disk {
     /// Finds the log's end, tells it, and runs until all senders are gone or the disk can no longer be trusted.
     ///
     /// `owner` keeps two generations of the actor apart: the thread of the one before ends with what it was given.
-    pub(crate) fn run(self, owner: &Mutex<()>, opened: oneshot::Sender<Result<LogEnd, LogError>>, jobs: &Receiver<Job>) {
+    pub(crate) fn run(
+        self,
+        owner: &Mutex<()>,
+        opened: oneshot::Sender<Result<LogEnd, LogError>>,
+        jobs: &Receiver<Job>,
+    ) {
         let _owner = owner.lock().unwrap_or_else(PoisonError::into_inner);
         let started = self.directory.recover().and_then(|end| {
             let writer = self.new_file(end.next_file, end.next_seq, end.minute)?;
@@ -137,7 +142,8 @@ impl Disk {
                     Err(error) => return error!(%error, "share log cannot go on to a new file"),
                 }
             }
-            let (before, batch) = (writer.next, std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT));
+            let (before, batch) =
+                (writer.next, std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT));
             let answers = self.encode(&mut writer, batch);
             match commit(&mut writer) {
                 Ok(()) => {
@@ -163,8 +169,15 @@ impl Disk {
 
     fn new_file(&self, number: u64, next: Seq, minute: Minute) -> Result<Writer, LogError> {
         let file = self.directory.create(FileHead { number, base: next })?;
-        let writer =
-            Writer { file, number, offset: FILE_HEAD as u64, ordinal: 0, next, minute, bytes: Vec::with_capacity(1 << 20) };
+        let writer = Writer {
+            file,
+            number,
+            offset: FILE_HEAD as u64,
+            ordinal: 0,
+            next,
+            minute,
+            bytes: Vec::with_capacity(1 << 20),
+        };
         self.set_durable(&writer);
         Ok(writer)
     }
@@ -287,7 +300,7 @@ impl Writer {
     fn share(&mut self, share: &NewShare) {
         self.define_line(&share.line);
         self.define_template(&share.template);
-        let flags = u8::from(share.verified) * VERIFIED | u8::from(share.claims_block) * CLAIMS_BLOCK;
+        let flags = (u8::from(share.verified) * VERIFIED) | (u8::from(share.claims_block) * CLAIMS_BLOCK);
         self.put(&Record::Share(Share {
             line: share.line.local_id,
             template: share.template.local_id,

@@ -234,7 +234,7 @@ fn cut(file: &LogFile, bytes: &[u8], from: usize) -> Result<u64, LogError> {
 ///
 /// # Errors
 /// [`LogError::Damaged`] when it has none.
-pub fn read_head(file: &LogFile, from: &mut File) -> Result<FileHead, LogError> {
+pub(crate) fn read_head(file: &LogFile, from: &mut File) -> Result<FileHead, LogError> {
     let mut bytes = [0; FILE_HEAD];
     from.read_exact(&mut bytes).map_err(at(&file.path))?;
     FileHead::decode(&bytes)

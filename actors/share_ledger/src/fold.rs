@@ -11,9 +11,7 @@ use chain::HeaderBase;
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::{
-    BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow,
-};
+use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -31,7 +29,7 @@ const FILES_KEPT: usize = 4;
 
 /// Why folding stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum FoldError {
+pub(crate) enum FoldError {
     /// The database did not take the step; it will be tried again.
     #[error("database did not take records {from} to {to}")]
     Store {

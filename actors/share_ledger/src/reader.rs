@@ -77,7 +77,15 @@ impl LogReader {
     fn at_start(directory: &LogDirectory, file: LogFile) -> Result<LogReader, LogError> {
         let mut open = File::open(&file.path).map_err(at(&file.path))?;
         let next = read_head(&file, &mut open)?.base;
-        Ok(LogReader { directory: directory.clone(), file, open, offset: FILE_HEAD as u64, next, buffer: Vec::new(), at: 0 })
+        Ok(LogReader {
+            directory: directory.clone(),
+            file,
+            open,
+            offset: FILE_HEAD as u64,
+            next,
+            buffer: Vec::new(),
+            at: 0,
+        })
     }
 
     /// The next step, not past `durable`.
@@ -101,7 +109,9 @@ impl LogReader {
                 }
             }
         }
-        let Frame::Whole(record, taken) = frame(self.file.number, &self.buffer[self.at..]) else { return Ok(Step::End) };
+        let Frame::Whole(record, taken) = frame(self.file.number, &self.buffer[self.at..]) else {
+            return Ok(Step::End);
+        };
         self.at += taken;
         let seq = record.is_positioned().then_some(self.next);
         self.next = self.next.plus(u64::from(seq.is_some()));

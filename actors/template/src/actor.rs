@@ -55,7 +55,9 @@ impl Actor for TemplateActor {
 
 impl Handler<RefreshTemplate> for TemplateActor {
     async fn handle(
-        &mut self, RefreshTemplate(reason): RefreshTemplate, reply: Reply<RefreshTemplate>,
+        &mut self,
+        RefreshTemplate(reason): RefreshTemplate,
+        reply: Reply<RefreshTemplate>,
     ) -> Result<(), Fault> {
         if self.listener.as_ref().is_some_and(Task::is_finished) {
             return Err(Fault::because("the event listener ended"));

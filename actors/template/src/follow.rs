@@ -89,7 +89,8 @@ impl Follower {
         let status = self.daemon.status().await?;
         let (height, syncing) = (status.chain_height, status.is_behind());
         published.set_tip(|tip| {
-            let same = tip.height == height && tip.hash.is_some_and(|hash| hash.to_string().starts_with(&status.best_hash));
+            let same =
+                tip.height == height && tip.hash.is_some_and(|hash| hash.to_string().starts_with(&status.best_hash));
             *tip = Tip { height, hash: tip.hash.filter(|_| same), syncing, reachable: true };
         });
         let job = published.job();

@@ -34,7 +34,10 @@ pub(crate) fn needs_template(current: Option<(&Template, Duration)>, status: &St
 /// The header with a time that the chain can take, and whether it had to be moved; the daemon's own copy does not
 /// follow, so a moved template can be submitted in full form only.
 pub(crate) fn with_valid_time(
-    header: HeaderBase, parent_time: i64, now: Timestamp, block_bytes: usize,
+    header: HeaderBase,
+    parent_time: i64,
+    now: Timestamp,
+    block_bytes: usize,
 ) -> Result<(HeaderBase, bool), Trouble> {
     if header.timestamp() > parent_time {
         return Ok((header, false));
@@ -49,7 +52,11 @@ pub(crate) fn with_valid_time(
 
 /// The shared template of the daemon's answer.
 pub(crate) fn build(
-    answer: TemplateAnswer, parent_time: i64, pinned: &str, local_id: u32, now: Timestamp,
+    answer: TemplateAnswer,
+    parent_time: i64,
+    pinned: &str,
+    local_id: u32,
+    now: Timestamp,
 ) -> Result<Template, Trouble> {
     if answer.reward_address_used != pinned {
         return Err(Trouble::ForeignAddress { got: answer.reward_address_used, pinned: pinned.to_owned() });

@@ -24,7 +24,9 @@ impl Wallet {
 
     /// Does what needs a wallet; opens it and does it once more when its state is what stands in the way.
     pub(crate) async fn with<T>(
-        &self, daemon: &Daemon, work: impl AsyncFn() -> Result<T, DaemonError>,
+        &self,
+        daemon: &Daemon,
+        work: impl AsyncFn() -> Result<T, DaemonError>,
     ) -> Result<T, Trouble> {
         match work().await {
             Err(DaemonError::Wallet(state @ (WalletState::NotLoaded | WalletState::Locked))) => {

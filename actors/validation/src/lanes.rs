@@ -22,7 +22,7 @@ pub(crate) enum Subject {
     /// An acknowledged share.
     Booked(Box<BookedShare>),
     /// A share that waits for its proof.
-    Asked(VerifyShare, Reply<VerifyShare>),
+    Asked(Box<VerifyShare>, Reply<VerifyShare>),
 }
 
 /// A lane has finished. Sent to the actor.
@@ -92,8 +92,11 @@ impl Lanes {
         state.began.lock().unwrap_or_else(PoisonError::into_inner).resize(count, None);
         let mut huge_bytes = 0;
         for lane in 0..count {
-            let arena = Arena::new(memory)
-                .map_err(|error| LanesError::Memory { lane, kib: memory_kib, why: error.to_string() })?;
+            let arena = Arena::new(memory).map_err(|error| LanesError::Memory {
+                lane,
+                kib: memory_kib,
+                why: error.to_string(),
+            })?;
             huge_bytes += arena.huge_page_bytes();
             let (queue, state, counters) = (queue.clone(), Arc::clone(&state), Arc::clone(counters));
             std::thread::Builder::new()
@@ -107,9 +110,10 @@ impl Lanes {
 
     /// Gives a task to a free lane, or gives it back.
     pub(crate) fn offer(&self, subject: Subject, tell: &Recipient<Checked>) -> Result<(), Subject> {
-        let taken = self.state.busy.fetch_update(Ordering::AcqRel, Ordering::Acquire, |busy| {
-            (busy < self.count).then_some(busy + 1)
-        });
+        let taken = self
+            .state
+            .busy
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |busy| (busy < self.count).then_some(busy + 1));
         if taken.is_err() {
             return Err(subject);
         }
@@ -174,7 +178,10 @@ fn check(kernel: &Kernel, arena: &mut Arena, subject: &Subject) -> Result<Proven
 /// A hash that differs from the claim is proof of fraud, whatever it is worth. One that meets the network's target
 /// is a block, whatever the share's target is.
 fn judge(
-    hash: PowHash, claimed: Option<PowHash>, difficulty: Difficulty, network: &Target,
+    hash: PowHash,
+    claimed: Option<PowHash>,
+    difficulty: Difficulty,
+    network: &Target,
 ) -> Result<Proven, ProofRefusal> {
     if claimed.is_some_and(|claimed| claimed != hash) {
         return Err(ProofRefusal::InvalidProof);

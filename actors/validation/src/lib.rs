@@ -22,9 +22,7 @@ use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
 use messages::facts::{Clock, Pair, Quarantine, Restrictions};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
-use messages::validation::{
-    BookedShare, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare,
-};
+use messages::validation::{BookedShare, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
@@ -80,7 +78,7 @@ pub struct Validation {
     chance: StdRng,
     pairs: HashMap<Pair, Trust>,
     claims: VecDeque<BookedShare>,
-    asked: VecDeque<(VerifyShare, Reply<VerifyShare>)>,
+    asked: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
     owed: VecDeque<BookedShare>,
     unsent: VecDeque<SubmitCandidate>,
     outbox: Outbox,
@@ -258,10 +256,8 @@ impl Validation {
         self.parts.counters.checks_failed_total.add(1);
         let sentence = self.trust(pair.clone(), now).map(|trust| (trust.strike(), trust.strikes));
         self.parts.restrictions.send_modify(|restrictions| {
-            let mut changed = Restrictions {
-                forced: restrictions.forced.clone(),
-                quarantined: restrictions.quarantined.clone(),
-            };
+            let mut changed =
+                Restrictions { forced: restrictions.forced.clone(), quarantined: restrictions.quarantined.clone() };
             changed.forced.insert(pair.clone());
             if let Some((Some(length), strikes)) = sentence {
                 let quarantine = Quarantine { reason: "invalid share proof", strikes, until: now.plus(length) };
@@ -318,7 +314,7 @@ impl Handler<OfferShares> for Validation {
 impl Handler<VerifyShare> for Validation {
     async fn handle(&mut self, share: VerifyShare, reply: Reply<VerifyShare>) -> Result<(), Fault> {
         // The reply keeps its place in the mailbox until a lane answers: the mailbox bounds hashes, not wishes.
-        self.asked.push_back((share, reply));
+        self.asked.push_back((Box::new(share), reply));
         self.pump();
         Ok(())
     }

@@ -29,6 +29,15 @@ struct State {
     emptied: Notify,
 }
 
+impl State {
+    /// Before whatever came meanwhile.
+    fn put_back(&self, batch: Vec<Event>) {
+        let mut waiting = self.waiting.borrow_mut();
+        let later = std::mem::replace(&mut *waiting, batch);
+        waiting.extend(later);
+    }
+}
+
 impl Outbox {
     pub(crate) fn put(&self, event: Event) {
         self.0.waiting.borrow_mut().push(event);
@@ -49,10 +58,7 @@ impl Outbox {
                 state.sending.set(true);
                 let answer = ledger.ask(AppendEvents(batch.clone()), PATIENCE).await;
                 if !matches!(answer, Ok(Ok(_))) {
-                    let mut waiting = state.waiting.borrow_mut();
-                    let later = std::mem::replace(&mut *waiting, batch);
-                    waiting.extend(later);
-                    drop(waiting);
+                    state.put_back(batch);
                     sleep(PAUSE).await;
                 }
                 state.sending.set(false);

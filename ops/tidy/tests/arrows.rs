@@ -12,7 +12,13 @@ fn arrows() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let root = metadata.workspace_root.clone();
     let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
     let of = |package: &Package| {
-        let folder = package.manifest_path.strip_prefix(&root).unwrap().parent().unwrap().to_string();
+        let folder = package
+            .manifest_path
+            .strip_prefix(&root)
+            .expect("a member lies in the workspace")
+            .parent()
+            .expect("a manifest lies in a folder")
+            .to_string();
         let own = package
             .dependencies
             .iter()

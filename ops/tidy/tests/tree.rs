@@ -4,9 +4,24 @@ use std::process::Command;
 
 const LINES_MAX: usize = 500;
 const TOP_LEVEL: [&str; 18] = [
-    "actors", "services", "schema", "ui", "ops", "Cargo.toml", "Cargo.lock", "README.md", "pool.toml.example",
-    "docker-compose.yml", "LICENSE-MIT", "LICENSE-APACHE", "rust-toolchain.toml", "rustfmt.toml", ".clippy.toml",
-    ".gitignore", ".ci", ".dockerignore",
+    "actors",
+    "services",
+    "schema",
+    "ui",
+    "ops",
+    "Cargo.toml",
+    "Cargo.lock",
+    "README.md",
+    "pool.toml.example",
+    "docker-compose.yml",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    ".clippy.toml",
+    ".gitignore",
+    ".ci",
+    ".dockerignore",
 ];
 
 fn root() -> PathBuf {
@@ -21,7 +36,12 @@ fn files() -> Vec<String> {
         .output()
         .expect("git is there");
     assert!(listed.status.success());
-    String::from_utf8(listed.stdout).unwrap().lines().filter(|file| root().join(file).exists()).map(String::from).collect()
+    String::from_utf8(listed.stdout)
+        .expect("names of files are text")
+        .lines()
+        .filter(|file| root().join(file).exists())
+        .map(String::from)
+        .collect()
 }
 
 #[test]
@@ -44,7 +64,8 @@ fn source_files_stay_readable() {
 fn actix_is_named_by_the_runtime_only() {
     for file in files().iter().filter(|file| file.ends_with(".rs") && !file.starts_with("actors/runtime/")) {
         let text = std::fs::read_to_string(root().join(file)).unwrap();
-        let named = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(concat!("actix", "::")));
+        let named =
+            text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(concat!("actix", "::")));
         assert!(!named, "{file} names the actor engine");
     }
 }

@@ -235,7 +235,9 @@ const BATCHES_PER_PAGE: u32 = 16;
 /// What is wrong with a batch, if anything is.
 fn damage(host: &str, batch: &BatchRow) -> Option<Difference> {
     let subject = format!("{host} batch {}", batch.first_seq);
-    let found = |check, stored: String, computed: String| Some(Difference { check, subject: subject.clone(), stored, computed });
+    let found = |check, stored: String, computed: String| {
+        Some(Difference { check, subject: subject.clone(), stored, computed })
+    };
     let decoded = match ShareBatch::decode(&batch.body) {
         Ok(decoded) => decoded,
         Err(error) => return found("batch can be decoded", "a batch".into(), error.to_string()),

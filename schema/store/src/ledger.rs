@@ -197,12 +197,7 @@ pub(crate) async fn lease_check_in_txn(c: &mut Conn<'_>, name: &'static str, epo
 
 /// Posts an entry and moves the balances; `false` when the same entry is already there.
 /// Checks the money lease itself.
-pub(crate) async fn entry_post_in_txn(
-    c: &mut Conn<'_>,
-    epoch: i64,
-    entry: &NewEntry,
-    at: Timestamp,
-) -> Result<bool> {
+pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &NewEntry, at: Timestamp) -> Result<bool> {
     entry.assert_balanced();
     lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
     let insert = "INSERT INTO entries (kind, reference, epoch, at) VALUES ($1, $2, $3, $4) \

@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel_async::RunQueryDsl;
 
-use crate::{Result, Store};
 use crate::db::Conn;
+use crate::{Result, Store};
 
 /// A parameter.
 #[derive(Debug, Clone)]

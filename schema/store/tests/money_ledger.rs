@@ -1,4 +1,5 @@
 //! Entries, balances, leases.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
 use std::time::Duration;
@@ -9,7 +10,11 @@ use store::StoreError;
 use store::ledger::{Balance, MONEY_LEASE, NewEntry, NewPosting};
 
 fn credit(reference: &str) -> NewEntry {
-    entry("block_credited", reference, &[("chain_rewards", -1000), ("payable:A", 700), ("payable:B", 250), ("pool_fee", 50)])
+    entry(
+        "block_credited",
+        reference,
+        &[("chain_rewards", -1000), ("payable:A", 700), ("payable:B", 250), ("pool_fee", 50)],
+    )
 }
 
 #[test]
@@ -41,7 +46,8 @@ fn another_entry_under_a_known_reference_is_a_conflict() {
         let refused = db.store.entry_post(epoch, other, NOW).await.unwrap_err();
         assert!(matches!(&refused, StoreError::Conflict { what } if what == "entry block_credited aa"), "{refused}");
         // Another kind under the same reference is another event.
-        let reversal = entry("block_reversed", "aa", &[("chain_rewards", 1000), ("payable:A", -700), ("orphan_loss", -300)]);
+        let reversal =
+            entry("block_reversed", "aa", &[("chain_rewards", 1000), ("payable:A", -700), ("orphan_loss", -300)]);
         assert!(db.store.entry_post(epoch, reversal, NOW).await.unwrap());
         assert_eq!(db.store.account_balance("payable:A").await.unwrap(), 0);
         assert_eq!(db.store.account_balance("orphan_loss").await.unwrap(), -300);
@@ -116,7 +122,8 @@ fn a_lease_has_one_holder_until_it_expires() {
 fn a_lease_expires_by_the_clock_of_the_database() {
     for_each_database(async |db| {
         lease(db, "one").await;
-        let now = if db.is_postgres() { "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)" } else { "unixepoch() * 1000" };
+        let now =
+            if db.is_postgres() { "CAST(extract(epoch FROM now()) * 1000 AS BIGINT)" } else { "unixepoch() * 1000" };
         let left_ms = db.number(&format!("SELECT expires_at - {now} AS n FROM leases"));
         assert!((3_590_000..3_602_000).contains(&left_ms), "{left_ms}");
         // A lease without length is over at once.

@@ -1,7 +1,10 @@
 //! Payout intents and what is due.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
-use common::money::{HOUR, NOW, atoms, attempt, entry, fund, intent, intent_id, later, lease, line, moved, reserved, settled};
+use common::money::{
+    HOUR, NOW, atoms, attempt, entry, fund, intent, intent_id, later, lease, line, moved, reserved, settled,
+};
 use common::{TestDb, for_each_database};
 use store::StoreError;
 use store::ledger::{Balance, MONEY_LEASE};
@@ -86,14 +89,17 @@ fn a_change_needs_the_expected_state_and_the_lease() {
         let store = &db.store;
         let id = intent.id.as_str();
         assert!(is_conflict(store.intent_change(epoch, id, IntentState::Unknown, to(IntentState::Broadcast)).await));
-        assert!(is_conflict(store.intent_change(epoch, &intent_id(9), IntentState::Reserved, to(IntentState::Unknown)).await));
+        assert!(is_conflict(
+            store.intent_change(epoch, &intent_id(9), IntentState::Reserved, to(IntentState::Unknown)).await
+        ));
         store.intent_change(epoch, id, IntentState::Reserved, to(IntentState::Unknown)).await.unwrap();
 
         db.sql("UPDATE leases SET expires_at = 1").unwrap();
         let next = store.lease_take(MONEY_LEASE, "two", HOUR).await.unwrap().unwrap().epoch;
         assert!(is_fenced(store.intent_change(epoch, id, IntentState::Unknown, to(IntentState::Broadcast)).await));
         assert!(is_fenced(store.intent_attempt_add(epoch, id, IntentState::Unknown, attempt(id, 2), "failed").await));
-        let close = store.intent_close(epoch, id, IntentState::Unknown, IntentState::Settled, settled(&intent, 40), NOW);
+        let close =
+            store.intent_close(epoch, id, IntentState::Unknown, IntentState::Settled, settled(&intent, 40), NOW);
         assert!(is_fenced(close.await));
         assert_eq!(stored(db, id).await.state, IntentState::Unknown);
         store.intent_change(next, id, IntentState::Unknown, to(IntentState::Broadcast)).await.unwrap();
@@ -146,12 +152,16 @@ fn a_further_attempt_closes_the_one_before_it() {
         let now = stored(db, id).await;
         assert_eq!(now.state, IntentState::Reserved);
         assert_eq!((now.txid, now.fee_paid, now.sent_at), (None, None, None));
-        assert_eq!(now.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect::<Vec<_>>(), [Some("gone"), None]);
+        assert_eq!(
+            now.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect::<Vec<_>>(),
+            [Some("gone"), None]
+        );
         assert_eq!(now.attempts[1], attempt(id, 2));
         // The outcome of a change is that of the newest attempt.
         let failed = IntentChange { outcome: Some("failed".into()), ..IntentChange::default() };
         store.intent_change(epoch, id, IntentState::Reserved, failed).await.unwrap();
-        let outcomes: Vec<_> = stored(db, id).await.attempts.into_iter().map(|attempt| attempt.outcome.unwrap()).collect();
+        let outcomes: Vec<_> =
+            stored(db, id).await.attempts.into_iter().map(|attempt| attempt.outcome.unwrap()).collect();
         assert_eq!(outcomes, ["gone", "failed"]);
     });
 }
@@ -161,11 +171,13 @@ fn a_payout_is_settled_once() {
     for_each_database(async |db| {
         let (epoch, intent) = with_reserved(db).await;
         let store = &db.store;
-        let close = |from| store.intent_close(epoch, &intent.id, from, IntentState::Settled, settled(&intent, 35), later(60));
+        let close =
+            |from| store.intent_close(epoch, &intent.id, from, IntentState::Settled, settled(&intent, 35), later(60));
         assert!(is_conflict(close(IntentState::Confirmed).await));
         assert_eq!(store.account_balance("inflight:A").await.unwrap(), 900, "the entry was rolled back too");
 
-        let outcomes = tokio::join!(close(IntentState::Reserved), close(IntentState::Reserved), close(IntentState::Reserved));
+        let outcomes =
+            tokio::join!(close(IntentState::Reserved), close(IntentState::Reserved), close(IntentState::Reserved));
         let outcomes = [outcomes.0, outcomes.1, outcomes.2];
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
         assert!(store.intent_list_open().await.unwrap().is_empty());
@@ -182,7 +194,10 @@ fn a_released_payout_is_payable_again() {
     for_each_database(async |db| {
         let (epoch, intent) = with_reserved(db).await;
         let back = moved("payout_released", &intent, "inflight", "payable");
-        db.store.intent_close(epoch, &intent.id, IntentState::Reserved, IntentState::Released, back, NOW).await.unwrap();
+        db.store
+            .intent_close(epoch, &intent.id, IntentState::Reserved, IntentState::Released, back, NOW)
+            .await
+            .unwrap();
         assert_eq!(db.store.balance_of("A").await.unwrap(), Balance { payable: atoms(1_000), ..Balance::default() });
         assert_eq!(stored(db, &intent.id).await.state, IntentState::Released);
         assert!(db.store.intent_list_open().await.unwrap().is_empty());
@@ -210,13 +225,9 @@ fn who_waits_longest_is_due_first() {
         let epoch = lease(db, "one").await;
         let store = &db.store;
         // A waits since 10 although it was credited again later; B is rich but late; C is poor; D waits like A.
-        for (reference, address, amount, at) in [
-            ("1", "A", 500, 10),
-            ("2", "D", 600, 10),
-            ("3", "B", 9_000, 20),
-            ("4", "A", 500, 30),
-            ("5", "C", 99, 1),
-        ] {
+        for (reference, address, amount, at) in
+            [("1", "A", 500, 10), ("2", "D", 600, 10), ("3", "B", 9_000, 20), ("4", "A", 500, 30), ("5", "C", 99, 1)]
+        {
             fund(db, epoch, reference, address, amount, later(at)).await;
         }
         let due = |address: &str, payable, since| Due {

@@ -144,6 +144,7 @@ impl<'de> Deserialize<'de> for Amount {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

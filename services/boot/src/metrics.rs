@@ -50,7 +50,9 @@ impl Metrics {
         self.each(ports, "actor_up", "1 while the actor takes messages.", |port| {
             u64::from(port.status().health == Health::Up)
         });
-        self.each(ports, "actor_generation", "Starts of the actor, the first included.", |port| port.status().generation);
+        self.each(ports, "actor_generation", "Starts of the actor, the first included.", |port| {
+            port.status().generation
+        });
         self.each(ports, "actor_busy_ms", "How long the message in hand has been in hand.", |port| {
             u64::try_from(port.busy_for().as_millis()).unwrap_or(u64::MAX)
         });
@@ -100,11 +102,8 @@ impl Metrics {
             .with_callback(move |observer| {
                 for port in &ports {
                     let restarts = port.restarts();
-                    let causes = [
-                        ("faulted", restarts.faulted),
-                        ("panicked", restarts.panicked),
-                        ("killed", restarts.killed),
-                    ];
+                    let causes =
+                        [("faulted", restarts.faulted), ("panicked", restarts.panicked), ("killed", restarts.killed)];
                     for (cause, count) in causes {
                         observer.observe(count, &[KeyValue::new("actor", port.name()), KeyValue::new("cause", cause)]);
                     }

@@ -103,7 +103,9 @@ impl Telemetry {
 }
 
 fn subscribe(
-    service: &'static str, settings: &TelemetrySettings, traces: Option<&SdkTracerProvider>,
+    service: &'static str,
+    settings: &TelemetrySettings,
+    traces: Option<&SdkTracerProvider>,
 ) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     let lines = match settings.log_format {

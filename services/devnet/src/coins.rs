@@ -153,9 +153,8 @@ pub(crate) fn make_transaction(
     let inputs = spends
         .iter()
         .map(|spent| {
-            let mut ring: Vec<([u8; 32], [u8; 32])> = (1..RING_SIZE)
-                .map(|at| decoys.get(at % decoys.len().max(1)).copied().unwrap_or_default())
-                .collect();
+            let mut ring: Vec<([u8; 32], [u8; 32])> =
+                (1..RING_SIZE).map(|at| decoys.get(at % decoys.len().max(1)).copied().unwrap_or_default()).collect();
             ring.insert(rng.random_range(0..RING_SIZE), (*spent, random_bytes(rng)));
             Input {
                 key_image: Bytes(key_image(spent)),

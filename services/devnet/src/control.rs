@@ -445,7 +445,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/tip", web::get().to(async |c: C| HttpResponse::Ok().json(c.tip())))
         .route(
             "/mine",
-            web::post().to(async |c: C, order: Json<MineOrder>| -> Reply { Ok(HttpResponse::Ok().json(c.mine(&order)?)) }),
+            web::post()
+                .to(async |c: C, order: Json<MineOrder>| -> Reply { Ok(HttpResponse::Ok().json(c.mine(&order)?)) }),
         )
         .route(
             "/reorg",

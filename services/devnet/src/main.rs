@@ -282,8 +282,7 @@ fn wait_for_the_end(life: &LifeArgs) -> Result<(), Failure> {
             tell(&ended);
         });
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Signals)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Signals)?;
     let mut terminate = {
         let _inside = runtime.enter();
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(Failure::Signals)?

@@ -38,8 +38,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8], durable: bool) -> Result
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         if durable {
             file.sync_data()?;
@@ -106,8 +105,8 @@ impl LineLog {
 
     /// Adds a line and waits for the disk.
     pub(crate) fn append(&mut self, value: &impl Serialize) -> Result<(), PersistError> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|source| PersistError::Content { path: self.path.clone(), source })?;
+        let mut line =
+            serde_json::to_vec(value).map_err(|source| PersistError::Content { path: self.path.clone(), source })?;
         line.push(b'\n');
         self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(io_error(&self.path))
     }

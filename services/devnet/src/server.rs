@@ -53,12 +53,7 @@ impl SimulatedDaemon {
             .spawn(move || actix_rt::System::new().block_on(run(for_thread, orders, ready)))
             .map_err(|_| StartError::Thread)?;
         let listening = is_ready.recv().map_err(|_| StartError::Thread)??;
-        Ok(SimulatedDaemon {
-            shared,
-            listen: listening.api,
-            control_listen: listening.control,
-            thread: Some(thread),
-        })
+        Ok(SimulatedDaemon { shared, listen: listening.api, control_listen: listening.control, thread: Some(thread) })
     }
 
     /// Base URL of the API.

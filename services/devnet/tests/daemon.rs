@@ -1,5 +1,6 @@
 //! What the simulated daemon does beyond its recorded answers: what survives, what gets lost, what goes wrong on
 //! purpose.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
@@ -276,8 +277,11 @@ fn change_is_split_with_the_rest_on_the_first_part_and_only_mature_inputs_can_be
     lab.mine(1);
     let outputs = lab.get("/api/wallet/outputs").json();
     let outputs = outputs["outputs"].as_array().unwrap();
-    let mut change: Vec<u64> =
-        outputs.iter().filter(|output| output["type"] == "regular").map(|output| output["amount"].as_u64().unwrap()).collect();
+    let mut change: Vec<u64> = outputs
+        .iter()
+        .filter(|output| output["type"] == "regular")
+        .map(|output| output["amount"].as_u64().unwrap())
+        .collect();
     change.sort_unstable();
     let (each, rest) = ((REWARD - 5 - fee) / 4, (REWARD - 5 - fee) % 4);
     assert_eq!(change, [each, each, each, each + rest]);

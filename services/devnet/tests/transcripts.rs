@@ -4,6 +4,7 @@
 //!
 //! Not compared, of 137: none is left out. Not compared within them: bytes of proofs and keys (their length is),
 //! times, nonces, and how far a wallet file had been synced when it was loaded.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
 use std::collections::HashMap;
@@ -18,13 +19,29 @@ use serde_json::{Value, json};
 
 /// Strings under these keys are random.
 const RANDOM: [&str; 11] = [
-    "hash", "prev_hash", "merkle_root", "txid", "template_id", "best_hash", "peer_id", "reward_address_used", "address",
-    "one_time_pub", "commitment",
+    "hash",
+    "prev_hash",
+    "merkle_root",
+    "txid",
+    "template_id",
+    "best_hash",
+    "peer_id",
+    "reward_address_used",
+    "address",
+    "one_time_pub",
+    "commitment",
 ];
 /// Values under these keys depend on the clock or on chance.
 const TIMELY: [&str; 9] = [
-    "timestamp", "Timestamp", "nonce", "created_at", "updated_at", "template_expires_at_unix_ms", "file_size_bytes",
-    "identity_age", "Nonce",
+    "timestamp",
+    "Timestamp",
+    "nonce",
+    "created_at",
+    "updated_at",
+    "template_expires_at_unix_ms",
+    "file_size_bytes",
+    "identity_age",
+    "Nonce",
 ];
 const KEPT_HEADERS: [&str; 3] = ["Content-Type", "Transfer-Encoding", "Allow"];
 

@@ -10,7 +10,12 @@ const TTL: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// Keeps the lease until `stop` says so, then gives it back.
-pub(crate) async fn keep(store: Store, holder: String, epoch: watch::Sender<Option<i64>>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn keep(
+    store: Store,
+    holder: String,
+    epoch: watch::Sender<Option<i64>>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         match store.lease_take(NAME, &holder, TTL).await {
             Ok(lease) => {

@@ -122,7 +122,11 @@ struct Pool {
 
 impl Pool {
     async fn prepare(
-        settings: Settings, devnet: bool, store: Store, counters: Arc<Counters>, lanes: Arc<Lanes>,
+        settings: Settings,
+        devnet: bool,
+        store: Store,
+        counters: Arc<Counters>,
+        lanes: Arc<Lanes>,
     ) -> Result<Pool, Failure> {
         let clock: Clock = Arc::new(|| Timestamp::from_system(SystemTime::now()));
         let directory = LogDirectory::open(&settings.data.dir.join("log")).map_err(config)?;
@@ -364,7 +368,10 @@ impl Pool {
     }
 
     fn template_parts(
-        &self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>, own: &ActorRef<TemplateActor>,
+        &self,
+        published: &Arc<Published>,
+        ledger: &ActorRef<ShareLedger>,
+        own: &ActorRef<TemplateActor>,
     ) -> TemplateParts {
         let settings = &self.settings;
         let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();

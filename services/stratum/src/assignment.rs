@@ -98,7 +98,11 @@ impl Assignments {
     /// # Errors
     /// One of the stale texts; the real client reconnects when a job is not found at all.
     pub(crate) fn find(
-        &mut self, job_id: Option<u64>, read_at: Instant, grace: Duration, current: Option<u64>,
+        &mut self,
+        job_id: Option<u64>,
+        read_at: Instant,
+        grace: Duration,
+        current: Option<u64>,
     ) -> Result<&mut Assignment, Reject> {
         let job = self.jobs.iter_mut().find(|job| Some(job.range.job_id) == job_id);
         let job = job.ok_or(Reject::AssignmentNotFound)?;

@@ -160,7 +160,8 @@ impl Front {
         self.parts.counters.jobs_pushed_total.add(1);
         session.write(self, |out| {
             let (nonce_first, nonce_last) = (range.first, range.last);
-            let patch = wire::Assignment { job_id: range.job_id, difficulty, target_hex: &target_hex, nonce_first, nonce_last };
+            let patch =
+                wire::Assignment { job_id: range.job_id, difficulty, target_hex: &target_hex, nonce_first, nonce_last };
             job.line.write_job(out, &patch);
         });
     }
@@ -218,7 +219,9 @@ impl Front {
         loop {
             match notices.recv().await {
                 Ok(Notice::BlockSolved { finder }) => self.announce_block(finder).await,
-                Err(RecvError::Lagged(missed)) => warn!(missed, "notices to miners came faster than they could be sent"),
+                Err(RecvError::Lagged(missed)) => {
+                    warn!(missed, "notices to miners came faster than they could be sent")
+                }
                 Err(RecvError::Closed) => return,
             }
         }
@@ -233,7 +236,11 @@ impl Front {
                 if Some(session.id) == finder {
                     wire::write_notification(out, wire::Notice::MinerBlockFound, "you found a block for the pool");
                 }
-                wire::write_notification(out, wire::Notice::PoolBlockSolved, "the pool found a block, its reward waits for confirmations");
+                wire::write_notification(
+                    out,
+                    wire::Notice::PoolBlockSolved,
+                    "the pool found a block, its reward waits for confirmations",
+                );
             });
         })
         .await;
@@ -248,9 +255,11 @@ impl Front {
             let now = Instant::now();
             self.for_each_session(|session| {
                 session.look(&self, now);
-                let push = session.miner.borrow_mut().as_mut().is_some_and(|miner| {
-                    miner.vardiff.look(&self.parts.vardiff, now) && changes(miner)
-                });
+                let push = session
+                    .miner
+                    .borrow_mut()
+                    .as_mut()
+                    .is_some_and(|miner| miner.vardiff.look(&self.parts.vardiff, now) && changes(miner));
                 if push {
                     self.push_job(session);
                 }
@@ -274,7 +283,8 @@ impl Front {
 
 /// Whether a new job would differ from the current one: the network's difficulty bounds both.
 fn changes(miner: &crate::session::Miner) -> bool {
-    miner.assignments.current().is_none_or(|job| {
-        miner.vardiff.difficulty().min(job.template.network_difficulty) != job.difficulty
-    })
+    miner
+        .assignments
+        .current()
+        .is_none_or(|job| miner.vardiff.difficulty().min(job.template.network_difficulty) != job.difficulty)
 }

@@ -117,7 +117,11 @@ fn listener(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 async fn accept(
-    front: &Rc<Front>, listener: StdListener, gate: &Arc<Gate>, refusals: &Arc<Semaphore>, mut drain: watch::Receiver<bool>,
+    front: &Rc<Front>,
+    listener: StdListener,
+    gate: &Arc<Gate>,
+    refusals: &Arc<Semaphore>,
+    mut drain: watch::Receiver<bool>,
 ) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,

@@ -149,7 +149,7 @@ impl Session {
                     let read_at = Instant::now();
                     self.read_at.set(read_at);
                     let mut lines = Lines::new(&buffer[..kept + read]);
-                    while let Some(event) = lines.next() {
+                    for event in lines.by_ref() {
                         if self.stage.get() != Stage::Open {
                             return;
                         }
@@ -175,7 +175,9 @@ impl Session {
             LineEvent::Line(line) => match Request::parse(&line) {
                 Ok(Request::Submit { id, params }) => front.submit(self, id, params, read_at),
                 Ok(Request::Login { id, params }) => front.login(self, id, params),
-                Ok(Request::Unknown { id }) => self.write(front, |out| wire::write_error(out, id, wire::UNKNOWN_METHOD)),
+                Ok(Request::Unknown { id }) => {
+                    self.write(front, |out| wire::write_error(out, id, wire::UNKNOWN_METHOD))
+                }
                 Err(bad) => self.write(front, |out| wire::write_error(out, 0, bad)),
             },
         }

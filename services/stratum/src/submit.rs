@@ -17,7 +17,11 @@ use crate::session::Session;
 impl Front {
     /// Takes a submit: refuses it here, or sends it on its way to the log.
     pub(crate) fn submit(
-        self: &Rc<Self>, session: &Rc<Session>, id: u64, params: Result<Submit<'_>, Reject>, read_at: Instant,
+        self: &Rc<Self>,
+        session: &Rc<Session>,
+        id: u64,
+        params: Result<Submit<'_>, Reject>,
+        read_at: Instant,
     ) {
         match params.and_then(|submit| self.check(session, id, &submit, read_at)) {
             Ok((pending, prove_first)) => {
@@ -46,7 +50,11 @@ impl Front {
     }
 
     fn check(
-        &self, session: &Rc<Session>, id: u64, submit: &Submit<'_>, read_at: Instant,
+        &self,
+        session: &Rc<Session>,
+        id: u64,
+        submit: &Submit<'_>,
+        read_at: Instant,
     ) -> Result<(Pending, bool), Reject> {
         let settings = &self.parts.settings;
         if !session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window) {

@@ -46,7 +46,9 @@ impl Vardiff {
         let elapsed = now.saturating_duration_since(self.since);
         let interval = target_interval(settings);
         // Enough shares for the measurement, or far more of them than expected.
-        if self.shares < settings.target_shares.get() && elapsed.as_secs_f64() > f64::from(self.shares) * interval / PUSH_FACTOR {
+        if self.shares < settings.target_shares.get()
+            && elapsed.as_secs_f64() > f64::from(self.shares) * interval / PUSH_FACTOR
+        {
             return false;
         }
         self.retarget(settings, elapsed.as_secs_f64().max(0.001), now)

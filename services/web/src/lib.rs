@@ -98,7 +98,9 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
         let app = App::new()
             .app_data(shared.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
-            .app_data(web::JsonConfig::default().limit(BODY_MAX_BYTES).error_handler(|error, _| answer::bad_body(&error)))
+            .app_data(
+                web::JsonConfig::default().limit(BODY_MAX_BYTES).error_handler(|error, _| answer::bad_body(&error)),
+            )
             .app_data(web::QueryConfig::default().error_handler(|error, _| answer::bad_query(&error)))
             .wrap(Compress::default())
             .wrap(headers)

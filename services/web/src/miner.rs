@@ -24,7 +24,8 @@ pub(crate) async fn balance(parts: web::Data<WebParts>, address: web::Path<Strin
 
 pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>) -> ApiResult {
     let network = parts.settings.pool.network.addresses();
-    let address = Address::parse(&address, &network).map_err(|error| ApiError::BadRequest(format!("address: {error}")))?;
+    let address =
+        Address::parse(&address, &network).map_err(|error| ApiError::BadRequest(format!("address: {error}")))?;
     let address = address.as_str();
     let now = (parts.clock)();
     let since = now.minus(HASHRATE_WINDOW).minute();

@@ -1,5 +1,5 @@
 //! The page: embedded when it was built before the binary, a plain one otherwise.
-use actix_web::http::header::{self, EntityTag, IfNoneMatch, Header};
+use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{Embed, EmbeddedFile};
 

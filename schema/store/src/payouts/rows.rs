@@ -214,9 +214,10 @@ pub(super) async fn lines_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()
          SELECT v.intent_id, m.id, v.gross, v.net FROM v JOIN miners m ON m.address = v.address",
         values(intent.lines.len(), 4)
     );
-    let binds = intent.lines.iter().flat_map(|line| {
-        binds![intent.id.clone(), line.address.clone(), line.gross.to_i64(), line.net.to_i64()]
-    });
+    let binds = intent
+        .lines
+        .iter()
+        .flat_map(|line| binds![intent.id.clone(), line.address.clone(), line.gross.to_i64(), line.net.to_i64()]);
     let stored = c.run(&insert, binds.collect()).await.map_err(|error| taken(&intent.id, error))?;
     if stored == intent.lines.len() {
         return Ok(());

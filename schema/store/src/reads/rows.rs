@@ -135,7 +135,8 @@ impl TryFrom<PayoutLine> for PayoutRow {
         let what = format!("payout {}", row.id);
         let state = IntentState::parse(&row.state);
         Ok(PayoutRow {
-            state: state.ok_or_else(|| StoreError::Damaged { what: what.clone(), why: format!("state {}", row.state) })?,
+            state: state
+                .ok_or_else(|| StoreError::Damaged { what: what.clone(), why: format!("state {}", row.state) })?,
             net: column::amount(row.net.unwrap_or(0), &what)?,
             fee: column::amount(row.fee, &what)?,
             recipients: column::count(row.recipients, &what)?,

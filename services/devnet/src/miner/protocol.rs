@@ -175,9 +175,8 @@ mod tests {
     #[test]
     fn stale_answers_end_the_connection_by_the_clients_three_rules() {
         let start = Instant::now();
-        let refused = |watch: &mut StaleWatch, text: &str, after: u64| {
-            watch.refused(text, start + Duration::from_secs(after))
-        };
+        let refused =
+            |watch: &mut StaleWatch, text: &str, after: u64| watch.refused(text, start + Duration::from_secs(after));
         let superseded = "stale job: assignment superseded by newer difficulty (stale_for=9.500s, stale_grace=8.000s)";
         let mut watch = StaleWatch::default();
         assert!(refused(&mut watch, "Stale job: assignment not found", 0));

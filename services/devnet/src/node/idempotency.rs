@@ -93,9 +93,7 @@ impl Idempotency {
             return Ok(match record.state {
                 _ if record.fingerprint != fingerprint => Begin::Reused,
                 State::InProgress | State::Accepted => Begin::InProgress,
-                State::Completed | State::Failed => {
-                    Begin::Replay { status: record.status, body: record.body.clone() }
-                }
+                State::Completed | State::Failed => Begin::Replay { status: record.status, body: record.body.clone() },
             });
         }
         let record = Record {
@@ -142,8 +140,7 @@ impl Idempotency {
     /// Drops finished records that are old, and the oldest of them when there are too many.
     fn evict(&mut self, now_ns: i64) {
         let is_finished = |record: &Record| matches!(record.state, State::Completed | State::Failed);
-        self.records
-            .retain(|_, record| !is_finished(record) || now_ns.saturating_sub(record.updated_at_ns) < KEPT_NS);
+        self.records.retain(|_, record| !is_finished(record) || now_ns.saturating_sub(record.updated_at_ns) < KEPT_NS);
         while self.records.len() >= RECORDS_MAX {
             let oldest = self.records.iter().filter(|(_, record)| is_finished(record));
             let Some(name) = oldest.min_by_key(|(_, record)| record.updated_at_ns).map(|(name, _)| name.clone()) else {

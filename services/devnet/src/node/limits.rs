@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn wrong_passwords_double_the_delay_and_the_eighth_locks_out() {
         let mut backoff = UnlockBackoff::default();
-        let delays: Vec<_> = (0..8).map(|_| backoff.fail(CALLER, 0).map_err(|refusal| refusal.retry_after_secs)).collect();
+        let delays: Vec<_> =
+            (0..8).map(|_| backoff.fail(CALLER, 0).map_err(|refusal| refusal.retry_after_secs)).collect();
         assert_eq!(delays, [Ok(250), Ok(500), Ok(1000), Ok(2000), Ok(4000), Ok(5000), Ok(5000), Err(30)]);
         assert!(backoff.check(CALLER, 29_999).is_err());
         assert!(backoff.check(CALLER, 30_000).is_ok());

@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::rules::{self, FUTURE_SECS_MAX, Invalid};
 use super::tree::{Added, Block, FINALITY_DEPTH};
-use super::{Node, NetworkView};
+use super::{NetworkView, Node};
 use crate::coins::{self, Keys, Payment};
 use crate::persist::PersistError;
 
@@ -223,9 +223,10 @@ impl Node {
         };
         let mut open: Vec<Transaction> = Vec::new();
         for tx in self.broadcast.iter().filter(is_open) {
-            let clashes = open.iter().flat_map(|other| &other.inputs).any(|theirs| {
-                tx.inputs.iter().any(|ours| ours.key_image == theirs.key_image)
-            });
+            let clashes = open
+                .iter()
+                .flat_map(|other| &other.inputs)
+                .any(|theirs| tx.inputs.iter().any(|ours| ours.key_image == theirs.key_image));
             if !clashes {
                 open.push(tx.clone());
             }
@@ -258,8 +259,7 @@ impl Node {
         let spent = self.rng.random();
         let payment = |amount| Payment { to: stranger, amount, memo: Vec::new() };
         let fee = chain::send_fee(1, 2).atoms();
-        let tx =
-            coins::make_transaction(&[spent], &[payment(100_000_000), payment(1)], fee, &[], &mut self.rng);
+        let tx = coins::make_transaction(&[spent], &[payment(100_000_000), payment(1)], fee, &[], &mut self.rng);
         self.mempool.add(&self.tree, tx, self.clock.now_ms())
     }
 

@@ -15,19 +15,13 @@ const INPUTS_MAX: usize = 256;
 const OUTPUTS_MAX: usize = 256;
 const CHANGE_SPLIT_MAX: i64 = 4;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Default)]
 #[serde(default)]
 struct SendBody {
     recipients: Option<Vec<RecipientBody>>,
     dry_run: bool,
     inputs: Option<Vec<InputBody>>,
     change_split: i64,
-}
-
-impl Default for SendBody {
-    fn default() -> SendBody {
-        SendBody { recipients: None, dry_run: false, inputs: None, change_split: 0 }
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 pub(crate) const POW_MEMORY_KIB: u32 = 64;
 pub(crate) const PASSWORD: &str = "test123";
-pub(crate) const SOMEBODY: &str = "UKSViQvkNss19JJ62BxQrTzLLRmVsgtJAMHV8mBivgGL81eV6BCaCNgCDx5DC4fmk7dWgaUX1KWWr4XbXq6cuTXNTdoJ8";
+pub(crate) const SOMEBODY: &str =
+    "UKSViQvkNss19JJ62BxQrTzLLRmVsgtJAMHV8mBivgGL81eV6BCaCNgCDx5DC4fmk7dWgaUX1KWWr4XbXq6cuTXNTdoJ8";
 
 /// An answer, with header names in lower case and the body put together.
 #[derive(Debug)]
@@ -65,8 +66,10 @@ fn parse(raw: &[u8]) -> Option<Reply> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.into())).collect();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.into()))
+        .collect();
     let is_chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = if is_chunked { join_chunks(body) } else { body.to_owned() };
     Some(Reply { status, headers, body })
@@ -164,10 +167,7 @@ pub(crate) struct Solver {
 
 impl Solver {
     pub(crate) fn new() -> Solver {
-        Solver {
-            kernel: Kernel::detect(),
-            arena: Arena::new(MemoryKib::new(POW_MEMORY_KIB).unwrap()).unwrap(),
-        }
+        Solver { kernel: Kernel::detect(), arena: Arena::new(MemoryKib::new(POW_MEMORY_KIB).unwrap()).unwrap() }
     }
 
     /// The first nonce whose hash meets the header's own difficulty, or the first that does not.

@@ -266,10 +266,7 @@ impl Wallet {
     }
 
     pub(crate) fn balance(&self, tip_height: u64, maturity: Maturity) -> Balance {
-        let mut balance = Balance {
-            outputs_total: self.owned.len(),
-            ..Balance::default()
-        };
+        let mut balance = Balance { outputs_total: self.owned.len(), ..Balance::default() };
         for send in self.file.sends.iter().filter(|send| send.is_unconfirmed) {
             balance.pending_unconfirmed += send.change;
         }

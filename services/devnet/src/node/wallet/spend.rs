@@ -172,8 +172,7 @@ impl Wallet {
         view: &View<'_>,
     ) -> Result<Plan, SpendRefusal> {
         let amounts = recipients.iter().map(|recipient| recipient.payment.amount);
-        let amount =
-            amounts.into_iter().try_fold(0_u64, u64::checked_add).ok_or(SpendRefusal::SumOverflow)?;
+        let amount = amounts.into_iter().try_fold(0_u64, u64::checked_add).ok_or(SpendRefusal::SumOverflow)?;
         match choice {
             InputChoice::Wallet => self.plan_by_wallet(recipients.len(), amount, view),
             InputChoice::Caller { inputs, change_split } => {
@@ -262,11 +261,8 @@ mod tests {
 
     fn inputs(amounts: &[u64]) -> Vec<PlannedInput> {
         let outpoint = |at| Outpoint { txid: Hash32::ZERO, output_index: at };
-        let input = |(at, amount): (u32, &u64)| PlannedInput {
-            outpoint: outpoint(at),
-            one_time_key: [0; 32],
-            amount: *amount,
-        };
+        let input =
+            |(at, amount): (u32, &u64)| PlannedInput { outpoint: outpoint(at), one_time_key: [0; 32], amount: *amount };
         (0..).zip(amounts).map(input).collect()
     }
 
