@@ -24,7 +24,8 @@ pub enum Action {
     DelayMs(u64),
     /// The connection closes without an answer. What the request does goes on, unless the phase is `before`.
     Drop,
-    /// This answer is given instead; before `after`, in place of the request's effect.
+    /// This answer is given: at `before` nothing else happens, at `after` it replaces the true one. The phases between
+    /// do not know it.
     Respond {
         /// HTTP status.
         status: u16,

@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshpool_devnet::miner::{Miner, MinerError, MinerParams};
 use meshpool_devnet::{Keys, Params, Routes, SimulatedDaemon, StartError};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Exit code for bad flags.
@@ -213,6 +214,7 @@ impl DaemonArgs {
 }
 
 fn run_network(daemon: DaemonArgs, fleet: Option<&FleetArgs>, life: &LifeArgs) -> Result<(), Failure> {
+    let end = End::watch(life)?;
     let params = daemon.into_params();
     let (data_dir, pow_memory_kib, seed) = (params.data_dir.clone(), params.pow_memory_kib, params.seed.unwrap_or(0));
     let has_wallet_password = params.auto_wallet_password.is_some();
@@ -242,13 +244,14 @@ fn run_network(daemon: DaemonArgs, fleet: Option<&FleetArgs>, life: &LifeArgs) -
         "wallet_password_file": has_wallet_password.then(|| data_dir.join("wallet.password")),
         "miners": shown,
     }))?;
-    wait_for_the_end(life)?;
+    end.wait();
     drop(miners);
     daemon.stop();
     Ok(())
 }
 
 fn run_miner(args: MinerArgs) -> Result<(), Failure> {
+    let end = End::watch(&args.life)?;
     let shown = serde_json::json!({"pool": args.pool, "address": args.address, "worker": args.worker});
     let miner = Miner::start(MinerParams {
         pool: args.pool,
@@ -259,7 +262,7 @@ fn run_miner(args: MinerArgs) -> Result<(), Failure> {
         accepted_file: args.accepted_file,
     })?;
     announce(&shown)?;
-    wait_for_the_end(&args.life)?;
+    end.wait();
     miner.stop();
     Ok(())
 }
@@ -269,38 +272,47 @@ fn announce(line: &serde_json::Value) -> Result<(), Failure> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Waits for SIGINT, SIGTERM or, with a lease, the end of standard input.
-fn wait_for_the_end(life: &LifeArgs) -> Result<(), Failure> {
-    let (ended, end) = sync_channel(1);
-    if life.stdin_lease {
-        let ended = ended.clone();
+/// SIGINT, SIGTERM or, with a lease, the end of standard input. To be made before the program says that it is up, so
+/// that whoever ends it at once ends it cleanly too.
+struct End(Receiver<()>);
+
+impl End {
+    fn watch(life: &LifeArgs) -> Result<End, Failure> {
+        let (ended, end) = sync_channel(1);
+        if life.stdin_lease {
+            let ended = ended.clone();
+            std::thread::spawn(move || {
+                let mut ignored = [0; 256];
+                let mut input = std::io::stdin().lock();
+                // Bytes mean nothing, only their end does; an error is an end too.
+                while matches!(input.read(&mut ignored), Ok(length) if length > 0) {}
+                tell(&ended);
+            });
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Signals)?;
+        let listen = |kind| {
+            let _inside = runtime.enter();
+            signal(kind).map_err(Failure::Signals)
+        };
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         std::thread::spawn(move || {
-            let mut ignored = [0; 256];
-            let mut input = std::io::stdin().lock();
-            // Bytes mean nothing, only their end does; an error is an end too.
-            while matches!(input.read(&mut ignored), Ok(length) if length > 0) {}
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            });
             tell(&ended);
         });
+        Ok(End(end))
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Signals)?;
-    let mut terminate = {
-        let _inside = runtime.enter();
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(Failure::Signals)?
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        });
-        tell(&ended);
-    });
-    // Both senders gone is an end as well.
-    if end.recv().is_err() {
-        tracing::debug!("nothing is left to wait for");
+
+    fn wait(&self) {
+        // All senders gone is an end as well.
+        if self.0.recv().is_err() {
+            tracing::debug!("nothing is left to wait for");
+        }
     }
-    Ok(())
 }
 
 fn tell(ended: &SyncSender<()>) {

@@ -1,6 +1,5 @@
 //! What the simulated daemon does beyond its recorded answers: what survives, what gets lost, what goes wrong on
 //! purpose.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
 use std::io::{BufRead, BufReader, Write};

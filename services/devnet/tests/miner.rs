@@ -1,5 +1,5 @@
 //! The miner against a scripted pool: what it sends, what it forgets, when it comes back.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test that called it")]
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::Ordering;

@@ -4,7 +4,7 @@
 //!
 //! Not compared, of 137: none is left out. Not compared within them: bytes of proofs and keys (their length is),
 //! times, nonces, and how far a wallet file had been synced when it was loaded.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails the test that called it")]
 mod common;
 
 use std::collections::HashMap;

@@ -12,7 +12,7 @@ use crate::{Result, StoreError, column};
 /// where segments of its host end, so a segment that begins before the end also ends before it. Totals include their
 /// own segment, hence `+ f.work`.
 const ACCEPTED: &str = "SELECT m.id AS miner, m.address, \
-    CAST(SUM(e.total_work - f.total_work) AS BIGINT) AS accepted \
+    CAST(SUM(e.total_work - f.total_work + f.work) AS BIGINT) AS accepted \
     FROM block_windows w JOIN lines l ON l.host_id = w.host_id JOIN miners m ON m.id = l.miner_id \
     JOIN segments f ON f.line_id = l.id AND f.start_seq = (SELECT x.start_seq FROM segments x \
         WHERE x.line_id = l.id AND x.minute >= $1 ORDER BY x.minute, x.start_seq LIMIT 1) \

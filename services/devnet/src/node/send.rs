@@ -15,7 +15,7 @@ const INPUTS_MAX: usize = 256;
 const OUTPUTS_MAX: usize = 256;
 const CHANGE_SPLIT_MAX: i64 = 4;
 
-#[derive(Debug, Deserialize, Default)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct SendBody {
     recipients: Option<Vec<RecipientBody>>,

@@ -1,4 +1,5 @@
 //! A daemon in a directory of its own, and an HTTP client that shows exactly what came over the wire.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test that called it")]
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 use std::io::{Read, Write};
 use std::net::TcpStream;

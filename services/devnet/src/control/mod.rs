@@ -1,21 +1,21 @@
 //! What tests and developers do to a simulated daemon: in this process by method, from outside by JSON over HTTP.
 //!
 //! None of it exists in the real daemon. The endpoint listens on loopback only and asks for no token.
-use std::net::SocketAddr;
+mod endpoint;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::{Data, Json, Query};
-use actix_web::{App, HttpResponse, HttpServer, web};
 use chain::{Address, BlockId, Network};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub(crate) use endpoint::serve;
+
 use crate::coins::{self, Keys};
 use crate::faults::Fault;
-use crate::node::wallet::{SendRecord, SentTo, Wallet};
+use crate::node::wallet::{SendRecord, Wallet};
 use crate::node::{MineError, MineTo, Mined, NetworkView};
-use crate::server::listen;
 use crate::shared::{Order, Shared, StartError};
 
 /// Why the daemon cannot be made to do something.
@@ -119,6 +119,8 @@ pub struct Income {
     /// It is a block reward.
     pub is_coinbase: bool,
 }
+
+type Restarted = oneshot::Receiver<Result<(), StartError>>;
 
 /// The means to disturb a daemon.
 #[derive(Clone)]
@@ -327,202 +329,4 @@ impl Control {
         }
         Ok(income)
     }
-}
-
-type Restarted = oneshot::Receiver<Result<(), StartError>>;
-
-// === impl HTTP ===
-
-impl actix_web::ResponseError for ControlError {
-    fn status_code(&self) -> actix_web::http::StatusCode {
-        actix_web::http::StatusCode::CONFLICT
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        HttpResponse::Conflict().json(serde_json::json!({ "error": self.to_string() }))
-    }
-}
-
-type Reply = Result<HttpResponse, ControlError>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RestartOrder {
-    #[serde(default)]
-    down_ms: u64,
-    #[serde(default)]
-    clean: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PauseOrder {
-    paused: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CountOrder {
-    count: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClockOrder {
-    offset_ms: i64,
-    #[serde(default)]
-    stopped: bool,
-}
-
-#[derive(Deserialize)]
-struct Whose {
-    address: String,
-}
-
-#[derive(Serialize)]
-struct Overview {
-    tip: Tip,
-    clock_offset_ms: i64,
-    faults: Vec<Fault>,
-    sends: usize,
-    recipients: Vec<SentTo>,
-}
-
-fn done() -> Reply {
-    Ok(HttpResponse::Ok().json(serde_json::json!({"ok": true})))
-}
-
-async fn overview(control: Data<Control>) -> Reply {
-    let sends = control.sends();
-    Ok(HttpResponse::Ok().json(Overview {
-        tip: control.tip(),
-        clock_offset_ms: control.clock_offset_ms(),
-        faults: control.faults(),
-        sends: sends.len(),
-        recipients: sends.into_iter().flat_map(|sent| sent.record.recipients).collect(),
-    }))
-}
-
-async fn restart(control: Data<Control>, order: Json<RestartOrder>) -> Reply {
-    let outcome = control.order_restart(Duration::from_millis(order.down_ms), order.clean)?;
-    outcome.await.map_err(|_| ControlError::Ended)?.map_err(ControlError::Restart)?;
-    done()
-}
-
-/// Starts the endpoint on the runtime that is current; returns its address.
-pub(crate) fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<SocketAddr, StartError> {
-    let (listener, bound) = listen(address)?;
-    let control = Data::new(Control::new(Arc::clone(shared)));
-    let server = HttpServer::new(move || App::new().app_data(control.clone()).configure(routes))
-        .workers(1)
-        .disable_signals()
-        .listen(listener)
-        .map_err(|source| StartError::Listen { address, source })?
-        .run();
-    actix_rt::spawn(server);
-    Ok(bound)
-}
-
-fn routes(app: &mut web::ServiceConfig) {
-    type C = Data<Control>;
-    app.route("/", web::get().to(overview))
-        .route("/restart", web::post().to(restart))
-        .route("/faults", web::get().to(async |c: C| HttpResponse::Ok().json(c.faults())))
-        .route(
-            "/faults",
-            web::post().to(async |c: C, fault: Json<Fault>| {
-                c.add_fault(fault.into_inner());
-                done()
-            }),
-        )
-        .route(
-            "/faults",
-            web::delete().to(async |c: C| {
-                c.clear_faults();
-                done()
-            }),
-        )
-        .route("/tip", web::get().to(async |c: C| HttpResponse::Ok().json(c.tip())))
-        .route(
-            "/mine",
-            web::post()
-                .to(async |c: C, order: Json<MineOrder>| -> Reply { Ok(HttpResponse::Ok().json(c.mine(&order)?)) }),
-        )
-        .route(
-            "/reorg",
-            web::post().to(async |c: C, order: Json<ReorgOrder>| -> Reply {
-                Ok(HttpResponse::Ok().json(c.reorganise(order.into_inner())?))
-            }),
-        )
-        .route(
-            "/wallet/lock",
-            web::post().to(async |c: C| -> Reply {
-                c.lock_wallet()?;
-                done()
-            }),
-        )
-        .route(
-            "/wallet/scan",
-            web::post().to(async |c: C, order: Json<PauseOrder>| -> Reply {
-                c.pause_wallet_scan(order.paused)?;
-                done()
-            }),
-        )
-        .route(
-            "/events",
-            web::post().to(async |c: C, order: Json<PauseOrder>| {
-                c.stall_events(order.paused);
-                done()
-            }),
-        )
-        .route(
-            "/events/hang-up",
-            web::post().to(async |c: C| {
-                c.hang_up_events();
-                done()
-            }),
-        )
-        .route(
-            "/network",
-            web::post().to(async |c: C, network: Json<NetworkView>| {
-                c.set_network(network.into_inner());
-                done()
-            }),
-        )
-        .route(
-            "/pause",
-            web::post().to(async |c: C, order: Json<PauseOrder>| {
-                c.pause(order.paused);
-                done()
-            }),
-        )
-        .route(
-            "/mempool/add",
-            web::post().to(async |c: C, order: Json<CountOrder>| -> Reply {
-                c.add_transactions(order.count)?;
-                done()
-            }),
-        )
-        .route(
-            "/mempool/clear",
-            web::post().to(async |c: C| {
-                c.clear_mempool();
-                done()
-            }),
-        )
-        .route(
-            "/clock",
-            web::post().to(async |c: C, order: Json<ClockOrder>| {
-                c.set_clock_offset_ms(order.offset_ms);
-                c.stop_clock(order.stopped);
-                done()
-            }),
-        )
-        .route("/sends", web::get().to(async |c: C| HttpResponse::Ok().json(c.sends())))
-        .route(
-            "/income",
-            web::get().to(async |c: C, whose: Query<Whose>| -> Reply {
-                Ok(HttpResponse::Ok().json(c.income(&whose.address)?))
-            }),
-        );
 }
