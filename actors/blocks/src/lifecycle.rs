@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::sweep::Sweep;
 
 /// The chain refuses reorganisations deeper than this: a block's fate is final.
-const FINAL_DEPTH: u64 = 100;
+pub(crate) const FINAL_DEPTH: u64 = 100;
 /// Blocks that another chain must be ahead, counted in tips, before a credit is taken back.
 const DISPLACED_TIPS: u64 = 3;
 
@@ -69,6 +69,17 @@ pub(crate) enum StepError {
     Books { hash: String, why: String },
 }
 
+impl StepError {
+    /// It concerns this block alone; the others go on.
+    fn is_of_one_block(&self) -> bool {
+        match self {
+            StepError::Policy(_) | StepError::Books { .. } => true,
+            StepError::Store(error) => matches!(error, StoreError::Damaged { .. } | StoreError::Conflict { .. }),
+            StepError::Daemon(_) => false,
+        }
+    }
+}
+
 impl BlockLifecycle {
     /// On the arbiter that will run it.
     #[must_use]
@@ -80,7 +91,7 @@ impl BlockLifecycle {
             window: parts.window,
             position: parts.position.clone(),
             clock: parts.clock.clone(),
-            waiting: HashMap::new(),
+            waiting: None,
         };
         let daemon = Daemon::new(&parts.daemon);
         BlockLifecycle { parts, daemon, sweep, policies: HashMap::new(), passed: None, said: None }
@@ -93,51 +104,69 @@ impl BlockLifecycle {
         if self.passed.as_ref() == Some(&seen) {
             return Ok(());
         }
-        self.sweep.pass(&self.daemon, &seen.0, epoch).await?;
-        let mut settled = self.sweep.waiting.is_empty();
+        let mut settled = self.sweep.pass(&self.daemon, &seen.0, epoch).await?;
+        let mut trouble = None;
         for block in blocks {
-            settled &= self.follow(block, &seen.0, epoch).await?;
+            match self.follow(&block, &seen.0, epoch).await {
+                Ok(done) => settled &= done,
+                Err(error) if error.is_of_one_block() => {
+                    self.hold(&block, epoch, &error.to_string()).await?;
+                    trouble = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.passed = settled.then_some(seen);
-        Ok(())
+        self.passed = (settled && trouble.is_none()).then_some(seen);
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Notes why a block is not credited although deep enough.
+    async fn hold(&self, block: &Block, epoch: i64, why: &str) -> Result<(), StepError> {
+        if block.hold_reason.as_deref() == Some(why) {
+            return Ok(());
+        }
+        warn!(height = %block.height, hash = block.hash, why, "block is held");
+        Ok(self.parts.store.block_note(epoch, block.id, block.displaced_at, Some(why)).await?)
     }
 
     /// Moves one block as far as it goes now; `false` when it waits for something other than the tip.
-    async fn follow(&mut self, mut block: Block, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
+    async fn follow(&mut self, block: &Block, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
         let Some(depth) = block.height.depth_below(tip.height) else { return Ok(true) };
-        let at_height = self.daemon.block_by_height(block.height).await?;
-        let Some(at_height) = at_height else { return Ok(true) };
+        let Some(at_height) = self.daemon.block_by_height(block.height).await? else { return Ok(true) };
         if at_height.hash.to_string() != block.hash {
-            return self.displaced(&block, depth, tip, epoch).await.map(|()| true);
+            return self.displaced(block, depth, tip, epoch).await.map(|()| true);
         }
         if block.displaced_at.is_some() {
             self.parts.store.block_note(epoch, block.id, None, block.hold_reason.as_deref()).await?;
         }
-        if matches!(block.state, BlockState::Candidate | BlockState::Submitted) {
-            self.parts.store.block_move(epoch, block.id, block.state, BlockState::Seen).await?;
-            block.state = BlockState::Seen;
+        let mut state = block.state;
+        if matches!(state, BlockState::Candidate | BlockState::Submitted) {
+            self.parts.store.block_move(epoch, block.id, state, BlockState::Seen).await?;
+            state = BlockState::Seen;
         }
         let policy = self.policy(block.policy).await?;
         if depth < policy.confirmations {
             return Ok(true);
         }
-        if block.state == BlockState::Seen {
+        if state == BlockState::Seen {
             let lagging = self.parts.store.block_window_lagging(block.id).await?;
             if !lagging.is_empty() {
                 let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
-                self.parts.store.block_note(epoch, block.id, None, Some(&why)).await?;
-                return Ok(false);
+                return self.hold(block, epoch, &why).await.map(|()| false);
             }
-            self.weigh(&block, &policy, epoch).await?;
-            block.state = BlockState::Confirmed;
+            self.weigh(block, &policy, epoch).await?;
+            state = BlockState::Confirmed;
         }
-        if matches!(block.state, BlockState::Confirmed | BlockState::Reversed) {
-            self.credit(&block, &policy, epoch).await?;
+        if matches!(state, BlockState::Confirmed | BlockState::Reversed) {
+            self.credit(block, &policy, epoch).await?;
+            if block.hold_reason.is_some() {
+                self.parts.store.block_note(epoch, block.id, None, None).await?;
+            }
         }
         Ok(true)
     }
 
-    async fn displaced(&self, block: &Block, depth: u64, tip: &Tip, epoch: i64) -> Result<(), StepError> {
+    async fn displaced(&mut self, block: &Block, depth: u64, tip: &Tip, epoch: i64) -> Result<(), StepError> {
         let store = &self.parts.store;
         let Some(since) = block.displaced_at else {
             info!(height = %block.height, hash = block.hash, "another block stands at this height");
@@ -193,8 +222,8 @@ impl BlockLifecycle {
         Ok(())
     }
 
-    async fn reverse(&self, block: &Block, epoch: i64) -> Result<(), StepError> {
-        let policy = Policy::from_json(&self.parts.store.policy_get(block.policy).await?)?;
+    async fn reverse(&mut self, block: &Block, epoch: i64) -> Result<(), StepError> {
+        let policy = self.policy(block.policy).await?;
         let credited =
             self.credit_entry(block, &policy, reference(&block.hash, block.credits.saturating_sub(1))).await?;
         let undo = reference(&block.hash, block.reversals);

@@ -2,7 +2,7 @@
 //! record must lose nothing.
 //!
 //! Every main-chain block that was not looked at yet is compared, by its merkle root, with the logged templates.
-use std::collections::HashMap;
+use std::time::Duration;
 
 use chain::BlockId;
 use daemon::{BlockInfo, Daemon};
@@ -12,81 +12,100 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use units::{Height, HostId, PolicyId, Timestamp};
 
-use crate::lifecycle::StepError;
+use crate::lifecycle::{FINAL_DEPTH, StepError};
 
 /// Where the height is stored up to which everything was looked at.
 const SWEPT_KEY: &str = "swept_height";
+/// Where the id of the block at that height is stored: another one means that the chain below has changed.
+const SWEPT_HASH_KEY: &str = "swept_hash";
 /// Blocks looked at in one pass.
 const BLOCKS_PER_PASS: u64 = 64;
 
 /// What the sweep needs.
-#[derive(Clone)]
 pub(crate) struct Sweep {
     pub(crate) store: Store,
     pub(crate) host: HostId,
     pub(crate) policy: PolicyId,
-    pub(crate) window: std::time::Duration,
+    pub(crate) window: Duration,
     pub(crate) position: watch::Receiver<LogPosition>,
     pub(crate) clock: Clock,
-    /// Log positions that must be folded before a match without a row counts as unexplained.
-    pub(crate) waiting: HashMap<BlockId, u64>,
+    /// The block that is looked at, and what was durable when it was first seen: only when that is folded, "no such
+    /// template" and "no such candidate" mean something.
+    pub(crate) waiting: Option<(BlockId, u64)>,
 }
 
 impl Sweep {
-    /// One pass up to the tip.
-    pub(crate) async fn pass(&mut self, daemon: &Daemon, tip: &Tip, epoch: i64) -> Result<(), StepError> {
-        let Some(swept) = self.store.meta_get(SWEPT_KEY).await? else {
-            // The first start: what was mined before the pool existed is not its own.
-            return Ok(self.store.meta_set(SWEPT_KEY, &tip.height.to_string()).await?);
-        };
-        let swept: u64 = swept.parse().unwrap_or(tip.height.get());
+    /// One pass towards the tip; whether it got there.
+    pub(crate) async fn pass(&mut self, daemon: &Daemon, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
+        let Some(swept) = self.start(daemon, tip).await? else { return Ok(true) };
         let until = tip.height.get().min(swept.saturating_add(BLOCKS_PER_PASS));
-        let mut done = swept;
-        for height in swept + 1..=until {
+        let mut last = None;
+        for height in swept.saturating_add(1)..=until {
             let Some(block) = daemon.block_by_height(Height::new(height)).await? else { break };
             if !self.look(&block, epoch).await? {
                 break;
             }
-            done = height;
+            last = Some(block);
         }
-        if done > swept {
-            self.store.meta_set(SWEPT_KEY, &done.to_string()).await?;
+        let Some(last) = last else { return Ok(swept >= tip.height.get()) };
+        self.done(last.height, last.hash).await?;
+        Ok(last.height >= tip.height)
+    }
+
+    /// The height up to which everything was looked at; `None` at the very first start.
+    async fn start(&self, daemon: &Daemon, tip: &Tip) -> Result<Option<u64>, StepError> {
+        let Some(swept) = self.store.meta_get(SWEPT_KEY).await? else {
+            // What was mined before the pool existed is not its own.
+            if let Some(hash) = tip.hash {
+                self.done(tip.height, hash).await?;
+            }
+            return Ok(None);
+        };
+        let swept: u64 = swept.parse().unwrap_or(0);
+        let known = self.store.meta_get(SWEPT_HASH_KEY).await?;
+        let now = daemon.block_by_height(Height::new(swept)).await?.map(|block| block.hash.to_string());
+        if now.is_some() && now == known {
+            return Ok(Some(swept));
         }
-        Ok(())
+        // Blocks below have changed places; no reorganisation goes deeper than this.
+        Ok(Some(swept.min(tip.height.get()).saturating_sub(FINAL_DEPTH)))
+    }
+
+    async fn done(&self, height: Height, hash: BlockId) -> Result<(), StepError> {
+        // Hash first: height and hash that do not belong together only make the next pass look again.
+        self.store.meta_set(SWEPT_HASH_KEY, &hash.to_string()).await?;
+        Ok(self.store.meta_set(SWEPT_KEY, &height.to_string()).await?)
     }
 
     /// Whether the block is settled: not ours, or in the books.
     async fn look(&mut self, block: &BlockInfo, epoch: i64) -> Result<bool, StepError> {
+        let position = *self.position.borrow();
+        let needed = match self.waiting {
+            Some((waiting, needed)) if waiting == block.hash => needed,
+            _ => position.durable,
+        };
+        self.waiting = Some((block.hash, needed));
         let (hash, merkle_root) = (block.hash.to_string(), block.merkle_root.to_string());
-        if self.store.template_find(&merkle_root).await?.is_none() || self.store.block_find(&hash).await?.is_some() {
-            self.waiting.remove(&block.hash);
+        let known = self.store.block_find(&hash).await?.is_some();
+        if !known && position.folded < needed {
+            return Ok(false); // Its template and its candidate may be on the way.
+        }
+        self.waiting = None;
+        if known || self.store.template_find(&merkle_root).await?.is_none() {
             return Ok(true);
         }
-        let position = *self.position.borrow();
-        let needed = *self.waiting.entry(block.hash).or_insert(position.durable);
-        if position.folded < needed {
-            return Ok(false); // Its candidate may be on the way.
-        }
-        let found_at = Timestamp::from_ms(block.timestamp.saturating_mul(1000)).min((self.clock)());
+        let found_at = Timestamp::from_ms(block.timestamp.saturating_mul(1_000)).min((self.clock)());
+        let nonce = block.nonce.get();
+        let (host, policy, window) = (self.host, self.policy, self.window);
         let inserted = self
             .store
-            .block_insert_unexplained(
-                epoch,
-                self.host,
-                &hash,
-                block.nonce.get(),
-                &merkle_root,
-                found_at,
-                self.policy,
-                self.window,
-            )
+            .block_insert_unexplained(epoch, host, &hash, nonce, &merkle_root, found_at, policy, window)
             .await?;
         if inserted {
             warn!(height = %block.height, hash, "a block of the pool without a recorded finder was found on the chain");
         } else {
             info!(hash, "block was recorded meanwhile");
         }
-        self.waiting.remove(&block.hash);
         Ok(true)
     }
 }

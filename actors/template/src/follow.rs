@@ -3,6 +3,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::BlockId;
 use daemon::{BlockInfo, Daemon, DaemonError, Event, TemplateAnswer};
 use messages::facts::{Template, Tip};
 use messages::share_ledger::DefineTemplate;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use units::Height;
 
-use crate::rules::{build, needs_template};
+use crate::rules::{build, is_news, needs_template};
 use crate::trouble::Trouble;
 use crate::wallet::Wallet;
 use crate::{TemplateParts, TemplateSettings};
@@ -35,7 +36,7 @@ pub(crate) struct Follower {
     /// This daemon cannot renew leases.
     no_renewals: Cell<bool>,
     said: RefCell<Option<String>>,
-    last_event: RefCell<Option<Event>>,
+    last_event: Cell<Option<(Height, BlockId)>>,
 }
 
 enum Look {
@@ -55,7 +56,7 @@ impl Follower {
             not_before: Cell::new(None),
             no_renewals: Cell::new(false),
             said: RefCell::default(),
-            last_event: RefCell::default(),
+            last_event: Cell::new(None),
         }
     }
 
@@ -104,7 +105,7 @@ impl Follower {
             return Ok(Look::Done);
         }
         let pinned = self.pinned().await?;
-        let (answer, parent) = futures_util::join!(self.fetch(&pinned), self.daemon.block_by_height(height));
+        let (answer, parent) = tokio::join!(self.fetch(&pinned), self.daemon.block_by_height(height));
         let Some(parent) = parent? else { return Ok(Look::Moved) };
         published.set_tip(|tip| *tip = Tip { height, hash: Some(parent.hash), syncing, reachable: true });
         let Some(answer) = answer? else { return Ok(Look::Moved) };
@@ -191,33 +192,18 @@ impl Follower {
         Ok(self.parts.published.pinned.get_or_init(|| address).clone())
     }
 
-    /// Whether an event is news.
+    /// Whether an event is news. Our own block is told twice.
     pub(crate) fn is_news(&self, event: Event) -> bool {
-        let height_of = |event: &Event| match event {
-            Event::NewBlock { height, .. } | Event::MinedBlock { height, .. } => Some(*height),
-            _ => None,
-        };
-        match &event {
+        let (height, hash) = match event {
+            Event::NewBlock { hash, height } | Event::MinedBlock { hash, height } => (height, hash),
+            Event::Connected { .. } => return true,
             Event::Lost(error) => {
                 debug!(%error, "event stream");
                 return false;
             }
-            Event::Connected { .. } => return true,
-            Event::NewBlock { hash, .. } | Event::MinedBlock { hash, .. } => {
-                let told = |last: &Event| matches!(last, Event::NewBlock { hash: known, .. } if known == hash);
-                if self.last_event.borrow().as_ref().is_some_and(told) {
-                    return false; // Our own block is told twice.
-                }
-            }
-        }
-        let Some(height) = height_of(&event) else { return false };
-        let hash = match event {
-            Event::NewBlock { hash, .. } | Event::MinedBlock { hash, .. } => hash,
-            _ => return false,
         };
-        let last = self.last_event.replace(Some(Event::NewBlock { hash, height }));
-        let last_height: Option<Height> = last.as_ref().and_then(height_of);
-        self.parts.settings.refresh_on_same_height || last_height != Some(height)
+        let last = self.last_event.replace(Some((height, hash)));
+        is_news(last, (height, hash), self.parts.settings.refresh_on_same_height)
     }
 
     fn say(&self, trouble: Option<Trouble>) {

@@ -3,10 +3,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use chain::{HeaderBase, Target, block_reward};
+use chain::{BlockId, HeaderBase, Target, block_reward};
 use daemon::{Status, TemplateAnswer};
 use messages::facts::Template;
-use units::{Difficulty, Timestamp};
+use units::{Difficulty, Height, Timestamp};
 
 use crate::Pace;
 use crate::trouble::Trouble;
@@ -29,6 +29,15 @@ pub(crate) fn needs_template(current: Option<(&Template, Duration)>, status: &St
         _ => false,
     };
     other_mempool && age >= pace.min_age
+}
+
+/// Whether an event that names block `this` is news after one that named `last`. Height and id count, nothing else.
+pub(crate) fn is_news(last: Option<(Height, BlockId)>, this: (Height, BlockId), same_height_counts: bool) -> bool {
+    match last {
+        Some((_, id)) if id == this.1 => false, // Our own block is told twice.
+        Some((height, _)) if height == this.0 => same_height_counts,
+        _ => true,
+    }
 }
 
 /// The header with a time that the chain can take, and whether it had to be moved; the daemon's own copy does not
@@ -102,6 +111,15 @@ mod tests {
             timestamp,
             difficulty: 4,
         })
+    }
+
+    #[test]
+    fn a_block_is_news_once_and_another_of_its_height_only_on_demand() {
+        let (a, b) = ((Height::new(9), BlockId([1; 32])), (Height::new(9), BlockId([2; 32])));
+        let next = (Height::new(10), BlockId([3; 32]));
+        assert!(is_news(None, a, false) && is_news(Some(a), next, false) && is_news(Some(next), a, false));
+        assert!(!is_news(Some(a), a, true));
+        assert!(!is_news(Some(a), b, false) && is_news(Some(a), b, true));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod rows;
 mod weights;
 
 pub(crate) use rows::{BLOCKS, BlockRow, blocks};
+pub(crate) use weights::window_work;
 
 /// Where a block stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,6 +8,8 @@ use crate::{Result, Store, StoreError};
 mod apply;
 mod plan;
 
+pub(crate) use plan::storable;
+
 /// A line as the log defines it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LineKey {

@@ -1,6 +1,8 @@
 //! Payout intents: what is to be sent, what was asked of the wallet, and what became of it.
 mod rows;
 
+pub(crate) use rows::intents_load;
+
 use units::{Amount, Height, Timestamp};
 
 use crate::db::{Conn, snapshot, txn};

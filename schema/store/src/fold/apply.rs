@@ -131,8 +131,8 @@ async fn lines_ensure(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> R
         c.run(&miners, binds![written.lines.clone()]).await?;
         let lines = format!(
             "INSERT INTO lines (host_id, miner_id, worker, origin) \
-             SELECT DISTINCT {host}, m.id, value->>2, {origin} FROM {rows} JOIN miners m ON m.address = value->>1 \
-             WHERE true ON CONFLICT (host_id, miner_id, worker, origin) DO NOTHING",
+             SELECT DISTINCT {host}, m.id, value->>2, {origin} FROM {rows} CROSS JOIN miners m \
+             WHERE m.address = value->>1 ON CONFLICT (host_id, miner_id, worker, origin) DO NOTHING",
             host = step.host,
             origin = c.bytes_of_hex("value->>3"),
             rows = c.json_rows(),
@@ -151,16 +151,18 @@ async fn lines_ensure(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> R
     Ok(rows.into_iter().map(StateRow::state).collect())
 }
 
+/// `CROSS JOIN` keeps SQLite from reading the whole list once for every line of the host.
 async fn line_states(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<Vec<StateRow>> {
     let select = format!(
         "SELECT r.place, l.id, l.shares AS line_shares, l.work AS line_work, l.first_share_at, l.last_share_at, \
          s.start_seq, s.last_seq, s.minute, s.shares, s.work \
          FROM (SELECT CAST(value->>0 AS BIGINT) AS place, value->>1 AS address, value->>2 AS worker, \
          {origin} AS origin FROM {rows}) AS r \
-         JOIN miners m ON m.address = r.address \
-         JOIN lines l ON l.host_id = {host} AND l.miner_id = m.id AND l.worker = r.worker AND l.origin = r.origin \
+         CROSS JOIN miners m CROSS JOIN lines l \
          LEFT JOIN segments s ON s.line_id = l.id \
-         AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id)",
+         AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id) \
+         WHERE m.address = r.address \
+         AND l.host_id = {host} AND l.miner_id = m.id AND l.worker = r.worker AND l.origin = r.origin",
         origin = c.bytes_of_hex("value->>3"),
         rows = c.json_rows(),
         host = step.host,
@@ -196,12 +198,11 @@ async fn lines_update(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
         return Ok(());
     }
     let update = format!(
-        "UPDATE lines SET shares = r.shares, work = r.work, rejects = lines.rejects + r.rejects, \
-         first_share_at = r.first_share_at, last_share_at = r.last_share_at \
-         FROM (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS shares, \
+        "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS shares, \
          CAST(value->>2 AS BIGINT) AS work, CAST(value->>3 AS BIGINT) AS rejects, \
-         CAST(value->>4 AS BIGINT) AS first_share_at, CAST(value->>5 AS BIGINT) AS last_share_at FROM {}) AS r \
-         WHERE lines.id = r.id",
+         CAST(value->>4 AS BIGINT) AS first_share_at, CAST(value->>5 AS BIGINT) AS last_share_at FROM {}) \
+         UPDATE lines SET shares = r.shares, work = r.work, rejects = lines.rejects + r.rejects, \
+         first_share_at = r.first_share_at, last_share_at = r.last_share_at FROM r WHERE lines.id = r.id",
         c.json_rows(),
     );
     c.run(&update, binds![planned.lines.clone()]).await?;

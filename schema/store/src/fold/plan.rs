@@ -77,7 +77,7 @@ fn line_row(place: usize, line: &LineKey) -> (usize, String, String, String) {
 }
 
 /// PostgreSQL stores no zero characters, and one miner's name must not stop the fold.
-fn storable(text: &str) -> String {
+pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -150,7 +150,7 @@ impl TryFrom<AttemptRow> for Attempt {
 }
 
 /// Intents that `condition` holds for, oldest first, whole.
-pub(super) async fn intents_load(c: &mut Conn<'_>, condition: &str, binds: Vec<Bind>) -> Result<Vec<Intent>> {
+pub(crate) async fn intents_load(c: &mut Conn<'_>, condition: &str, binds: Vec<Bind>) -> Result<Vec<Intent>> {
     let select = format!("SELECT i.* FROM intents i WHERE {condition} ORDER BY i.created_at, i.id");
     let rows: Vec<IntentRow> = c.rows(&select, binds.clone()).await?;
     let mut intents = rows.into_iter().map(Intent::try_from).collect::<Result<Vec<_>>>()?;

@@ -1,0 +1,208 @@
+//! The lifecycle over a scripted chain and a real database.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{FIRST_HEIGHT, Stage, id};
+use store::blocks::BlockState;
+use store::ledger::{NewEntry, NewPosting};
+use units::Timestamp;
+
+const REWARD: i64 = 1_000_003;
+
+#[actix_rt::test]
+async fn a_block_at_its_depth_is_credited_by_the_work_of_its_window_and_once() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(102).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Seen);
+    assert_eq!(stage.balances(&["payable:A", "payable:B", "pool_fee"]).await, [0, 0, 0]);
+    for tip in [103, 103, 104, 150] {
+        stage.tick(tip).await;
+        assert_eq!((stage.block(1).await.state, stage.block(1).await.credits), (BlockState::Credited, 1));
+        // 1 % of 1,000,003 is 10,000; 990,003 are split 1 to 3, and the odd atom goes to the larger one.
+        let balances = stage.balances(&["payable:A", "payable:B", "pool_fee", "chain_rewards"]).await;
+        assert_eq!(balances, [247_500, 742_503, 10_000, -REWARD]);
+    }
+}
+
+#[actix_rt::test]
+async fn without_the_lease_nothing_is_written() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    let epoch = stage.lease.send_replace(None);
+    stage.tick(150).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Candidate);
+    stage.lease.send_replace(epoch.map(|epoch| epoch - 1));
+    stage.tick(150).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Candidate, "an old epoch is refused");
+    stage.lease.send_replace(epoch);
+    stage.tick(150).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+}
+
+#[actix_rt::test]
+async fn a_host_that_has_not_folded_past_the_find_holds_the_block_visibly() {
+    let mut stage = Stage::new().await;
+    stage.store.host_register("silent", Timestamp::from_ms(0)).await.unwrap();
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    let block = stage.block(1).await;
+    assert_eq!(block.state, BlockState::Seen);
+    assert!(block.hold_reason.unwrap().contains("silent"));
+}
+
+#[actix_rt::test]
+async fn a_displaced_block_that_returns_is_credited() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.tick(103).await; // The chain holds another block at height 100.
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.displaced_at.map(|tip| tip.get())), (BlockState::Candidate, Some(103)));
+    stage.chain_has(100, id(1));
+    stage.tick(105).await;
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.displaced_at), (BlockState::Credited, None));
+}
+
+#[actix_rt::test]
+async fn a_block_that_is_not_on_the_chain_at_depth_100_is_lost() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    for tip in [101, 199] {
+        stage.tick(tip).await;
+        assert_eq!(stage.block(1).await.state, BlockState::Candidate);
+    }
+    stage.tick(200).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Lost);
+    assert_eq!(stage.balances(&["payable:A", "chain_rewards"]).await, [0, 0]);
+}
+
+#[actix_rt::test]
+async fn a_credit_is_taken_back_after_three_tips_and_given_again_when_the_block_returns() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    let credited = stage.balances(&["payable:A", "payable:B", "pool_fee"]).await;
+    stage.chain_has(100, id(77));
+    for tip in [104, 105, 106] {
+        stage.tick(tip).await;
+        assert_eq!(stage.block(1).await.state, BlockState::Credited, "it may flip back");
+    }
+    stage.tick(107).await;
+    assert_eq!((stage.block(1).await.state, stage.block(1).await.reversals), (BlockState::Reversed, 1));
+    let all = ["payable:A", "payable:B", "pool_fee", "orphan_loss", "chain_rewards"];
+    assert_eq!(stage.balances(&all).await, [0; 5]);
+    stage.chain_has(100, id(1));
+    stage.tick(108).await;
+    assert_eq!((stage.block(1).await.state, stage.block(1).await.credits), (BlockState::Credited, 2));
+    assert_eq!(stage.balances(&["payable:A", "payable:B", "pool_fee"]).await, credited);
+}
+
+#[actix_rt::test]
+async fn what_was_paid_already_is_taken_from_the_pools_fees_and_then_lost() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    let postings = [("payable:B", -742_503), ("paid_out:B", 742_503)];
+    let postings = postings.map(|(account, amount)| NewPosting { account: account.to_owned(), amount }).to_vec();
+    let paid = NewEntry { kind: "adjustment", reference: "paid".to_owned(), postings };
+    stage.store.entry_post(stage.epoch, paid, Timestamp::from_ms(1)).await.unwrap();
+    stage.chain_has(100, id(77));
+    stage.tick(104).await;
+    stage.tick(107).await;
+    let all = ["payable:A", "payable:B", "pool_fee", "orphan_loss", "chain_rewards"];
+    // A returns its 247,500, the pool its 10,000; what B was paid is not there any more.
+    assert_eq!(stage.balances(&all).await, [0, 0, 0, -742_503, 0]);
+}
+
+#[actix_rt::test]
+async fn a_block_that_cannot_be_priced_is_held_and_the_others_go_on() {
+    let mut stage = Stage::new().await;
+    stage.policy = stage.store.policy_ensure("{}", Timestamp::from_ms(0)).await.unwrap();
+    stage.find(1, &[("A", 100)]).await;
+    stage.policy = stage.good_policy;
+    stage.find(2, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    stage.chain_has(101, id(2));
+    stage.tick(104).await;
+    assert!(stage.block(1).await.hold_reason.unwrap().contains("policy"));
+    assert_eq!(stage.block(2).await.state, BlockState::Credited);
+}
+
+#[actix_rt::test]
+async fn a_daemon_that_is_away_stops_nothing_for_good() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    stage.down(true);
+    stage.tick(103).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Candidate);
+    stage.down(false);
+    stage.tick(103).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+}
+
+// === blocks without a record ===
+
+#[actix_rt::test]
+async fn a_block_of_a_logged_template_without_a_record_becomes_one_when_the_log_is_folded() {
+    let mut stage = Stage::new().await;
+    stage.tick(FIRST_HEIGHT).await; // The first start: nothing below is looked at.
+    stage.position(50, 10);
+    stage.chain_has_mined(100, id(1), 1);
+    stage.define(1, &[("A", 100)]).await;
+    stage.tick(100).await;
+    assert!(stage.find_block(1).await.is_none(), "its candidate may be on the way");
+    stage.position(60, 50); // What was durable when it was seen is folded.
+    stage.tick(100).await;
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.finder), (BlockState::Seen, None));
+    stage.tick(103).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+    assert_eq!(stage.balances(&["payable:A", "pool_fee"]).await, [990_003, 10_000]);
+}
+
+#[actix_rt::test]
+async fn foreign_blocks_and_recorded_ones_are_left_alone() {
+    let mut stage = Stage::new().await;
+    stage.tick(FIRST_HEIGHT).await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has_mined(100, id(1), 1);
+    stage.tick(101).await;
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.finder.as_deref()), (BlockState::Seen, Some("A")));
+    assert!(stage.find_block(1_101).await.is_none());
+    assert_eq!(stage.store.meta_get("swept_height").await.unwrap().as_deref(), Some("101"));
+}
+
+#[actix_rt::test]
+async fn a_long_absence_is_caught_up_in_steps_without_waiting_for_a_tip() {
+    let mut stage = Stage::new().await;
+    stage.tick(FIRST_HEIGHT).await;
+    stage.define(1, &[("A", 100)]).await;
+    stage.chain_has_mined(100, id(1), 1);
+    for _ in 0..3 {
+        stage.tick(260).await;
+    }
+    assert_eq!(stage.store.meta_get("swept_height").await.unwrap().as_deref(), Some("260"));
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+}
+
+#[actix_rt::test]
+async fn a_block_that_a_reorganisation_brings_in_below_the_sweep_is_found() {
+    let mut stage = Stage::new().await;
+    stage.tick(FIRST_HEIGHT).await;
+    stage.define(1, &[("A", 100)]).await;
+    stage.tick(101).await; // Foreign blocks at 100 and 101.
+    stage.chain_has_mined(100, id(1), 1);
+    stage.chain_has(101, id(55));
+    stage.tick(102).await;
+    stage.tick(102).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Seen);
+}

@@ -1,0 +1,256 @@
+//! The submitter over a scripted daemon.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use blocks::{BlockSubmitter, SubmitterParts};
+use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
+use daemon::DaemonSettings;
+use daemon::fake::{Answer, Fake};
+use messages::blocks::SubmitCandidate;
+use messages::counters::Counters;
+use messages::facts::{Line, Notice, Origin, SessionId, Template};
+use messages::share_ledger::{AppendEvents, Appended, Event};
+use messages::template::{RefreshReason, RefreshTemplate};
+use runtime::{Handler, Recipient, Refused, Reply};
+use secrecy::SecretString;
+use tokio::sync::broadcast;
+use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
+
+const HEIGHT: u64 = 7;
+const TIME: i64 = 1_800_000_000;
+
+fn candidate(logged: bool) -> SubmitCandidate {
+    let header_base = HeaderBase::build(&HeaderParts {
+        version: 1,
+        height: Height::new(HEIGHT),
+        prev_hash: BlockId([1; 32]),
+        merkle_root: Hash32([2; 32]),
+        timestamp: TIME,
+        difficulty: 60,
+    });
+    let difficulty = Difficulty::new(60).unwrap();
+    let template = Template {
+        local_id: 1,
+        header_base,
+        height: header_base.height(),
+        prev_hash: header_base.prev_hash(),
+        merkle_root: header_base.merkle_root(),
+        network_target: Target::from_difficulty(difficulty),
+        network_difficulty: difficulty,
+        reward: Amount::ZERO,
+        reward_address: "POOL".to_owned(),
+        daemon_id: Some("t1".to_owned()),
+        block: serde_json::from_str(r#"{"header":{"Timestamp":1,"Nonce":0},"transactions":[]}"#).unwrap(),
+        mempool_generation: None,
+        fetched_at: Timestamp::from_ms(0),
+        retired_at: OnceLock::new(),
+        defined_in: AtomicU32::new(0),
+    };
+    let line = Line {
+        local_id: 1,
+        address: "A".into(),
+        worker: "w".into(),
+        origin: Origin([0; 16]),
+        defined_in: AtomicU32::new(0),
+    };
+    SubmitCandidate {
+        share: Seq(5),
+        line: Arc::new(line),
+        template: Arc::new(template),
+        nonce: Nonce::new(11),
+        received_at: Timestamp::from_ms(0),
+        session: Some(SessionId(3)),
+        logged,
+    }
+}
+
+fn our_id() -> BlockId {
+    let candidate = candidate(false);
+    candidate.template.header_base.block_id(candidate.nonce)
+}
+
+fn accepted() -> Answer {
+    Answer::json(200, format!(r#"{{"accepted":true,"hash":"{}","height":{HEIGHT}}}"#, our_id()))
+}
+
+/// What `/api/block/7` says.
+fn on_chain(id: BlockId) -> Answer {
+    Answer::json(
+        200,
+        format!(
+            r#"{{"hash":"{id}","height":{HEIGHT},"prev_hash":"{id}","merkle_root":"{id}","nonce":1,"difficulty":60,"timestamp":1,"confirmations":1,"reward":1}}"#
+        ),
+    )
+}
+
+fn nothing() -> Answer {
+    Answer::error(404, "block not found")
+}
+
+struct Stage {
+    fake: Fake,
+    actor: BlockSubmitter,
+    counters: Arc<Counters>,
+    notices: broadcast::Receiver<Notice>,
+    refreshes: Arc<Mutex<Vec<RefreshReason>>>,
+    records: Arc<Mutex<Vec<Event>>>,
+    /// How many appends the log still refuses.
+    log_busy: Arc<AtomicUsize>,
+}
+
+impl Stage {
+    /// Submits are answered by `submits`, lookups by `lookups`, one after the other; the last answer stays.
+    fn new(submits: Vec<Answer>, lookups: Vec<Answer>) -> Stage {
+        let (submits, lookups) = (Mutex::new(VecDeque::from(submits)), Mutex::new(VecDeque::from(lookups)));
+        let next = |queue: &Mutex<VecDeque<Answer>>| {
+            let mut queue = queue.lock().unwrap();
+            if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
+        };
+        let fake = Fake::start(move |seen| {
+            let queue = if seen.path.starts_with("/api/block/") { &lookups } else { &submits };
+            next(queue).unwrap_or_else(|| Answer::plain(500, "not expected"))
+        });
+        let (sender, notices) = broadcast::channel(8);
+        let refreshes: Arc<Mutex<Vec<RefreshReason>>> = Arc::default();
+        let records: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let log_busy: Arc<AtomicUsize> = Arc::default();
+        let (told, logged, busy) = (Arc::clone(&refreshes), Arc::clone(&records), Arc::clone(&log_busy));
+        let append = move |message: AppendEvents, reply: Reply<AppendEvents>| {
+            if busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+                return Err(Refused::Busy(message));
+            }
+            logged.lock().unwrap().extend(message.0);
+            reply.send(Ok(Appended { first: Seq(6), minute: Minute(0) }));
+            Ok(())
+        };
+        let refresh = move |RefreshTemplate(reason): RefreshTemplate, reply: Reply<RefreshTemplate>| {
+            told.lock().unwrap().push(reason);
+            reply.send(());
+            Ok(())
+        };
+        let counters: Arc<Counters> = Arc::default();
+        let token = Some(SecretString::from("t"));
+        let actor = BlockSubmitter::new(SubmitterParts {
+            daemon: DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() },
+            ledger: Recipient::from_fn(append),
+            template: Recipient::from_fn(refresh),
+            notices: sender,
+            counters: Arc::clone(&counters),
+        });
+        Stage { fake, actor, counters, notices, refreshes, records, log_busy }
+    }
+
+    async fn submit(&mut self, candidate: SubmitCandidate) {
+        let (reply, done) = Reply::test();
+        self.actor.handle(candidate, reply).await.unwrap();
+        done.await.unwrap();
+    }
+
+    /// The bodies that were submitted.
+    fn submits(&self) -> Vec<String> {
+        let seen = self.fake.seen().into_iter().filter(|seen| seen.path == "/api/mining/submitblock");
+        seen.map(|seen| seen.body).collect()
+    }
+
+    fn announced(&mut self) -> bool {
+        matches!(self.notices.try_recv(), Ok(Notice::BlockSolved { finder: Some(SessionId(3)) }))
+    }
+}
+
+#[actix_rt::test]
+async fn an_accepted_block_is_recorded_counted_and_announced() {
+    let mut stage = Stage::new(vec![accepted()], vec![]);
+    stage.submit(candidate(false)).await;
+    assert_eq!(stage.submits(), [r#"{"nonce":11,"template_id":"t1"}"#]);
+    assert!(stage.announced());
+    assert_eq!(stage.counters.blocks_accepted_total.get(), 1);
+    assert_eq!(*stage.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted]);
+    let records = stage.records.lock().unwrap();
+    assert!(matches!(&records[..], [Event::Candidate { share: Seq(5), nonce, .. }] if nonce.get() == 11));
+}
+
+#[actix_rt::test]
+async fn a_log_that_is_busy_delays_no_submit_and_gets_the_record_later() {
+    let mut stage = Stage::new(vec![accepted()], vec![]);
+    stage.log_busy.store(1, Ordering::SeqCst);
+    stage.submit(candidate(false)).await;
+    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+}
+
+#[actix_rt::test]
+async fn the_same_block_twice_is_submitted_once() {
+    let mut stage = Stage::new(vec![accepted()], vec![]);
+    stage.submit(candidate(false)).await;
+    stage.submit(candidate(false)).await;
+    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+}
+
+#[actix_rt::test]
+async fn a_forgotten_template_goes_as_a_whole_block_with_its_own_time() {
+    let forgotten = Answer::error(400, "unknown or expired template_id");
+    let mut stage = Stage::new(vec![forgotten, accepted()], vec![]);
+    stage.submit(candidate(false)).await;
+    let whole: serde_json::Value = serde_json::from_str(&stage.submits()[1]).unwrap();
+    assert_eq!((whole["header"]["Nonce"].as_u64(), whole["header"]["Timestamp"].as_i64()), (Some(11), Some(TIME)));
+    assert!(stage.announced());
+}
+
+#[actix_rt::test]
+async fn a_stale_answer_to_a_block_that_the_chain_holds_is_an_acceptance() {
+    let mut stage = Stage::new(vec![Answer::error(400, "block rejected as stale")], vec![on_chain(our_id())]);
+    stage.submit(candidate(false)).await;
+    assert!(stage.announced());
+    assert_eq!(stage.submits().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_block_that_lost_its_race_is_announced_to_nobody_and_still_recorded() {
+    let rival = on_chain(BlockId([9; 32]));
+    let mut stage = Stage::new(vec![Answer::error(400, "block rejected as stale")], vec![rival]);
+    stage.submit(candidate(false)).await;
+    assert!(!stage.announced());
+    assert_eq!((stage.counters.blocks_accepted_total.get(), stage.records.lock().unwrap().len()), (0, 1));
+}
+
+#[actix_rt::test]
+async fn a_refused_block_is_given_up_and_still_recorded() {
+    let mut stage = Stage::new(vec![Answer::error(400, "block rejected")], vec![nothing()]);
+    stage.submit(candidate(false)).await;
+    assert!(!stage.announced());
+    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+}
+
+#[actix_rt::test]
+async fn an_answer_that_says_nothing_is_resolved_by_asking_the_chain() {
+    let mut stage = Stage::new(vec![Answer::plain(502, "gateway")], vec![on_chain(our_id())]);
+    stage.submit(candidate(false)).await;
+    assert!(stage.announced());
+    assert_eq!(stage.submits().len(), 1, "it is not submitted again");
+}
+
+#[actix_rt::test]
+async fn a_busy_daemon_is_asked_again_until_the_tip_has_moved_past() {
+    let busy = Answer::error(429, "submitblock busy, retry later");
+    let mut stage = Stage::new(vec![busy.clone(), accepted()], vec![nothing()]);
+    stage.submit(candidate(false)).await;
+    assert_eq!(stage.submits().len(), 2);
+    assert!(stage.announced());
+    let mut stage = Stage::new(vec![busy], vec![nothing(), on_chain(BlockId([9; 32]))]);
+    stage.submit(candidate(false)).await;
+    assert_eq!(stage.submits().len(), 2);
+    assert!(!stage.announced());
+}
+
+#[actix_rt::test]
+async fn after_a_restart_the_chain_is_asked_before_anything_is_submitted() {
+    let mut stage = Stage::new(vec![accepted()], vec![on_chain(our_id())]);
+    stage.submit(candidate(true)).await;
+    assert!(stage.submits().is_empty() && stage.records.lock().unwrap().is_empty());
+    let mut stage = Stage::new(vec![accepted()], vec![nothing()]);
+    stage.submit(candidate(true)).await;
+    assert_eq!(stage.submits().len(), 1);
+    assert!(stage.records.lock().unwrap().is_empty(), "its record is in the log already");
+}

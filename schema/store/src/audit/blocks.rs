@@ -1,0 +1,223 @@
+//! Blocks against their entries, and their weights against the shares of their windows.
+use std::collections::BTreeMap;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text};
+use units::BlockRowId;
+
+use super::recount::{self, Recounted, Window};
+use super::{Difference, Findings};
+use crate::blocks::window_work;
+use crate::db::Conn;
+use crate::sql::binds;
+use crate::{Result, StoreError};
+
+/// Blocks whose windows are recounted in one pass over the batches.
+const BLOCKS_PER_PASS: i64 = 256;
+
+/// A block's entries begin with its hash, 64 digits long.
+const CREDITS: &str = "SELECT b.hash AS subject, b.credits AS stored, COALESCE(e.n, 0) AS computed FROM blocks b \
+    LEFT JOIN (SELECT substr(reference, 1, 64) AS hash, COUNT(*) AS n FROM entries WHERE kind = 'block_credited' \
+        GROUP BY substr(reference, 1, 64)) AS e ON e.hash = b.hash WHERE b.credits <> COALESCE(e.n, 0)";
+
+const REVERSALS: &str = "SELECT b.hash AS subject, b.reversals AS stored, COALESCE(e.n, 0) AS computed FROM blocks b \
+    LEFT JOIN (SELECT substr(reference, 1, 64) AS hash, COUNT(*) AS n FROM entries WHERE kind = 'block_reversed' \
+        GROUP BY substr(reference, 1, 64)) AS e ON e.hash = b.hash WHERE b.reversals <> COALESCE(e.n, 0)";
+
+const STRAYS: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(1 AS BIGINT) AS stored, \
+    CAST(0 AS BIGINT) AS computed FROM entries e LEFT JOIN blocks b ON b.hash = substr(e.reference, 1, 64) \
+    WHERE e.kind IN ('block_credited', 'block_reversed') AND b.id IS NULL";
+
+const STATES: &str = "SELECT hash || ' ' || state AS subject, credits AS stored, \
+    reversals + CASE WHEN state = 'credited' THEN 1 ELSE 0 END AS computed FROM blocks \
+    WHERE credits <> reversals + CASE WHEN state = 'credited' THEN 1 ELSE 0 END \
+    OR (state = 'reversed' AND credits = 0) OR (state NOT IN ('credited', 'reversed') AND credits <> 0)";
+
+/// Weights are there from `confirmed` on, and not before. A lost block may have them: it was lost while it waited.
+const WEIGHED: &str = "SELECT hash || ' ' || state AS subject, COALESCE(verdict_seq, 0) AS stored, \
+    CAST(0 AS BIGINT) AS computed FROM blocks \
+    WHERE (weights_digest IS NULL AND state IN ('confirmed', 'credited', 'reversed')) \
+    OR (weights_digest IS NOT NULL AND state IN ('candidate', 'submitted', 'seen')) \
+    OR (weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_weights w WHERE w.block_id = blocks.id))";
+
+const TAKEN_BACK: &str = "SELECT e.reference AS subject, b.reward AS stored, \
+    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed \
+    FROM entries e JOIN blocks b ON b.hash = substr(e.reference, 1, 64) \
+    LEFT JOIN postings p ON p.entry_id = e.id AND p.account_id = (SELECT id FROM accounts WHERE key = 'chain_rewards') \
+    WHERE e.kind = 'block_reversed' GROUP BY e.id, e.reference, b.reward \
+    HAVING b.reward <> COALESCE(SUM(p.amount), 0)";
+
+pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
+    let mut found = Findings::default();
+    found.query(c, "block was credited as often as it says", CREDITS, binds![]).await?;
+    found.query(c, "block was reversed as often as it says", REVERSALS, binds![]).await?;
+    found.query(c, "block entry has a block", STRAYS, binds![]).await?;
+    found.query(c, "state of a block follows from its credits", STATES, binds![]).await?;
+    found.query(c, "block is weighed once it is confirmed", WEIGHED, binds![]).await?;
+    found.query(c, "reversal takes back the reward", TAKEN_BACK, binds![]).await?;
+    let mut after = 0;
+    loop {
+        let page = weighed(c, after).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        let windows = page.iter().map(|block| Window::load(block.id, block.window_start)).collect();
+        let recounts = recount::recount(c, windows).await?;
+        for (block, recounted) in page.iter().zip(recounts) {
+            let weights = weights(c, block.id).await?;
+            credits(c, block, &weights, &mut found).await?;
+            compare_weights(block, &weights, &recounted, &mut found);
+            compare_segments(c, block, &recounted, &mut found).await?;
+        }
+    }
+    Ok(found.0)
+}
+
+#[derive(QueryableByName)]
+struct Weighed {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    hash: String,
+    #[diesel(sql_type = BigInt)]
+    reward: i64,
+    #[diesel(sql_type = BigInt)]
+    window_start: i64,
+    #[diesel(sql_type = BigInt)]
+    credits: i64,
+}
+
+#[derive(QueryableByName)]
+struct Weight {
+    #[diesel(sql_type = Text)]
+    address: String,
+    #[diesel(sql_type = BigInt)]
+    verified: i64,
+    #[diesel(sql_type = BigInt)]
+    provisional: i64,
+    #[diesel(sql_type = BigInt)]
+    weight: i64,
+    #[diesel(sql_type = BigInt)]
+    credit: i64,
+}
+
+async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
+    let select = "SELECT id, hash, reward, window_start, credits FROM blocks WHERE weights_digest IS NOT NULL AND id > $1 \
+                  ORDER BY id LIMIT $2";
+    c.rows(select, binds![after, BLOCKS_PER_PASS]).await
+}
+
+async fn weights(c: &mut Conn<'_>, block: i64) -> Result<Vec<Weight>> {
+    let select = "SELECT m.address, w.verified, w.provisional, w.weight, w.credit \
+                  FROM block_weights w JOIN miners m ON m.id = w.miner_id WHERE w.block_id = $1 ORDER BY m.address";
+    c.rows(select, binds![block]).await
+}
+
+/// Every credit entry takes the reward, gives each miner what its weight got, and what is left to one account.
+async fn credits(c: &mut Conn<'_>, block: &Weighed, weights: &[Weight], found: &mut Findings) -> Result<()> {
+    let mut entries = Vec::new();
+    // Other references would be too many entries, which is another finding.
+    for time in 1..=block.credits {
+        let reference = if time == 1 { block.hash.clone() } else { format!("{}:{time}", block.hash) };
+        let postings = postings(c, &reference).await?;
+        entries.push((reference, postings));
+    }
+    let mut expected = BTreeMap::from([("chain_rewards".to_owned(), -i128::from(block.reward))]);
+    let mut fee = i128::from(block.reward);
+    for weight in weights {
+        expected.insert(format!("payable:{}", weight.address), i128::from(weight.credit));
+        fee -= i128::from(weight.credit);
+    }
+    if fee < 0 {
+        found.add("credits are within the reward", &block.hash, block.reward, i128::from(block.reward) - fee);
+    }
+    for (reference, stored) in entries {
+        let mut off = stored;
+        for (key, amount) in &expected {
+            *off.entry(key.clone()).or_default() -= amount;
+        }
+        // The fee goes to the pool's account, or to the payable account of the address that its owner named.
+        let to_pool = off.contains_key("pool_fee").then(|| "pool_fee".to_owned());
+        let to_named = || off.iter().find(|(key, amount)| **amount == fee && key.starts_with("payable:"));
+        if let Some(key) = to_pool.or_else(|| to_named().map(|(key, _)| key.clone())) {
+            *off.entry(key).or_default() -= fee;
+        } else if fee != 0 {
+            found.add("fee of a block has an account", &reference, "none", fee);
+        }
+        for (key, off) in off.into_iter().filter(|(_, off)| *off != 0) {
+            let meant = expected.get(&key).copied().unwrap_or_default();
+            found.add("credit is what the weights say", format!("{reference} {key}"), meant + off, meant);
+        }
+    }
+    Ok(())
+}
+
+/// What a credit entry gives, by account.
+async fn postings(c: &mut Conn<'_>, reference: &str) -> Result<BTreeMap<String, i128>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        key: String,
+        #[diesel(sql_type = BigInt)]
+        amount: i64,
+    }
+    let select = "SELECT a.key, p.amount FROM entries e JOIN postings p ON p.entry_id = e.id \
+                  JOIN accounts a ON a.id = p.account_id WHERE e.kind = 'block_credited' AND e.reference = $1";
+    let mut postings = BTreeMap::new();
+    for row in c.rows::<Row>(select, binds![reference]).await? {
+        *postings.entry(row.key).or_default() += i128::from(row.amount);
+    }
+    Ok(postings)
+}
+
+/// What is stored was computed from the shares and the verdicts that were known at the time. A share that was voided
+/// since then may have counted as verified or not at all: there the stored numbers are believed within those limits.
+fn compare_weights(block: &Weighed, weights: &[Weight], recounted: &Recounted, found: &mut Findings) {
+    let check = "weights are what the shares say";
+    let mut left = recounted.clone();
+    for weight in weights {
+        let work = left.remove(&weight.address).unwrap_or_default();
+        let (verified, provisional) = (i128::from(weight.verified), i128::from(weight.provisional));
+        let verified_fits = (work.verified..=work.verified + work.voided_since).contains(&verified);
+        let rest = work.accepted - work.taken - verified;
+        let weighs = i128::from(weight.weight) == verified + provisional;
+        // Provisional work counts up to a limit that the block's rules set.
+        if !verified_fits || provisional < 0 || provisional > rest || !weighs {
+            let stored = format!("verified {verified}, provisional {provisional}, weight {}", weight.weight);
+            found.add(check, format!("{} {}", block.hash, weight.address), stored, work);
+        }
+    }
+    for (address, work) in left.into_iter().filter(|(_, work)| work.accepted > work.taken + work.voided_since) {
+        found.add(check, format!("{} {address}", block.hash), "no weight", work);
+    }
+}
+
+/// Segments give the same accepted work in the window as the shares do.
+async fn compare_segments(
+    c: &mut Conn<'_>,
+    block: &Weighed,
+    recounted: &Recounted,
+    found: &mut Findings,
+) -> Result<()> {
+    let check = "segments of a window are its shares";
+    let works = match window_work(c, BlockRowId(block.id)).await {
+        Ok((works, _)) => works,
+        Err(StoreError::Damaged { what, why }) => {
+            found.add(check, &block.hash, what, why);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut left = recounted.clone();
+    for work in works {
+        let shares = left.remove(&work.address).unwrap_or_default();
+        let stored = i128::from(work.verified.get()) + i128::from(work.provisional.get());
+        let computed = shares.accepted - shares.taken_now;
+        if stored != computed {
+            found.add(check, format!("{} {}", block.hash, work.address), stored, computed);
+        }
+    }
+    for (address, shares) in left.into_iter().filter(|(_, shares)| shares.accepted != 0) {
+        found.add(check, format!("{} {address}", block.hash), 0, shares.accepted);
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Lines of share accounting, as batches name them and as the tables number them.
+use std::collections::HashMap;
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Text};
+use units::HostId;
+
+use crate::Result;
+use crate::db::Conn;
+use crate::fold::{LineKey, storable};
+use crate::sql::binds;
+
+/// The lines of one host.
+pub(super) struct Lines(HashMap<(String, String, Vec<u8>), i64>);
+
+impl Lines {
+    pub(super) async fn load(c: &mut Conn<'_>, host: HostId) -> Result<Lines> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            id: i64,
+            #[diesel(sql_type = Text)]
+            address: String,
+            #[diesel(sql_type = Text)]
+            worker: String,
+            #[diesel(sql_type = Binary)]
+            origin: Vec<u8>,
+        }
+        let select = "SELECT l.id, m.address, l.worker, l.origin FROM lines l JOIN miners m ON m.id = l.miner_id \
+                      WHERE l.host_id = $1";
+        let rows: Vec<Row> = c.rows(select, binds![host.0]).await?;
+        Ok(Lines(rows.into_iter().map(|row| ((row.address, row.worker, row.origin), row.id)).collect()))
+    }
+
+    /// The row of a batch's line.
+    pub(super) fn id(&self, line: &LineKey) -> Option<i64> {
+        self.0.get(&(storable(&line.address), storable(&line.worker), line.origin.to_vec())).copied()
+    }
+}

@@ -1,0 +1,271 @@
+//! Batches against segments against lines, and verdicts against batches.
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use units::{HostId, Minute, Seq};
+
+use super::lines::Lines;
+use super::{BATCHES_PER_PAGE, Difference, Findings, batches, hosts};
+use crate::Result;
+use crate::batch::ShareBatch;
+use crate::db::Conn;
+use crate::fold::BatchRow;
+use crate::sql::binds;
+
+/// Lines whose segments one query looks at: a line has one for each minute in which it worked.
+const LINES_PER_PAGE: i64 = 50;
+
+const LAST_SEGMENT: &str = "SELECT 'line ' || l.id AS subject, l.work AS stored, \
+    COALESCE(s.total_work, 0) AS computed FROM lines l LEFT JOIN segments s ON s.line_id = l.id \
+    AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id) \
+    WHERE l.id > $1 AND l.id <= $2 \
+    AND (l.work <> COALESCE(s.total_work, 0) OR l.shares <> COALESCE(s.total_shares, 0))";
+
+const RUNNING: &str = "SELECT 'line ' || line_id || ' from ' || start_seq AS subject, total_work AS stored, \
+    work + before_work AS computed FROM (SELECT line_id, start_seq, last_seq, shares, work, total_shares, total_work, \
+    LAG(total_work, 1, CAST(0 AS BIGINT)) OVER line AS before_work, \
+    LAG(total_shares, 1, CAST(0 AS BIGINT)) OVER line AS before_shares, \
+    LAG(last_seq, 1, CAST(0 AS BIGINT)) OVER line AS before_seq, \
+    LAG(minute, 1, CAST(0 AS BIGINT)) OVER line AS before_minute, minute \
+    FROM segments WHERE line_id > $1 AND line_id <= $2 \
+    WINDOW line AS (PARTITION BY line_id ORDER BY start_seq)) AS s \
+    WHERE total_work <> work + before_work OR total_shares <> shares + before_shares \
+    OR start_seq <= before_seq OR last_seq < start_seq OR minute < before_minute";
+
+const REJECTS: &str = "SELECT 'line ' || l.id AS subject, l.rejects AS stored, \
+    CAST(COALESCE(SUM(r.count), 0) AS BIGINT) AS computed FROM lines l LEFT JOIN rejects r ON r.line_id = l.id \
+    WHERE l.id > $1 AND l.id <= $2 GROUP BY l.id, l.rejects HAVING l.rejects <> COALESCE(SUM(r.count), 0)";
+
+pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
+    let mut found = Findings::default();
+    let last = c.number("SELECT MAX(id) AS n FROM lines", binds![]).await?.unwrap_or(0);
+    let mut after = 0;
+    while after < last {
+        let page = || binds![after, after.saturating_add(LINES_PER_PAGE)];
+        found.query(c, "line's totals are its last segment's", LAST_SEGMENT, page()).await?;
+        found.query(c, "segment's totals follow from the one before", RUNNING, page()).await?;
+        found.query(c, "line's rejects are the sum", REJECTS, page()).await?;
+        after = after.saturating_add(LINES_PER_PAGE);
+    }
+    for (host, name, folded) in hosts(c).await? {
+        let lines = Lines::load(c, host).await?;
+        let mut pass =
+            Pass { host, name, folded, lines, last: Seq::ZERO, minutes: BTreeMap::new(), sum: Sum::default() };
+        pass.batches(c, &mut found).await?;
+    }
+    Ok(found.0)
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sum {
+    shares: u128,
+    work: u128,
+}
+
+impl Sum {
+    fn add(&mut self, difficulty: u64) {
+        self.shares += 1;
+        self.work += u128::from(difficulty);
+    }
+}
+
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} shares, {} work", self.shares, self.work)
+    }
+}
+
+/// One host's batches, in the order of its log.
+struct Pass {
+    host: HostId,
+    name: String,
+    folded: Seq,
+    lines: Lines,
+    /// End of the batch before.
+    last: Seq,
+    /// Minutes that may still go on; minutes never go back in a log.
+    minutes: BTreeMap<Minute, HashMap<i64, Sum>>,
+    sum: Sum,
+}
+
+#[derive(QueryableByName)]
+struct Verdict {
+    #[diesel(sql_type = BigInt)]
+    share_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    line_id: i64,
+    #[diesel(sql_type = BigInt)]
+    minute: i64,
+    #[diesel(sql_type = BigInt)]
+    difficulty: i64,
+    #[diesel(sql_type = Text)]
+    verdict: String,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+#[derive(QueryableByName)]
+struct Totals {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    line_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    shares: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    work: Option<i64>,
+}
+
+impl Totals {
+    fn sum(&self) -> Sum {
+        let positive = |sum: Option<i64>| u128::try_from(sum.unwrap_or(0)).unwrap_or(0);
+        Sum { shares: positive(self.shares), work: positive(self.work) }
+    }
+}
+
+impl Pass {
+    async fn batches(&mut self, c: &mut Conn<'_>, found: &mut Findings) -> Result<()> {
+        let mut judged = 0;
+        let mut after = Seq::ZERO;
+        loop {
+            let page = batches(c, self.host, after, BATCHES_PER_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.first_seq;
+            for row in page {
+                judged += self.batch(c, &row, found).await?;
+            }
+        }
+        let open = std::mem::take(&mut self.minutes);
+        for (minute, sums) in open {
+            self.minute(c, minute, sums, found).await?;
+        }
+        let verdicts = c.number("SELECT COUNT(*) AS n FROM verdicts WHERE host_id = $1", binds![self.host.0]).await?;
+        if verdicts.unwrap_or(0) != judged {
+            let computed = format!("{judged} about stored shares");
+            found.add("verdict is about a stored share", &self.name, verdicts.unwrap_or(0), computed);
+        }
+        let select = "SELECT CAST(NULL AS BIGINT) AS line_id, CAST(SUM(shares) AS BIGINT) AS shares, \
+                      CAST(SUM(work) AS BIGINT) AS work FROM lines WHERE host_id = $1";
+        for total in c.rows::<Totals>(select, binds![self.host.0]).await? {
+            if total.sum() != self.sum {
+                found.add("batches hold the work of all lines", &self.name, total.sum(), self.sum);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks one batch by itself and with its verdicts; how many of them are about its shares.
+    async fn batch(&mut self, c: &mut Conn<'_>, row: &BatchRow, found: &mut Findings) -> Result<i64> {
+        let subject = format!("{} from {}", self.name, row.first_seq);
+        if row.first_seq <= self.last || row.last_seq > self.folded || row.last_seq < row.first_seq {
+            let computed = format!("after {} and up to {}", self.last, self.folded);
+            found.add("batch is in its place", &subject, format!("{} to {}", row.first_seq, row.last_seq), computed);
+        }
+        self.last = self.last.max(row.last_seq);
+        let batch = match ShareBatch::decode(&row.body) {
+            Ok(batch) => batch,
+            Err(error) => {
+                found.add("batch can be decoded", &subject, "a batch", error);
+                return Ok(0);
+            }
+        };
+        check_row(row, &batch, &subject, found);
+        let ids: Vec<Option<i64>> = batch.lines.iter().map(|line| self.lines.id(line)).collect();
+        for share in &batch.shares {
+            let id = usize::try_from(share.line).ok().and_then(|place| ids.get(place)).copied().flatten();
+            let Some(id) = id else {
+                found.add("share has a stored line", &subject, format!("line {} of the batch", share.line), "none");
+                continue;
+            };
+            self.minutes.entry(share.minute).or_default().entry(id).or_default().add(share.difficulty.get());
+            self.sum.add(share.difficulty.get());
+        }
+        let judged = self.verdicts(c, row, &batch, &ids, found).await?;
+        // Later batches may go on with this one's last minute, but with none before it.
+        if let Some(last) = batch.shares.last() {
+            let open = self.minutes.split_off(&last.minute);
+            for (minute, sums) in std::mem::replace(&mut self.minutes, open) {
+                self.minute(c, minute, sums, found).await?;
+            }
+        }
+        Ok(judged)
+    }
+
+    /// One minute's segments, per line, are what the batches hold for it.
+    async fn minute(
+        &self,
+        c: &mut Conn<'_>,
+        minute: Minute,
+        mut sums: HashMap<i64, Sum>,
+        found: &mut Findings,
+    ) -> Result<()> {
+        let check = "segments of a minute are its shares";
+        let select = "SELECT s.line_id, CAST(SUM(s.shares) AS BIGINT) AS shares, CAST(SUM(s.work) AS BIGINT) AS work \
+                      FROM segments s JOIN lines l ON l.id = s.line_id WHERE s.minute = $1 AND l.host_id = $2 \
+                      GROUP BY s.line_id";
+        for stored in c.rows::<Totals>(select, binds![i64::from(minute.0), self.host.0]).await? {
+            let line = stored.line_id.unwrap_or(0);
+            let computed = sums.remove(&line).unwrap_or_default();
+            if stored.sum() != computed {
+                found.add(check, format!("line {line} minute {}", minute.0), stored.sum(), computed);
+            }
+        }
+        for (line, computed) in sums {
+            found.add(check, format!("line {line} minute {}", minute.0), Sum::default(), computed);
+        }
+        Ok(())
+    }
+
+    async fn verdicts(
+        &self,
+        c: &mut Conn<'_>,
+        row: &BatchRow,
+        batch: &ShareBatch,
+        ids: &[Option<i64>],
+        found: &mut Findings,
+    ) -> Result<i64> {
+        let select = "SELECT share_seq, line_id, minute, difficulty, verdict, seq FROM verdicts \
+                      WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3";
+        let verdicts: Vec<Verdict> =
+            c.rows(select, binds![self.host.0, row.first_seq.to_i64(), row.last_seq.to_i64()]).await?;
+        let mut judged = 0;
+        for verdict in verdicts {
+            let subject = format!("{} {} share {}", self.name, verdict.verdict, verdict.share_seq);
+            let share = batch.shares.binary_search_by_key(&verdict.share_seq, |share| share.seq.to_i64());
+            let Ok(share) = share.map(|place| &batch.shares[place]) else { continue };
+            judged += 1;
+            let line = usize::try_from(share.line).ok().and_then(|place| ids.get(place)).copied().flatten();
+            let stored = (verdict.line_id, verdict.minute, verdict.difficulty);
+            let computed = (line.unwrap_or(0), i64::from(share.minute.0), share.difficulty.to_i64());
+            if stored != computed {
+                let text =
+                    |(line, minute, difficulty)| format!("line {line}, minute {minute}, difficulty {difficulty}");
+                found.add("verdict says what its share says", &subject, text(stored), text(computed));
+            }
+            if verdict.seq < verdict.share_seq || verdict.seq > self.folded.to_i64() {
+                found.add("verdict follows its share", &subject, verdict.seq, format!("up to {}", self.folded));
+            }
+        }
+        Ok(judged)
+    }
+}
+
+/// The row says what the body holds.
+fn check_row(row: &BatchRow, batch: &ShareBatch, subject: &str, found: &mut Findings) {
+    let mut sum = Sum::default();
+    batch.shares.iter().for_each(|share| sum.add(share.difficulty.get()));
+    let stored = Sum { shares: row.shares.into(), work: row.work.get().into() };
+    if sum != stored {
+        found.add("batch holds what its row says", subject, stored, sum);
+    }
+    let ends = batch.shares.first().zip(batch.shares.last()).map(|(first, last)| (first.seq, last.seq));
+    if ends != Some((row.first_seq, row.last_seq)) {
+        found.add("batch holds what its row says", subject, row.first_seq, format!("{ends:?}"));
+    }
+    if !batch.shares.is_sorted_by(|before, after| before.seq < after.seq) {
+        found.add("batch is in order", subject, "shares", "not in order of their positions");
+    }
+    let digest = batch.digest();
+    if digest != row.digest {
+        found.add("batch has its digest", subject, hex::encode(row.digest), hex::encode(digest));
+    }
+}
