@@ -12,7 +12,8 @@ use messages::facts::Clock;
 use messages::live::SampleLive;
 use runtime::{Actor, Fault, Handler, Reply};
 use serde::Serialize;
-use store::reads::PoolTotals;
+use store::blocks::Block;
+use store::reads::{BlockPage, PayoutRow, PoolTotals};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -22,6 +23,18 @@ use units::{Timestamp, Work};
 const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
 /// ... but never over less than this: a restart must not look like a jump.
 const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(300);
+
+/// Newest blocks and payouts that are kept at hand: the longest page that anybody may ask for.
+pub const RECENT: u64 = 200;
+
+/// The newest rows of a list, and how many there are in all.
+#[derive(Debug, Clone)]
+pub struct Recent<T> {
+    /// Newest first, at most [`RECENT`].
+    pub rows: Arc<[T]>,
+    /// All that there are.
+    pub total: u64,
+}
 
 /// What the host knows of itself and of the pool.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -45,6 +58,26 @@ pub struct Snapshot {
     pub miners: u64,
     /// See `miners`.
     pub workers: u64,
+    /// Seconds between two blocks of the network, as seen lately.
+    pub block_seconds: Option<f64>,
+    /// Blocks found.
+    #[serde(skip)]
+    pub blocks: Recent<Block>,
+    /// Payouts.
+    #[serde(skip)]
+    pub payouts: Recent<PayoutRow>,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Recent { rows: Arc::default(), total: 0 }
+    }
+}
+
+impl<T> From<(Vec<T>, u64)> for Recent<T> {
+    fn from((rows, total): (Vec<T>, u64)) -> Self {
+        Recent { rows: rows.into(), total }
+    }
 }
 
 /// What the actor is built from. Cloned for every generation.
@@ -81,7 +114,10 @@ impl Live {
         let round = store.round().await?;
         (snapshot.round_started_at, snapshot.round_work) = (Some(round.started_at), round.work);
         (snapshot.miners, snapshot.workers) = store.active_count(now.minus(Duration::from_secs(600)).minute()).await?;
+        snapshot.block_seconds = store.block_pace().await?.map(|pace| pace.as_secs_f64());
         snapshot.totals = store.pool_totals().await?;
+        snapshot.blocks = store.block_list(BlockPage { limit: RECENT, ..BlockPage::default() }).await?.into();
+        snapshot.payouts = store.payout_list(0, RECENT).await?.into();
         snapshot.stored_at = Some(now);
         let body = serde_json::to_string(snapshot).unwrap_or_default();
         store.snapshot_put(&self.parts.host, &body, now).await

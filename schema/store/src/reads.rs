@@ -1,12 +1,14 @@
 //! What the API shows. Reads aggregates only; no list costs more than its page.
 mod rows;
 
-use units::{Amount, Height, Minute, Timestamp, Work};
+use std::time::Duration;
+
+use units::{Amount, Minute, Timestamp, Work};
 
 use crate::blocks::{BLOCKS, Block, BlockRow, BlockState, blocks};
 use crate::db::snapshot;
 use crate::payouts::IntentState;
-use crate::sql::binds;
+use crate::sql::{Bind, binds};
 use crate::{Result, Store, column};
 
 /// Sums over the whole history.
@@ -108,6 +110,25 @@ pub struct MinerSummary {
 /// Workers that a miner's page shows at most.
 const WORKERS_MAX: i64 = 1_000;
 
+// === impl BlockPage ===
+
+impl BlockPage {
+    /// Written out for what is asked, so that an index can serve it; a finder is `$1`.
+    fn filter(&self) -> String {
+        let mut wanted = Vec::new();
+        if self.finder.is_some() {
+            let of_finder = "SELECT fl.id FROM lines fl JOIN miners fm ON fm.id = fl.miner_id WHERE fm.address = $1";
+            wanted.push(format!("b.line_id IN ({of_finder})"));
+        }
+        if !self.states.is_empty() {
+            // Names of states are our own words.
+            let names: Vec<String> = self.states.iter().map(|state| format!("'{}'", state.as_str())).collect();
+            wanted.push(format!("b.state IN ({})", names.join(", ")));
+        }
+        if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) }
+    }
+}
+
 // === impl Store ===
 
 impl Store {
@@ -147,6 +168,19 @@ impl Store {
         Ok((column::count(row.miners, "count of miners")?, column::count(row.workers, "count of workers")?))
     }
 
+    /// Mean time between blocks of the network over the last ten or so that were mined on here; `None` before the
+    /// second. Time in which nobody mined here counts with the blocks that came in it.
+    ///
+    /// # Errors
+    /// [`crate::StoreError`].
+    pub async fn block_pace(&self) -> Result<Option<Duration>> {
+        let seen: Vec<rows::SeenRow> = self.rows(rows::SEEN, binds![]).await?;
+        let (Some(newest), Some(oldest)) = (seen.first(), seen.last()) else { return Ok(None) };
+        let blocks = u32::try_from(newest.height.saturating_sub(oldest.height)).unwrap_or(u32::MAX);
+        let took = Timestamp::from_ms(newest.at).since(Timestamp::from_ms(oldest.at));
+        Ok(took.checked_div(blocks).filter(|pace| !pace.is_zero()))
+    }
+
     /// The running round: what the pool has done since the newest block of the log.
     ///
     /// # Errors
@@ -168,22 +202,19 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not a block.
     pub async fn block_list(&self, page: BlockPage) -> Result<(Vec<Block>, u64)> {
-        let names: Vec<&str> = page.states.iter().map(|state| state.as_str()).collect();
-        // Names of states are our own words; an empty text stands for all of them.
-        let states = names.join(",");
-        let filter = "WHERE ($1 = '' OR $1 LIKE '%' || b.state || '%') AND ($2 = '' OR m.address = $2)";
-        let select = format!("{BLOCKS} {filter} ORDER BY b.height DESC, b.id DESC LIMIT $3 OFFSET $4");
-        let count = format!(
-            "SELECT COUNT(*) AS n FROM blocks b LEFT JOIN lines l ON l.id = b.line_id \
-             LEFT JOIN miners m ON m.id = l.miner_id {filter}"
-        );
-        let finder = page.finder.unwrap_or_default();
-        let (limit, offset) = (paged(page.limit), paged(page.offset));
+        let filter = page.filter();
+        let (rows, edge) = match page.finder {
+            Some(_) => ("$2", "$3"),
+            None => ("$1", "$2"),
+        };
+        let select = format!("{BLOCKS} {filter} ORDER BY b.height DESC, b.id DESC LIMIT {rows} OFFSET {edge}");
+        let count = format!("SELECT COUNT(*) AS n FROM blocks b {filter}");
+        let finder: Vec<Bind> = page.finder.into_iter().map(Bind::from).collect();
+        let limits = binds![paged(page.limit), paged(page.offset)];
         self.run(move |db| async move {
             snapshot!(db, c => {
-                let binds = binds![states.clone(), finder.clone(), limit, offset];
-                let found: Vec<BlockRow> = c.rows(&select, binds).await?;
-                let total = c.number(&count, binds![states, finder]).await?;
+                let found: Vec<BlockRow> = c.rows(&select, [finder.clone(), limits].concat()).await?;
+                let total = c.number(&count, finder).await?;
                 (blocks(found)?, column::count(total.unwrap_or(0), "count of blocks")?)
             })
         })
@@ -237,15 +268,6 @@ impl Store {
             })
         })
         .await
-    }
-
-    /// Height of the highest block row.
-    ///
-    /// # Errors
-    /// `Damaged` for a negative height.
-    pub async fn block_max_height(&self) -> Result<Option<Height>> {
-        let height = self.number("SELECT MAX(height) AS n FROM blocks", binds![]).await?;
-        height.map(|height| column::height(height, "block")).transpose()
     }
 }
 

@@ -7,8 +7,8 @@ use runtime::Health;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::WebParts;
 use crate::answer::{ApiError, ApiResult, check_key};
-use crate::{DrillOrder, WebParts};
 
 /// How long the database may take to count as answering.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -25,8 +25,10 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
         .filter(|port| port.status().health != Health::Up)
         .map(|port| format!("actor {} is {:?}", port.name(), port.status().health).to_lowercase())
         .collect();
-    if !parts.tip.borrow().reachable {
-        reasons.push("daemon does not answer".into());
+    match &*parts.tip.borrow() {
+        tip if !tip.reachable => reasons.push("daemon does not answer".into()),
+        tip if tip.syncing => reasons.push("daemon is catching up with the network".into()),
+        _ => {}
     }
     if parts.jobs.borrow().is_none() {
         reasons.push("no job yet".into());
@@ -46,8 +48,9 @@ pub(crate) async fn metrics(parts: web::Data<WebParts>) -> HttpResponse {
 }
 
 /// Breaks something on purpose; only where drills are given, and only with a key.
-pub(crate) async fn drill(parts: web::Data<WebParts>, request: HttpRequest, order: web::Json<DrillOrder>) -> ApiResult {
-    let Some(drill) = &parts.drill else { return Err(ApiError::NotFound("no such route")) };
+pub(crate) async fn drill(parts: web::Data<WebParts>, request: HttpRequest, body: web::Bytes) -> ApiResult {
+    let Some(drill) = &parts.drill else { return Err(ApiError::NoRoute) };
     check_key(&request, &parts.keys)?;
-    Ok(HttpResponse::Ok().json(json!({ "done": drill(order.into_inner()) })))
+    let order = serde_json::from_slice(&body).map_err(|error| ApiError::BadRequest(format!("body: {error}")))?;
+    Ok(HttpResponse::Ok().json(json!({ "done": drill(order) })))
 }

@@ -1,7 +1,8 @@
 //! The pool's HTTP API and its page.
 //!
 //! Reads only: aggregates from the store, the live snapshot, actors' health. Amounts are integer atoms, times are
-//! RFC 3339 texts, errors are `{"error": "..."}` and never carry internal texts.
+//! RFC 3339 texts, errors are problem documents (RFC 9457) and never carry internal texts. Pages of other origins may
+//! read the public routes.
 //!
 //! What it refuses to do: scan shares for a request, tell full addresses of other miners, and change anything.
 #![warn(missing_docs)]
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, DefaultHeaders};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, guard, web};
 use live::Snapshot;
 use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LogPosition, Tip};
@@ -28,6 +29,8 @@ use settings::Settings;
 use store::Store;
 use tokio::sync::watch;
 use units::Timestamp;
+
+use crate::answer::ApiError;
 
 /// Body of the only routes that take one.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -72,7 +75,7 @@ pub struct WebParts {
     pub metrics: Printer,
     /// Fault drills; only a development network has them.
     pub drill: Option<Drill>,
-    /// Key for protected routes, if there is any.
+    /// Keys for protected routes; without any they are closed.
     pub keys: Vec<secrecy::SecretString>,
     /// The wall clock.
     pub clock: Clock,
@@ -94,17 +97,16 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
         let headers = DefaultHeaders::new()
             .add(("Content-Security-Policy", CONTENT_POLICY))
             .add(("X-Content-Type-Options", "nosniff"))
+            .add(("X-Frame-Options", "DENY"))
             .add(("Referrer-Policy", "no-referrer"));
+        let drills = shared.drill.is_some();
         let app = App::new()
             .app_data(shared.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
-            .app_data(
-                web::JsonConfig::default().limit(BODY_MAX_BYTES).error_handler(|error, _| answer::bad_body(&error)),
-            )
-            .app_data(web::QueryConfig::default().error_handler(|error, _| answer::bad_query(&error)))
+            .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::NoRoute.into()))
             .wrap(Compress::default())
             .wrap(headers)
-            .configure(routes);
+            .configure(|config| routes(config, drills));
         let app = match &ui_dir {
             Some(dir) => app.service(actix_files::Files::new("/", dir).index_file("index.html")),
             None => app,
@@ -118,18 +120,52 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
     Ok((server.run(), address))
 }
 
+/// Public routes below `/api`.
+const PUBLIC: [&str; 6] = [
+    "/api/info",
+    "/api/stats",
+    "/api/blocks",
+    "/api/payouts/recent",
+    "/api/miner/{address}",
+    "/api/miner/{address}/balance",
+];
+/// Routes that ask for a key.
+const PROTECTED: [&str; 4] = ["/api/miners", "/api/health", "/api/daemon/logs/stream", "/api/admin/{tail:.*}"];
+
 /// Every route but the page.
-pub fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig, drills: bool) {
     config
-        .route("/livez", web::get().to(health::alive))
-        .route("/readyz", web::get().to(health::ready))
-        .route("/metrics", web::get().to(health::metrics))
-        .route("/api/info", web::get().to(stats::info))
-        .route("/api/stats", web::get().to(stats::stats))
-        .route("/api/blocks", web::get().to(lists::blocks))
-        .route("/api/payouts/recent", web::get().to(lists::payouts))
-        .route("/api/miner/{address}", web::get().to(miner::miner))
-        .route("/api/miner/{address}/balance", web::get().to(miner::balance))
-        .route("/api/devnet/drill", web::post().to(health::drill))
-        .route("/api/{tail:.*}", web::to(answer::unknown));
+        .service(read("/livez", health::alive))
+        .service(read("/readyz", health::ready))
+        .service(read("/metrics", health::metrics));
+    for route in PROTECTED {
+        config.service(web::resource(route).to(answer::protected));
+    }
+    if drills {
+        let drill = web::resource("/api/devnet/drill").route(web::post().to(health::drill));
+        config.service(drill.default_service(web::to(answer::wrong_method)));
+    }
+    let open = DefaultHeaders::new().add(("Access-Control-Allow-Origin", "*")).add(("Cache-Control", "no-cache"));
+    config.service(
+        web::scope("/api")
+            .wrap(open)
+            .service(read("/info", stats::info))
+            .service(read("/stats", stats::stats))
+            .service(read("/blocks", lists::blocks))
+            .service(read("/payouts/recent", lists::payouts))
+            .service(read("/miner/{address}", miner::miner))
+            .service(read("/miner/{address}/balance", miner::balance))
+            .default_service(web::to(answer::unknown)),
+    );
+}
+
+/// A route that is only read.
+fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reading = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path).route(web::route().guard(reading).to(handler)).default_service(web::to(answer::wrong_method))
 }

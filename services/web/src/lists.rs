@@ -1,6 +1,8 @@
 //! Pages of blocks and payouts.
-use actix_web::{HttpResponse, web};
-use serde::Deserialize;
+use actix_web::http::Uri;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chain::Address;
+use live::{RECENT, Recent};
 use serde_json::{Value, json};
 use store::blocks::{Block, BlockState};
 use store::payouts::IntentState;
@@ -13,84 +15,155 @@ const LIMIT_DEFAULT: u64 = 25;
 const LIMIT_MAX: u64 = 200;
 const OFFSET_MAX: u64 = 1_000_000;
 
-#[derive(Deserialize)]
-pub(crate) struct PageQuery {
-    limit: Option<u64>,
-    offset: Option<u64>,
-    status: Option<String>,
+/// What of a list is asked for. Parameters that are not known are left alone.
+struct PageQuery {
+    limit: u64,
+    offset: u64,
+    states: Vec<BlockState>,
     finder: Option<String>,
 }
 
 impl PageQuery {
-    fn limit(&self) -> u64 {
-        self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
-    }
-
-    fn offset(&self) -> u64 {
-        self.offset.unwrap_or(0).min(OFFSET_MAX)
-    }
-
-    fn states(&self) -> Result<Vec<BlockState>, ApiError> {
-        use BlockState::{Candidate, Confirmed, Credited, Lost, Reversed, Seen, Submitted};
-        Ok(match self.status.as_deref() {
-            None => Vec::new(),
-            Some("pending") => vec![Candidate, Submitted, Seen],
-            Some("confirmed") => vec![Confirmed, Credited],
-            Some("paid") => vec![Credited],
-            Some("unpaid") => vec![Candidate, Submitted, Seen, Confirmed],
-            Some("orphaned") => vec![Lost, Reversed],
-            Some(other) => {
-                let text = format!("status: `{other}` is none of pending, confirmed, paid, unpaid, orphaned");
-                return Err(ApiError::BadRequest(text));
+    fn parse(uri: &Uri, parts: &WebParts) -> Result<PageQuery, ApiError> {
+        let mut page = PageQuery { limit: LIMIT_DEFAULT, offset: 0, states: Vec::new(), finder: None };
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(uri.query().unwrap_or_default())
+            .map_err(|_| ApiError::BadRequest("query: is not a list of key=value".to_owned()))?;
+        for (name, value) in pairs.into_inner() {
+            match name.as_str() {
+                "limit" => page.limit = whole("limit", &value)?.clamp(1, LIMIT_MAX),
+                "offset" => page.offset = whole("offset", &value)?.min(OFFSET_MAX),
+                "status" => page.states = states(&value)?,
+                // Whole addresses only: a part of one would let anybody complete the shortened ones.
+                "finder" => page.finder = Some(address(parts, "finder", &value)?.as_str().to_owned()),
+                _ => {}
             }
-        })
+        }
+        Ok(page)
     }
 
-    fn envelope(&self, items: Vec<Value>, total: u64) -> Value {
-        let page = json!({ "limit": self.limit(), "offset": self.offset(), "returned": items.len(), "total": total });
-        json!({ "items": items, "page": page })
+    /// The page from what `Live` keeps at hand, if it lies wholly in there.
+    fn of<'a, T>(&self, recent: &'a Recent<T>) -> Option<&'a [T]> {
+        let plain = self.states.is_empty() && self.finder.is_none();
+        let known = self.offset + self.limit <= RECENT || recent.total <= RECENT;
+        if !plain || !known {
+            return None;
+        }
+        let edge = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(recent.rows.len());
+        recent.rows.get(edge(self.offset)..edge(self.offset + self.limit))
+    }
+
+    fn answer(&self, items: &[Value], total: u64) -> HttpResponse {
+        let page = json!({ "limit": self.limit, "offset": self.offset, "returned": items.len(), "total": total });
+        HttpResponse::Ok().json(json!({ "items": items, "page": page }))
     }
 }
 
-pub(crate) async fn blocks(parts: web::Data<WebParts>, query: web::Query<PageQuery>) -> ApiResult {
-    let page = BlockPage {
-        states: query.states()?,
-        finder: query.finder.clone(),
-        offset: query.offset(),
-        limit: query.limit(),
+fn whole(name: &str, value: &str) -> Result<u64, ApiError> {
+    value.parse().map_err(|_| ApiError::BadRequest(format!("{name}: must be a whole number")))
+}
+
+fn states(value: &str) -> Result<Vec<BlockState>, ApiError> {
+    use BlockState::{Candidate, Confirmed, Credited, Lost, Reversed, Seen, Submitted};
+    Ok(match value {
+        "pending" => vec![Candidate, Submitted, Seen],
+        "confirmed" => vec![Confirmed, Credited],
+        "paid" => vec![Credited],
+        "unpaid" => vec![Candidate, Submitted, Seen, Confirmed],
+        "orphaned" => vec![Lost, Reversed],
+        "all" | "" => Vec::new(),
+        _ => {
+            let text = "status: must be one of all, pending, confirmed, paid, unpaid, orphaned";
+            return Err(ApiError::BadRequest(text.to_owned()));
+        }
+    })
+}
+
+/// An address of this pool's network.
+pub(crate) fn address(parts: &WebParts, name: &str, text: &str) -> Result<Address, ApiError> {
+    Address::parse(text, &parts.settings.pool.network.addresses())
+        .map_err(|error| ApiError::BadRequest(format!("{name}: {error}")))
+}
+
+pub(crate) async fn blocks(parts: web::Data<WebParts>, request: HttpRequest) -> ApiResult {
+    let query = PageQuery::parse(request.uri(), &parts)?;
+    let show = |blocks: &[Block]| blocks.iter().map(|block| block_json(&parts, block, Audience::Public)).collect();
+    let live = parts.live.borrow().clone();
+    let (items, total): (Vec<Value>, u64) = match query.of(&live.blocks) {
+        Some(rows) if live.stored_at.is_some() => (show(rows), live.blocks.total),
+        _ => {
+            let page = BlockPage {
+                states: query.states.clone(),
+                finder: query.finder.clone(),
+                offset: query.offset,
+                limit: query.limit,
+            };
+            let (rows, total) = parts.store.block_list(page).await?;
+            (show(&rows), total)
+        }
     };
-    let (blocks, total) = parts.store.block_list(page).await?;
-    let items = blocks.iter().map(|block| block_json(&parts, block)).collect();
-    Ok(HttpResponse::Ok().json(query.envelope(items, total)))
+    Ok(query.answer(&items, total))
 }
 
-pub(crate) fn block_json(parts: &WebParts, block: &Block) -> Value {
+/// Who looks at a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Everybody: finders are shortened, workers' names are nobody's business.
+    Public,
+    /// Somebody who knows the finder's address.
+    Finder,
+}
+
+pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) -> Value {
     let required = parts.settings.blocks.confirmations;
-    let depth = block.height.depth_below(parts.tip.borrow().height).unwrap_or(0);
+    let depth = block.height.depth_below(parts.tip.borrow().height).unwrap_or(0).min(required);
+    let confirmed = matches!(block.state, BlockState::Confirmed | BlockState::Credited);
+    let orphaned = matches!(block.state, BlockState::Lost | BlockState::Reversed) || block.displaced_at.is_some();
+    let own = audience == Audience::Finder;
+    let finder = block.finder.as_deref().map(|finder| if own { finder.to_owned() } else { shortened(finder) });
+    // Display figures: money never reads them.
+    let effort = 100.0 * block.round_work.get() as f64 / block.difficulty.get() as f64;
     json!({
         "height": block.height,
         "hash": block.hash,
         "difficulty": block.difficulty,
-        "finder": block.finder.as_deref().map(shortened),
-        "finder_worker": block.worker,
+        "finder": finder,
+        "finder_worker": block.worker.as_deref().filter(|_| own),
         "reward": block.reward.atoms(),
         "found_at": block.found_at,
         "timestamp": block.found_at,
         "state": block.state.as_str(),
-        "confirmations": depth.min(required),
+        "confirmations": if block.state == BlockState::Credited { required } else { depth },
         "confirmations_required": required,
-        "confirmed": matches!(block.state, BlockState::Confirmed | BlockState::Credited),
-        "orphaned": matches!(block.state, BlockState::Lost | BlockState::Reversed) || block.displaced_at.is_some(),
+        "confirmed": confirmed,
+        "orphaned": orphaned,
         "paid_out": block.state == BlockState::Credited,
-        "effort_pct": 100.0 * block.round_work.get() as f64 / block.difficulty.get() as f64,
+        "effort_pct": effort,
+        "effort_band": effort_band(effort),
         "duration_seconds": block.found_at.since(block.round_started_at).as_secs(),
         "hold_reason": block.hold_reason,
     })
 }
 
-pub(crate) async fn payouts(parts: web::Data<WebParts>, query: web::Query<PageQuery>) -> ApiResult {
-    let (rows, total) = parts.store.payout_list(query.offset(), query.limit()).await?;
-    Ok(HttpResponse::Ok().json(query.envelope(rows.iter().map(payout_json).collect(), total)))
+fn effort_band(effort: f64) -> Value {
+    let (label, tone) = match effort {
+        ..100.0 => ("on pace", "ok"),
+        ..200.0 => ("overdue", "warn"),
+        _ => ("very overdue", "critical"),
+    };
+    json!({ "label": label, "tone": tone })
+}
+
+pub(crate) async fn payouts(parts: web::Data<WebParts>, request: HttpRequest) -> ApiResult {
+    let query = PageQuery::parse(request.uri(), &parts)?;
+    let live = parts.live.borrow().clone();
+    let (items, total): (Vec<Value>, u64) = match query.of(&live.payouts) {
+        Some(rows) if live.stored_at.is_some() => (rows.iter().map(payout_json).collect(), live.payouts.total),
+        _ => {
+            let (rows, total) = parts.store.payout_list(query.offset, query.limit).await?;
+            (rows.iter().map(payout_json).collect(), total)
+        }
+    };
+    Ok(query.answer(&items, total))
 }
 
 fn payout_json(row: &PayoutRow) -> Value {

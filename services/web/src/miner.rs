@@ -1,83 +1,113 @@
 //! What one miner sees. The real miner polls the balance every five seconds.
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use chain::Address;
 use serde_json::{Value, json};
-use store::reads::{BlockPage, PayoutRow, WorkerRow};
-use units::Work;
+use store::blocks::Block;
+use store::ledger::Balance;
+use store::payouts::IntentState;
+use store::reads::{BlockPage, MinerSummary, PayoutRow, WorkerRow};
+use units::{Amount, Work};
 
 use crate::WebParts;
-use crate::answer::{ApiError, ApiResult};
-use crate::lists::{block_json, is_confirmed};
+use crate::answer::{ApiResult, problem};
+use crate::lists::{self, Audience, is_confirmed};
 
 /// Over which a miner's hashrate is measured.
 const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
+/// ... but never over less than this, so that a first share does not look like a farm.
+const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(60);
 /// Payouts and blocks that one page shows.
 const ROWS: u64 = 50;
 
+/// Always an answer: zeros for an address that nobody mines to. The miner looks at the body alone.
 pub(crate) async fn balance(parts: web::Data<WebParts>, address: web::Path<String>) -> ApiResult {
     let address = address.into_inner();
-    let balance = balance_json(&parts, &address).await?;
-    Ok(HttpResponse::Ok().json(json!({ "address": address, "balance": balance })))
+    // What is no address has no balance, and the database need not be asked for it.
+    let known = lists::address(&parts, "address", &address).is_ok();
+    let balance = if known { parts.store.balance_of(&address).await? } else { Balance::default() };
+    let payouts = match balance.inflight {
+        Amount::ZERO => Vec::new(),
+        _ => parts.store.payout_list_of(&address, ROWS).await?,
+    };
+    Ok(HttpResponse::Ok().json(json!({
+        "address": address,
+        "balance": balance_json(&balance),
+        "pending_estimate": Value::Null,
+        "pending_payout": pending_payout(&address, &payouts),
+    })))
 }
 
+/// 404 for an address that never mined here, with the same members as for one that did.
 pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>) -> ApiResult {
-    let network = parts.settings.pool.network.addresses();
-    let address =
-        Address::parse(&address, &network).map_err(|error| ApiError::BadRequest(format!("address: {error}")))?;
+    let address = lists::address(&parts, "address", &address)?;
     let address = address.as_str();
     let now = (parts.clock)();
-    let since = now.minus(HASHRATE_WINDOW).minute();
-    let Some(summary) = parts.store.miner_summary(address, since).await? else {
-        return Err(ApiError::NotFound("this address has not mined here"));
+    let summary = parts.store.miner_summary(address, now.minus(HASHRATE_WINDOW).minute()).await?;
+    let known = summary.is_some();
+    let page = BlockPage { finder: Some(address.to_owned()), limit: ROWS, ..BlockPage::default() };
+    let (blocks, payouts, balance) = if known {
+        let (blocks, _) = parts.store.block_list(page).await?;
+        let payouts = parts.store.payout_list_of(address, ROWS).await?;
+        (blocks, payouts, parts.store.balance_of(address).await?)
+    } else {
+        (Vec::new(), Vec::new(), Balance::default())
     };
+    let summary = summary.unwrap_or_else(|| MinerSummary { first_share_at: None, workers: Vec::new() });
     let span = summary.first_share_at.map_or(HASHRATE_WINDOW, |first| now.since(first));
-    let span = span.clamp(Duration::from_secs(60), HASHRATE_WINDOW).as_secs_f64();
+    let span = span.clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW).as_secs_f64();
     let rate = |work: Work| work.get() as f64 / span;
     let sum = |pick: fn(&WorkerRow) -> u64| summary.workers.iter().map(pick).sum::<u64>();
-    let workers: Vec<Value> = summary
-        .workers
-        .iter()
-        .map(|worker| {
-            json!({
-                "worker": worker.worker,
-                "hashrate": rate(worker.recent_work),
-                "accepted": worker.shares,
-                "rejected": worker.rejects,
-                "last_share_at": worker.last_share_at,
-            })
+    let worker = |worker: &WorkerRow| {
+        json!({
+            "worker": worker.worker,
+            "hashrate": rate(worker.recent_work),
+            "accepted": worker.shares,
+            "rejected": worker.rejects,
+            "last_share_at": worker.last_share_at,
         })
-        .collect();
-    let page = BlockPage { finder: Some(address.to_owned()), limit: ROWS, ..BlockPage::default() };
-    let (blocks, _) = parts.store.block_list(page).await?;
-    let payouts = parts.store.payout_list_of(address, ROWS).await?;
-    Ok(HttpResponse::Ok().json(json!({
+    };
+    let own = |block: &Block| lists::block_json(&parts, block, Audience::Finder);
+    let body = json!({
         "address": address,
         "hashrate": summary.workers.iter().map(|worker| rate(worker.recent_work)).sum::<f64>(),
         "mining_since": summary.first_share_at,
         "total_accepted": sum(|worker| worker.shares),
         "total_rejected": sum(|worker| worker.rejects),
-        "balance": balance_json(&parts, address).await?,
+        "balance": balance_json(&balance),
         "pending_estimate": Value::Null,
+        "pending_payout": pending_payout(address, &payouts),
         "payouts": payouts.iter().map(payout_json).collect::<Vec<_>>(),
-        "workers": workers,
-        "blocks_found": blocks.iter().map(|block| block_json(&parts, block)).collect::<Vec<_>>(),
-    })))
+        "workers": summary.workers.iter().map(worker).collect::<Vec<_>>(),
+        "blocks_found": blocks.iter().map(own).collect::<Vec<_>>(),
+    });
+    if known {
+        return Ok(HttpResponse::Ok().json(body));
+    }
+    Ok(problem(HttpResponse::NotFound(), StatusCode::NOT_FOUND, "this address has not mined here", body))
 }
 
-/// Integers, zeros for an unknown address: the miner reads `pending_confirmed` and `paid`.
-async fn balance_json(parts: &WebParts, address: &str) -> Result<Value, ApiError> {
-    let balance = parts.store.balance_of(address).await?;
+/// Unsigned integers: the miner reads `pending_confirmed` and `paid`.
+fn balance_json(balance: &Balance) -> Value {
     let (unqueued, queued) = (balance.payable.atoms(), balance.inflight.atoms());
     let pending = unqueued.saturating_add(queued);
-    Ok(json!({
+    json!({
         "pending": pending,
         "pending_confirmed": pending,
         "pending_queued": queued,
         "pending_unqueued": unqueued,
         "paid": balance.paid.atoms(),
-    }))
+    })
+}
+
+/// The payout that is under way to this address, if there is one.
+fn pending_payout(address: &str, payouts: &[PayoutRow]) -> Value {
+    let open = |row: &&PayoutRow| !matches!(row.state, IntentState::Settled | IntentState::Released);
+    payouts.iter().find(open).map_or(
+        Value::Null,
+        |row| json!({ "address": address, "amount": row.net.atoms(), "initiated_at": row.at, "state": row.state.as_str() }),
+    )
 }
 
 fn payout_json(row: &PayoutRow) -> Value {

@@ -1,7 +1,10 @@
 //! The page: embedded when it was built before the binary, a plain one otherwise.
+use actix_web::http::Method;
 use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{Embed, EmbeddedFile};
+
+use crate::answer::ApiError;
 
 #[derive(Embed)]
 #[folder = "../../ui/dist"]
@@ -11,16 +14,23 @@ struct Dist;
 const PLAIN: &str = include_str!("plain.html");
 
 /// Any path that is no route: a file of the page, or the page itself.
-pub(crate) async fn serve(request: HttpRequest) -> HttpResponse {
+pub(crate) async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(ApiError::WrongMethod("GET, HEAD"));
+    }
+    Ok(find(&request, Dist::get))
+}
+
+fn find(request: &HttpRequest, built: impl Fn(&str) -> Option<EmbeddedFile>) -> HttpResponse {
     let path = request.path().trim_start_matches('/');
     if !path.is_empty() && path != "index.html" {
-        return match Dist::get(path) {
-            Some(file) => embedded(&request, path, &file),
+        return match built(path) {
+            Some(file) => embedded(request, path, &file),
             None => HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n"),
         };
     }
-    match Dist::get("index.html") {
-        Some(file) => embedded(&request, "index.html", &file),
+    match built("index.html") {
+        Some(file) => embedded(request, "index.html", &file),
         None => HttpResponse::Ok().content_type("text/html; charset=utf-8").body(PLAIN),
     }
 }
@@ -32,7 +42,8 @@ fn embedded(request: &HttpRequest, path: &str, file: &EmbeddedFile) -> HttpRespo
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
         _ => false,
     };
-    let versioned = request.query_string().starts_with("v=");
+    // The page asks for its bundle with a digest behind it; other pages link to the same names without one.
+    let versioned = path.starts_with("ui-assets/") && request.query_string().starts_with("v=");
     let cache = if versioned { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer.insert_header((header::CACHE_CONTROL, cache)).insert_header(header::ETag(tag));
@@ -51,5 +62,27 @@ fn content_type(path: &str) -> &'static str {
         Some("png") => "image/png",
         Some("json") => "application/json",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::http::StatusCode;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_binary_that_was_built_without_node_serves_a_plain_page() {
+        let answer = find(&TestRequest::get().uri("/").to_http_request(), |_| None);
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = to_bytes(answer.into_body()).await.expect("it is in memory");
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("/api/stats"), "{text}");
+        // The policy refuses scripts and styles inside a page.
+        assert!(!text.contains("<script") && !text.contains("style"), "{text}");
+        let missing = find(&TestRequest::get().uri("/ui-assets/app.js").to_http_request(), |_| None);
+        assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     }
 }

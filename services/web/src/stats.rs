@@ -1,10 +1,11 @@
 //! What the pool is, and how it does.
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
+use units::Amount;
 
 use crate::WebParts;
 
-/// Seconds between two blocks that the network aims at.
+/// Seconds between two blocks that the network aims at; until a second block was seen.
 const BLOCK_SECONDS: f64 = 300.0;
 
 pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
@@ -19,7 +20,8 @@ pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
         "pool_fee_pct": settings.pool.fee_bps.get() as f64 / 100.0,
         "pool_fee_flat": 0.0,
         "fee_bps": settings.pool.fee_bps,
-        "min_payout_amount": settings.payout.min_amount,
+        "min_payout_amount": coins(settings.payout.min_amount),
+        "min_payout_atoms": settings.payout.min_amount.atoms(),
         "blocks_before_payout": settings.blocks.confirmations,
         "payout_scheme": "pplns",
         "pplns_window_duration": humantime::format_duration(settings.pplns.window).to_string(),
@@ -29,9 +31,17 @@ pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
         "sample_rate": settings.validation.sample_rate,
         "warmup_shares": settings.validation.warmup_shares,
         "min_sample_every": settings.validation.min_sample_every,
+        "payout_provisional_cap_multiplier": settings.pplns.provisional_cap_multiplier,
         "api_auth_configured": !parts.keys.is_empty(),
         "started_at": parts.started_at,
+        "public_endpoints": crate::PUBLIC,
+        "protected_endpoints": crate::PROTECTED,
     }))
+}
+
+/// A setting as older clients read it; amounts of money are atoms everywhere else.
+fn coins(amount: Amount) -> f64 {
+    amount.atoms() as f64 / 1e8
 }
 
 pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
@@ -43,6 +53,9 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
     let position = *parts.position.borrow();
     let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     HttpResponse::Ok().json(json!({
+        // How old the figures are: of this process, and of the database.
+        "sampled_at": live.sampled_at,
+        "stored_at": live.stored_at,
         "pool": {
             "miners": live.miners,
             "workers": live.workers,
@@ -65,7 +78,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "current_job_height": template.as_ref().map(|template| template.height),
             "network_difficulty": difficulty,
             // A number for the miner's display, whatever is known.
-            "network_hashrate": difficulty.map_or(0.0, |difficulty| difficulty as f64 / BLOCK_SECONDS),
+            "network_hashrate": difficulty.map_or(0.0, |difficulty| difficulty as f64 / live.block_seconds.unwrap_or(BLOCK_SECONDS)),
             "daemon_chain_height": tip.hash.is_some().then_some(tip.height),
             "daemon_syncing": tip.reachable.then_some(tip.syncing),
         },

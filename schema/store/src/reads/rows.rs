@@ -97,6 +97,18 @@ pub(super) struct SinceRow {
     pub(super) first_batch_at: Option<i64>,
 }
 
+/// When the first template of each of the newest heights was seen.
+pub(super) const SEEN: &str = "\
+    SELECT height, MIN(seen_at) AS at FROM templates GROUP BY height ORDER BY height DESC LIMIT 11";
+
+#[derive(QueryableByName)]
+pub(super) struct SeenRow {
+    #[diesel(sql_type = BigInt)]
+    pub(super) height: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) at: i64,
+}
+
 pub(super) const PAYOUTS: &str = "\
     SELECT i.id, i.state, i.txid, i.attention, i.recipients, COALESCE(i.sent_at, i.created_at) AS at, \
         COALESCE(i.fee_paid, i.fee_expected) AS fee, \
