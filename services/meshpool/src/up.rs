@@ -39,11 +39,16 @@ const GRACE: Duration = Duration::from_secs(15);
 const NOTICES: usize = 64;
 
 /// Runs the pool until a signal, or until an actor gives up.
-pub(crate) fn run(settings: Settings, devnet: bool) -> ExitCode {
+pub(crate) fn run(mut settings: Settings, devnet: bool) -> ExitCode {
     let telemetry = match Telemetry::start("meshpool", &settings.telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(boot::CONFIG, &error.to_string()),
     };
+    if devnet && settings.api.keys.is_empty() {
+        let key = hex::encode(rand::rng().random::<[u8; 16]>());
+        say(&format!("api key  {key}"));
+        settings.api.keys.push(key.into());
+    }
     for warning in settings.warnings() {
         warn!("{warning}");
     }

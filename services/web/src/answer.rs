@@ -65,12 +65,7 @@ pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
 /// A problem document, with `more` members beside the usual ones. `error` is the same text under the name that older
 /// clients read.
-pub(crate) fn problem(
-    mut answer: HttpResponseBuilder,
-    status: StatusCode,
-    detail: &str,
-    more: Value,
-) -> HttpResponse {
+pub(crate) fn problem(mut answer: HttpResponseBuilder, status: StatusCode, detail: &str, more: Value) -> HttpResponse {
     let mut body = more;
     let title = status.canonical_reason().unwrap_or("Error");
     for (name, value) in [

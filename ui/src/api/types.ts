@@ -14,8 +14,7 @@ export interface Info {
   stratum_listen: string;
   pool_fee_pct: number;
   fee_bps: number;
-  /** Decimal coins, as configured. */
-  min_payout_amount: string;
+  min_payout_atoms: number;
   blocks_before_payout: number;
   payout_scheme: string;
   pplns_window_duration: string;

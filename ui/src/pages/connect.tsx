@@ -1,7 +1,7 @@
 import type { Info } from "../api/types.ts";
 import { CopyText } from "../components/copy.tsx";
 import { Panel } from "../components/panel.tsx";
-import { COIN, formatDuration, formatInteger, formatPercent, UNKNOWN } from "../format.ts";
+import { COIN, exactAmount, formatDuration, formatInteger, formatPercent, UNKNOWN } from "../format.ts";
 
 export function ConnectPage({ info }: { info: Info | null }) {
   return (
@@ -87,7 +87,7 @@ function terms(info: Info): [string, string][] {
     ["Pool fee", formatPercent(info.pool_fee_pct, info.fee_bps % 100 === 0 ? 0 : 2)],
     ["Rewards", `${info.payout_scheme.toUpperCase()} over ${info.pplns_window_duration}`],
     ["Credited after", `${formatInteger(info.blocks_before_payout)} confirmations`],
-    ["Smallest payout", `${info.min_payout_amount} ${COIN}`],
+    ["Smallest payout", `${exactAmount(info.min_payout_atoms)} ${COIN}`],
     ["Payouts every", formatDuration(info.payout_interval_seconds)],
     ["Fee of a payout", networkFee],
     ["Settled after", `${formatInteger(info.settle_depth)} confirmations`],

@@ -189,7 +189,7 @@ export class World {
       stratum_listen: "127.0.0.1:3333",
       pool_fee_pct: 1,
       fee_bps: 100,
-      min_payout_amount: "0.1",
+      min_payout_atoms: 10_000_000,
       blocks_before_payout: CONFIRMATIONS,
       payout_scheme: "pplns",
       pplns_window_duration: "6h",

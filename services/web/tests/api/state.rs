@@ -1,0 +1,164 @@
+//! What the pool is, how it does, whether it can work.
+use std::sync::{Arc, OnceLock};
+
+use chain::{BlockId, HeaderBase, MerkleRoot, Target};
+use messages::facts::{CurrentJob, Template};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use units::{Amount, Difficulty, Height};
+
+use crate::common::log::{EPOCH, Log, at, line};
+use crate::site::{address, now, on_each_site, with_drills};
+
+fn job(height: u64, difficulty: u64) -> Arc<CurrentJob> {
+    let difficulty = Difficulty::new(difficulty).unwrap();
+    let template = Template {
+        local_id: 1,
+        header_base: HeaderBase::from_bytes([0; 92]),
+        height: Height::new(height),
+        prev_hash: BlockId::default(),
+        merkle_root: MerkleRoot::default(),
+        network_target: Target::from_difficulty(difficulty),
+        network_difficulty: difficulty,
+        reward: Amount::ZERO,
+        reward_address: String::new(),
+        daemon_id: None,
+        block: RawValue::from_string("{}".to_owned()).unwrap(),
+        mempool_generation: None,
+        fetched_at: now(),
+        retired_at: OnceLock::new(),
+        defined_in: 0.into(),
+    };
+    Arc::new(CurrentJob { template: Arc::new(template), push: 1 })
+}
+
+#[test]
+fn info_tells_the_terms() {
+    on_each_site(
+        |parts| parts.keys = vec!["k".into()],
+        async |site| {
+            let info = site.get("/api/info").await.json();
+            let expected = json!({
+                "pool_name": "blocknet pool", "stratum_port": 3333, "api_auth_configured": true, "pool_fee_pct": 0.0,
+                "pool_fee_flat": 0.0, "min_payout_amount": 0.1, "min_payout_atoms": 10_000_000,
+                "blocks_before_payout": 60, "payout_scheme": "pplns", "pplns_window_duration": "6h",
+                "sample_rate": 0.1, "warmup_shares": 20, "min_sample_every": 10,
+                "payout_provisional_cap_multiplier": 19, "started_at": at(EPOCH).to_string(),
+            });
+            for (name, value) in expected.as_object().unwrap() {
+                assert_eq!(&info[name], value, "{name}");
+            }
+            for list in ["public_endpoints", "protected_endpoints"] {
+                assert!(info[list].as_array().is_some_and(|routes| routes.len() >= 4), "{list}");
+            }
+        },
+    );
+}
+
+#[test]
+fn stats_have_the_fields_that_clients_read() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            // What the miner's display needs is a number before anything is known.
+            let stats = site.get("/api/stats").await.json();
+            assert_eq!(stats["chain"]["network_hashrate"], json!(0.0));
+            assert_eq!(stats["chain"]["current_job_height"], Value::Null);
+            assert_eq!(stats["round"]["effort_pct"], Value::Null);
+
+            let mut log = Log::new(&site.db.store, "host", vec![line(&address(0), "rig"), line(&address(1), "")]).await;
+            let first = log.share(0, EPOCH + 4, 600);
+            log.share(1, EPOCH + 9, 300);
+            log.verdict(first, "verified");
+            log.reject(0, EPOCH + 9, "stale job", 2);
+            site.db.store.fold(log.step()).await.unwrap();
+            site.knobs.jobs.send_replace(Some(job(1_011, 6_000)));
+            site.sample().await;
+            let stats = site.get("/api/stats").await.json();
+            let pool = &stats["pool"];
+            let counts = ["miners", "workers", "shares_accepted", "shares_rejected", "total_shares", "blocks_found"];
+            assert_eq!(counts.map(|name| pool[name].as_u64()), [2, 2, 2, 2, 4, 0].map(Some));
+            assert_eq!(pool["hashrate"], json!(900.0 / 360.0), "over the six minutes since the first share");
+            assert_eq!((&pool["shares_verified"], &pool["shares_provisional"]), (&json!(1), &json!(1)));
+            assert_eq!(pool["last_share_at"], json!(at(EPOCH + 9).to_string()));
+            for name in ["pool_fees_collected", "paid_to_miners_total", "orphaned_blocks", "total_blocks"] {
+                assert!(pool[name].is_u64(), "{name}: {}", pool[name]);
+            }
+            let chain = json!({
+                "current_job_height": 1_011, "network_difficulty": 6_000, "network_hashrate": 20.0,
+                "daemon_chain_height": Value::Null, "daemon_syncing": false,
+            });
+            assert_eq!(stats["chain"], chain);
+            assert_eq!((&stats["round"]["round_work"], &stats["round"]["effort_pct"]), (&json!(900), &json!(15.0)));
+            assert_eq!(stats["ledger"], json!({ "durable_seq": 12, "folded_seq": 10 }));
+            assert_eq!(stats["stored_at"], json!(now().to_string()));
+        },
+    );
+}
+
+#[test]
+fn what_is_not_ready_says_why() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            assert_eq!(site.get("/livez").await.json(), json!({ "alive": true }));
+            let reasons = async || {
+                let answer = site.get("/readyz").await;
+                let body = answer.json();
+                assert_eq!(answer.status == 200, body["ready"] == json!(true), "{body}");
+                body["reasons"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|text| text.as_str().unwrap().to_owned())
+                    .collect::<Vec<String>>()
+            };
+            let none: Vec<String> = Vec::new();
+            assert_eq!(reasons().await, ["no job yet"]);
+            site.knobs.jobs.send_replace(Some(job(1, 60)));
+            assert_eq!(reasons().await, none);
+            site.knobs.tip.send_modify(|tip| tip.syncing = true);
+            assert_eq!(reasons().await, ["daemon is catching up with the network"]);
+            site.knobs.tip.send_modify(|tip| tip.reachable = false);
+            assert_eq!(reasons().await, ["daemon does not answer"]);
+            site.knobs.tip.send_modify(|tip| (tip.reachable, tip.syncing) = (true, false));
+            site.knobs.counters.log_backlog_bytes.set(u64::MAX);
+            assert_eq!(reasons().await, ["share log is full"]);
+            site.knobs.counters.log_backlog_bytes.set(0);
+            site.db.sql("ALTER TABLE meta RENAME TO gone").unwrap();
+            assert_eq!(reasons().await, ["database does not answer"]);
+        },
+    );
+}
+
+#[test]
+fn metrics_are_plain_text() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            let answer = site.get("/metrics").await;
+            assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+            assert!(answer.body.ends_with("meshpool_x 1\n"));
+        },
+    );
+}
+
+#[test]
+fn a_drill_needs_a_key_and_a_development_network() {
+    on_each_site(with_drills, async |site| {
+        let ask =
+            async |key: &str, body: &str| site.ask("POST", "/api/devnet/drill", &[("x-api-key", key)], body).await;
+        assert_eq!(ask("wrong", r#"{"panic":"live"}"#).await.status, 401);
+        assert_eq!(ask("second", r#"{"panic":"live"}"#).await.json(), json!({ "done": true }));
+        assert_eq!(ask("second", r#"{"panic":"nobody"}"#).await.json(), json!({ "done": false }));
+        assert_eq!(ask("second", r#"{"burn":"live"}"#).await.status, 400);
+        assert_eq!(site.get("/api/devnet/drill").await.status, 405);
+    });
+    on_each_site(
+        |parts| parts.keys = vec!["k".into()],
+        async |site| {
+            let answer = site.ask("POST", "/api/devnet/drill", &[("x-api-key", "k")], r#"{"panic":"live"}"#).await;
+            assert_eq!(answer.status, 404);
+        },
+    );
+}
