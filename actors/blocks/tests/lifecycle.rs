@@ -1,5 +1,4 @@
 //! The lifecycle over a scripted chain and a real database.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
