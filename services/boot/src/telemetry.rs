@@ -1,6 +1,7 @@
 //! Logs to standard error, traces and metrics to an OTLP collector, metrics to Prometheus.
 //!
 //! OTLP goes over HTTP with the blocking client on the exporter's own thread: an actor's thread never exports.
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
@@ -109,7 +110,10 @@ fn subscribe(
 ) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     let lines = match settings.log_format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal();
+            fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false).boxed()
+        }
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
     };
     let spans = traces.map(|traces| {

@@ -1,7 +1,7 @@
 //! `meshpool-devnet`: the simulated daemon and its miners as a program. Never for production.
 //!
 //! When all is up it prints one line of JSON on standard output that says where everything is.
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -162,7 +162,8 @@ enum Failure {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

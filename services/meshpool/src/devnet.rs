@@ -1,6 +1,7 @@
 //! The simulated daemon and its miners, as a child process.
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -21,6 +22,8 @@ impl Devnet {
             .arg(data_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Ctrl-C is for the pool, which drains; the network ends after it.
+            .process_group(0)
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
         let mut devnet = Devnet { child };

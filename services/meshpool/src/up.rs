@@ -71,7 +71,7 @@ fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
-fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+fn prepare(mut settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
     let place = Place::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
     if url.expose_secret().starts_with("sqlite:") {
@@ -93,9 +93,14 @@ fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<Ex
     if devnet {
         let (dir, url) = (settings.data.dir.join("daemon"), settings.daemon.url.clone());
         child = Some(Devnet::start(&dir, &url, settings.stratum.listen).map_err(config)?);
+        if settings.api.keys.is_empty() {
+            let key = hex::encode(rand::rng().random::<[u8; 12]>());
+            say(&format!("api key  {key}"));
+            settings.api.keys.push(key.into());
+        }
     }
     let outcome = runtime::block_on(async {
-        let pool = Pool::prepare(settings, devnet, store, counters, lanes).await?;
+        let pool = Pool::prepare(settings, store, counters, lanes).await?;
         pool.run(telemetry).await
     });
     if child.as_mut().is_some_and(Devnet::has_ended) {
@@ -109,7 +114,6 @@ fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<Ex
 /// Everything that is known before the first actor starts.
 struct Pool {
     settings: Arc<Settings>,
-    devnet: bool,
     store: Store,
     counters: Arc<Counters>,
     lanes: Arc<Lanes>,
@@ -128,7 +132,6 @@ struct Pool {
 impl Pool {
     async fn prepare(
         settings: Settings,
-        devnet: bool,
         store: Store,
         counters: Arc<Counters>,
         lanes: Arc<Lanes>,
@@ -160,7 +163,6 @@ impl Pool {
         };
         Ok(Pool {
             settings: Arc::new(settings),
-            devnet,
             store,
             counters,
             lanes,
@@ -328,7 +330,7 @@ impl Pool {
             jobs: published.jobs(),
             position: position.subscribe(),
             metrics: Arc::new(telemetry.printer()),
-            drill: self.devnet.then(|| -> web::Drill {
+            drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::Drill {
                 Arc::new(move |order| match order {
                     DrillOrder::Panic(name) => {
                         ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_panic())
@@ -384,7 +386,7 @@ impl Pool {
             warn!(%error, "no wallet password yet");
             None
         });
-        let pace = match self.devnet {
+        let pace = match settings.pool.network == settings::Network::Devnet {
             true => Pace { min_age: Duration::from_secs(1), max_age: Duration::from_secs(10) },
             false => Pace::default(),
         };

@@ -1,0 +1,94 @@
+//! The pool's books, read from its database beside it.
+use std::collections::HashMap;
+
+use store::batch::ShareBatch;
+use store::blocks::Block;
+use store::reads::{BlockPage, PayoutRow};
+use store::{Store, StoreError};
+use tokio::runtime::Runtime;
+use units::Seq;
+
+/// More rows than any test makes.
+const ROWS_MAX: u32 = 100_000;
+
+/// A database that a pool writes.
+pub struct Books {
+    store: Store,
+    runtime: Runtime,
+}
+
+impl Books {
+    /// Opens it.
+    ///
+    /// # Panics
+    /// When it is not there or not migrated.
+    #[must_use]
+    pub fn open(url: &str) -> Books {
+        let store = Store::open(url, 2).unwrap_or_else(|error| panic!("{error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Books { store, runtime: runtime.expect("a runtime can be made") }
+    }
+
+    fn ask<T>(&self, question: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> T {
+        self.runtime.block_on(question(&self.store)).unwrap_or_else(|error| panic!("the books do not answer: {error}"))
+    }
+
+    /// How often each (merkle root, nonce) was booked as a share.
+    ///
+    /// # Panics
+    /// When a batch cannot be read.
+    #[must_use]
+    pub fn shares(&self) -> HashMap<(String, u64), u32> {
+        let rows = self.ask(async |store| {
+            let mut rows = Vec::new();
+            for (host, _, _) in store.host_list().await? {
+                rows.extend(store.batch_list(host, Seq::ZERO, ROWS_MAX).await?);
+            }
+            Ok(rows)
+        });
+        let mut shares = HashMap::new();
+        for row in rows {
+            let batch = ShareBatch::decode(&row.body).expect("a stored batch can be read");
+            for share in batch.shares {
+                let root = &batch.templates[usize::try_from(share.template).expect("it is an index")];
+                *shares.entry((root.clone(), share.nonce.get())).or_insert(0) += 1;
+            }
+        }
+        shares
+    }
+
+    /// Every block of the pool.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<Block> {
+        self.ask(async |store| {
+            let page = BlockPage { limit: u64::from(ROWS_MAX), ..BlockPage::default() };
+            Ok(store.block_list(page).await?.0)
+        })
+    }
+
+    /// What a credited block paid out to whom, fee included.
+    #[must_use]
+    pub fn credits(&self, block: &Block) -> Vec<(String, u64)> {
+        let credits = self.ask(async |store| store.block_credits(block.id).await);
+        credits.into_iter().map(|(account, amount)| (account, amount.atoms())).collect()
+    }
+
+    /// Every payout.
+    #[must_use]
+    pub fn payouts(&self) -> Vec<PayoutRow> {
+        self.ask(async |store| Ok(store.payout_list(0, u64::from(ROWS_MAX)).await?.0))
+    }
+
+    /// Where the pool has its blocks paid to.
+    #[must_use]
+    pub fn reward_address(&self) -> Option<String> {
+        self.ask(async |store| store.meta_get("reward_address").await)
+    }
+
+    /// Payable, in flight and paid of a miner, in atoms.
+    #[must_use]
+    pub fn balance(&self, address: &str) -> (u64, u64, u64) {
+        let balance = self.ask(async |store| store.balance_of(address).await);
+        (balance.payable.atoms(), balance.inflight.atoms(), balance.paid.atoms())
+    }
+}

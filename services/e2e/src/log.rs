@@ -1,0 +1,56 @@
+//! The share log as bytes on disk, read while the pool writes it or after it was killed.
+use std::collections::HashMap;
+use std::path::Path;
+
+use chain::HeaderBase;
+use share_ledger::record::{FILE_HEAD, FileHead, Frame, Record, frame};
+
+/// A share record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoggedShare {
+    /// The daemon's name of its template.
+    pub template_id: String,
+    /// Merkle root of its template.
+    pub merkle_root: String,
+    /// Its nonce.
+    pub nonce: u64,
+    /// Whose it is.
+    pub address: String,
+}
+
+/// All whole share records of a log. What follows the first broken frame of a file is a torn tail and does not count.
+///
+/// # Panics
+/// When a share refers to what its file did not define before.
+#[must_use]
+pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
+    let mut shares = Vec::new();
+    for entry in std::fs::read_dir(log_dir).into_iter().flatten() {
+        let path = entry.expect("a directory can be listed").path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        // A file that was pruned a moment ago is folded.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let Some(head) = FileHead::decode(&bytes) else { continue };
+        let (mut lines, mut templates) = (HashMap::new(), HashMap::new());
+        let mut at = FILE_HEAD;
+        while let Frame::Whole(record, length) = frame(head.number, &bytes[at..]) {
+            at += length;
+            match record {
+                Record::Line(line) => drop(lines.insert(line.local_id, line.address.to_owned())),
+                Record::Template(template) => {
+                    let merkle_root = HeaderBase::from_bytes(*template.header_base).merkle_root().to_string();
+                    templates.insert(template.local_id, (template.daemon_id.to_owned(), merkle_root));
+                }
+                Record::Share(share) => {
+                    let (template_id, merkle_root) = templates[&share.template].clone();
+                    let address = lines[&share.line].clone();
+                    shares.push(LoggedShare { template_id, merkle_root, nonce: share.nonce.get(), address });
+                }
+                _ => {}
+            }
+        }
+    }
+    shares
+}

@@ -1,0 +1,67 @@
+//! The pool is killed at random moments while two miners work, and loses nothing.
+use std::time::{Duration, Instant};
+
+use e2e::{Config, Fleet, Network, Proof, audit, wait_until};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Kills when nobody asks for more.
+const KILLS: u32 = 7;
+
+/// A number from the environment.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+/// Lets time pass; the moment of a kill is not a state to wait for.
+fn live(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// The moment of the next kill: one of three hits the start, the others any moment of the life after it.
+fn lifetime(chance: &mut StdRng) -> (bool, Duration) {
+    match chance.random_range(0..3) {
+        0 => (false, Duration::from_millis(chance.random_range(0..1_500))),
+        _ => (true, Duration::from_millis(chance.random_range(0..9_000))),
+    }
+}
+
+#[test]
+fn a_killed_pool_loses_no_acknowledged_share_and_books_everything_once() {
+    let kills = asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS.into());
+    let seed = asked("MESHPOOL_E2E_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    println!("MESHPOOL_E2E_SEED={seed} MESHPOOL_E2E_KILLS={kills}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
+    let config = Config::new(place.path(), &network).easy();
+    let mut proof = Proof::default();
+    for kill in 1..=kills {
+        let (after_ready, time) = lifetime(&mut chance);
+        let began_at = Instant::now();
+        let mut pool = if after_ready { config.start_ready() } else { config.start() };
+        let started = began_at.elapsed();
+        if after_ready {
+            audit(&config).assert_clean();
+        }
+        live(time);
+        pool.process.kill();
+        let kept = if config.log_dir().exists() { proof.shares_are_kept(&network, &config) } else { 0 };
+        println!("kill {kill}: {time:?} after {started:?} of start, {kept} shares kept");
+        if config.data_dir().join("meshpool.sqlite").exists() {
+            audit(&config).assert_clean();
+        }
+    }
+    let pool = config.start_ready();
+    let before = proof.shares_are_kept(&network, &config);
+    wait_until("shares after the last start", Duration::from_secs(60), || {
+        proof.shares_are_kept(&network, &config) > before + 20
+    });
+    proof.shares_are_booked(&network, &config);
+    let blocks = proof.blocks_are_credited_once(&network, &config, 3);
+    println!("{before} shares and {blocks} blocks in all");
+    assert!(blocks > 0, "no block was found");
+    audit(&config).assert_clean();
+    assert_eq!(pool.terminate(), 0);
+    audit(&config).assert_clean();
+}

@@ -1,0 +1,77 @@
+//! From nothing to a running pool, and back.
+use std::time::Duration;
+
+use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, wait_until};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether the daemon of `up --devnet` is there.
+fn has_network(config: &Config) -> bool {
+    get(&format!("{}/api/status", config.daemon_url())).is_ok()
+}
+
+/// Waits for the first state of a block in the API.
+fn wait_block(pool: &Pool, state: &str) {
+    wait_until(&format!("a block that is {state}"), MINUTE, || {
+        let blocks = pool.get("/api/blocks");
+        blocks["items"].as_array().unwrap().iter().any(|block| block["state"] == state)
+    });
+}
+
+#[test]
+fn the_devnet_starts_from_nothing_and_a_signal_ends_it_all() {
+    let place = tempfile::tempdir().unwrap();
+    let config = Config::devnet(place.path());
+    for signal in ["TERM", "INT"] {
+        let mut pool = config.start_ready();
+        assert!(has_network(&config));
+        wait_block(&pool, "credited");
+        pool.process.signal(signal);
+        assert_eq!(pool.process.code(MINUTE), 0, "{signal}");
+        assert!(pool.process.out().contains(&format!("page     http://127.0.0.1:{}/", config.api_port())));
+        assert!(!has_network(&config), "the network outlives the pool after {signal}");
+        audit(&config).assert_clean();
+    }
+}
+
+#[test]
+fn the_devnet_ends_with_a_pool_that_is_killed() {
+    let place = tempfile::tempdir().unwrap();
+    let config = Config::devnet(place.path());
+    let mut pool = config.start_ready();
+    assert!(has_network(&config));
+    pool.process.kill();
+    wait_until("the end of the network", Duration::from_secs(20), || !has_network(&config));
+    // And nothing of it is in the way of the next one.
+    assert_eq!(config.start_ready().terminate(), 0);
+}
+
+#[test]
+fn a_pool_that_ends_cleanly_leaves_nothing_to_be_folded() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet::PRESET, &[]);
+    let config = Config::new(place.path(), &network).easy();
+    let pool = config.start_ready();
+    let mut proof = Proof::default();
+    let accepted = || -> usize { network.miners.iter().map(|miner| miner.accepted().len()).sum() };
+    wait_until("shares of both miners", MINUTE, || network.miners.iter().all(|miner| miner.accepted().len() > 20));
+    assert_eq!(pool.terminate(), 0);
+    let before = accepted();
+    assert!(proof.shares_are_kept(&network, &config) >= before);
+    let booked = config.books().shares().len();
+    assert!(booked >= accepted(), "{booked} of {} shares are in the database", accepted());
+    audit(&config).assert_clean();
+}
+
+#[test]
+fn a_second_pool_does_not_start_on_the_same_data() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &[]);
+    let config = Config::new(place.path(), &network);
+    let first = config.start_ready();
+    let (code, _, log) = config.command("up");
+    assert_eq!(code, 64);
+    assert!(log.contains("data.dir") && log.contains("in use by another process"), "{log}");
+    assert_eq!(first.reasons(), Some(Vec::new()));
+    assert_eq!(first.terminate(), 0);
+}
