@@ -8,8 +8,6 @@ use share_ledger::record::{FILE_HEAD, FileHead, Frame, Record, frame};
 /// A share record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoggedShare {
-    /// The daemon's name of its template.
-    pub template_id: String,
     /// Merkle root of its template.
     pub merkle_root: String,
     /// Its nonce.
@@ -40,13 +38,13 @@ pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
             match record {
                 Record::Line(line) => drop(lines.insert(line.local_id, line.address.to_owned())),
                 Record::Template(template) => {
-                    let merkle_root = HeaderBase::from_bytes(*template.header_base).merkle_root().to_string();
-                    templates.insert(template.local_id, (template.daemon_id.to_owned(), merkle_root));
+                    let header_base = HeaderBase::from_bytes(*template.header_base);
+                    templates.insert(template.local_id, header_base.merkle_root().to_string());
                 }
                 Record::Share(share) => {
-                    let (template_id, merkle_root) = templates[&share.template].clone();
+                    let merkle_root = templates[&share.template].clone();
                     let address = lines[&share.line].clone();
-                    shares.push(LoggedShare { template_id, merkle_root, nonce: share.nonce.get(), address });
+                    shares.push(LoggedShare { merkle_root, nonce: share.nonce.get(), address });
                 }
                 _ => {}
             }

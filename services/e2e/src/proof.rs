@@ -5,34 +5,34 @@ use std::time::Duration;
 use store::blocks::BlockState;
 
 use crate::log::logged_shares;
-use crate::network::Network;
+use crate::network::{Miner, Network};
 use crate::pool::Config;
+use crate::stratum::Job;
 use crate::wait::wait_until;
 
 /// Blocks that a crashed pool may need to catch up on, and then some.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
+/// A share, as (merkle root, nonce).
+type Key = (String, u64);
+
 /// Checks one pool over all its processes.
 #[derive(Default)]
 pub struct Proof {
-    /// Merkle root of each template that the log ever named: old files are pruned.
-    roots: HashMap<String, String>,
-    /// Shares that were acknowledged to others than the network's miners, as (template, nonce).
-    others: HashSet<(String, u64)>,
+    /// Shares that were acknowledged to others than the network's miners.
+    others: HashSet<Key>,
 }
 
 impl Proof {
     /// Notes a share that was acknowledged to a raw client.
-    pub fn acknowledged(&mut self, template_id: &str, nonce: u64) {
-        self.others.insert((template_id.to_owned(), nonce));
+    pub fn acknowledged(&mut self, job: &Job, nonce: u64) {
+        self.others.insert((job.header_base.merkle_root().to_string(), nonce));
     }
 
-    fn all_acknowledged(&self, network: &Network) -> HashSet<(String, u64)> {
-        let noted = network.miners.iter().flat_map(|miner| miner.accepted());
-        let key = |share: meshpool_devnet::miner::AcceptedShare| {
-            (share.template_id.expect("the pool names the daemon's template"), share.nonce)
-        };
-        noted.map(key).chain(self.others.iter().cloned()).collect()
+    fn all_acknowledged(&self, network: &Network) -> HashSet<Key> {
+        let noted = network.miners.iter().flat_map(Miner::accepted);
+        let noted = noted.map(|share| (share.merkle_root.to_string(), share.nonce));
+        noted.chain(self.others.iter().cloned()).collect()
     }
 
     /// Every acknowledged share is in the log or in the database, and none is there twice. Holds at any moment, with or
@@ -40,12 +40,11 @@ impl Proof {
     ///
     /// # Panics
     /// When one is missing.
-    pub fn shares_are_kept(&mut self, network: &Network, config: &Config) -> usize {
+    pub fn shares_are_kept(&self, network: &Network, config: &Config) -> usize {
         // In this order: shares move from the first to the last.
         let acknowledged = self.all_acknowledged(network);
-        let mut logged: HashMap<(String, u64), u32> = HashMap::new();
+        let mut logged: HashMap<Key, u32> = HashMap::new();
         for share in logged_shares(&config.log_dir()) {
-            self.roots.insert(share.template_id, share.merkle_root.clone());
             *logged.entry((share.merkle_root, share.nonce)).or_insert(0) += 1;
         }
         let booked = config.books().shares();
@@ -53,13 +52,8 @@ impl Proof {
             let twice = shares.iter().find(|(_, count)| **count > 1);
             assert!(twice.is_none(), "the {place} has a share more than once: {twice:?}");
         }
-        for (template_id, nonce) in &acknowledged {
-            let root = self.roots.get(template_id);
-            let root = root.unwrap_or_else(|| panic!("acknowledged, but nothing of template {template_id} was logged"));
-            let key = (root.clone(), *nonce);
-            let is_kept = logged.contains_key(&key) || booked.contains_key(&key);
-            assert!(is_kept, "nonce {nonce} of template {template_id} was acknowledged and is lost");
-        }
+        let lost = acknowledged.iter().find(|share| !logged.contains_key(*share) && !booked.contains_key(*share));
+        assert!(lost.is_none(), "acknowledged and lost, of {}: {lost:?}", acknowledged.len());
         acknowledged.len()
     }
 
@@ -67,15 +61,13 @@ impl Proof {
     ///
     /// # Panics
     /// When that does not happen.
-    pub fn shares_are_booked(&mut self, network: &Network, config: &Config) {
+    pub fn shares_are_booked(&self, network: &Network, config: &Config) {
         let acknowledged = self.all_acknowledged(network);
-        self.shares_are_kept(network, config);
         wait_until("all acknowledged shares in the database", CATCH_UP, || {
             let booked = config.books().shares();
-            acknowledged
-                .iter()
-                .all(|(template_id, nonce)| booked.contains_key(&(self.roots[template_id].clone(), *nonce)))
+            acknowledged.iter().all(|share| booked.contains_key(share))
         });
+        self.shares_are_kept(network, config);
     }
 
     /// Waits until every block that the pool has on the chain at credit depth is credited, and checks that each was

@@ -25,8 +25,6 @@ pub fn address_of(name: &str) -> String {
 pub struct Job {
     /// Its name.
     pub id: String,
-    /// The daemon's name of its template.
-    pub template_id: String,
     /// What is hashed.
     pub header_base: HeaderBase,
     /// Below it, a hash is a share.
@@ -46,7 +44,6 @@ impl Job {
         let target = |key: &str| Target::from_hex(&text(key)).unwrap_or_else(|error| panic!("{key}: {error}"));
         Job {
             id: text("job_id"),
-            template_id: text("template_id"),
             header_base: HeaderBase::from_hex(&text("header_base")).unwrap_or_else(|error| panic!("{error}")),
             target: target("target"),
             network_target: target("network_target"),
@@ -115,11 +112,18 @@ impl Client {
 
     /// Sends a share; returns the id of its answer.
     pub fn submit(&mut self, job: &str, nonce: u64, hash: &str) -> u64 {
+        self.request("submit", &json!({ "job_id": job, "nonce": nonce, "claimed_hash": hash }))
+    }
+
+    /// Sends a share without its hash; returns the id of its answer.
+    pub fn submit_bare(&mut self, job: &str, nonce: u64) -> u64 {
+        self.request("submit", &json!({ "job_id": job, "nonce": nonce }))
+    }
+
+    fn request(&mut self, method: &str, params: &Value) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(&json!({ "id": id, "method": "submit", "params": {
-            "job_id": job, "nonce": nonce, "claimed_hash": hash,
-        }}));
+        self.send(&json!({ "id": id, "method": method, "params": params }));
         id
     }
 

@@ -15,6 +15,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chain::MerkleRoot;
 use pow::{Arena, Kernel, MemoryKib};
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +47,8 @@ pub struct MinerParams {
 pub struct AcceptedShare {
     /// The assignment.
     pub job_id: String,
-    /// The daemon's id of the template, when the pool told it.
-    pub template_id: Option<String>,
+    /// Names the template whatever the daemon calls it.
+    pub merkle_root: MerkleRoot,
     /// Height of the block that was tried for.
     pub height: u64,
     /// The nonce that was submitted.

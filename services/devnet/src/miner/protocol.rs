@@ -32,7 +32,6 @@ pub(super) struct Incoming {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Job {
     pub(super) job_id: String,
-    pub(super) template_id: Option<String>,
     pub(super) header_base: HeaderBase,
     pub(super) target: Target,
     pub(super) height: u64,

@@ -257,7 +257,7 @@ impl Session<'_> {
                 self.stales.reset();
                 let share = AcceptedShare {
                     job_id: pending.job.job_id.clone(),
-                    template_id: pending.job.template_id.clone(),
+                    merkle_root: pending.job.header_base.merkle_root(),
                     height: pending.job.height,
                     nonce: pending.nonce,
                 };

@@ -5,4 +5,6 @@
     reason = "what fails here fails the test, which says where it was"
 )]
 mod crashes;
+mod panics;
+mod pressure;
 mod start;

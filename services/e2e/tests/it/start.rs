@@ -52,7 +52,7 @@ fn a_pool_that_ends_cleanly_leaves_nothing_to_be_folded() {
     let network = Network::start(&place.path().join("network"), Fleet::PRESET, &[]);
     let config = Config::new(place.path(), &network).easy();
     let pool = config.start_ready();
-    let mut proof = Proof::default();
+    let proof = Proof::default();
     let accepted = || -> usize { network.miners.iter().map(|miner| miner.accepted().len()).sum() };
     wait_until("shares of both miners", MINUTE, || network.miners.iter().all(|miner| miner.accepted().len() > 20));
     assert_eq!(pool.terminate(), 0);
