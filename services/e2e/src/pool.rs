@@ -166,14 +166,24 @@ impl Config {
     /// When it does not end.
     #[must_use]
     pub fn command(&self, command: &str) -> (i32, String, String) {
-        let mut process = self.spawn(command, command);
+        self.command_with(command, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn command_with(&self, command: &str, args: &[&str]) -> (i32, String, String) {
+        let mut process = self.spawn(command, command, args);
         let code = process.code(AUDIT);
         (code, process.out(), process.log())
     }
 
-    fn spawn(&self, name: &str, command: &str) -> Process {
+    fn spawn(&self, name: &str, command: &str, more: &[&str]) -> Process {
         std::fs::create_dir_all(&self.dir).unwrap_or_else(|error| panic!("{}: {error}", self.dir.display()));
-        let (mut args, mut env) = (vec![command.to_owned()], self.env.clone());
+        let mut args: Vec<String> = [command].iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+        let mut env = self.env.clone();
         if self.devnet {
             args.extend(["--devnet".to_owned(), "--data-dir".to_owned(), self.data_dir().display().to_string()]);
             env.extend(self.keys.iter().map(|(key, value)| (variable(key), plain(value))));
@@ -187,7 +197,7 @@ impl Config {
     /// Starts the pool and waits for nothing.
     #[must_use]
     pub fn start(&self) -> Pool {
-        let process = self.spawn("pool", "up");
+        let process = self.spawn("pool", "up", &[]);
         Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
     }
 

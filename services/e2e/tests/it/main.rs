@@ -1,10 +1,7 @@
 //! The pool as its users meet it: real processes, real sockets, real files.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what fails here fails the test, which says where it was"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 mod crashes;
 mod panics;
 mod pressure;
+mod refusals;
 mod start;
