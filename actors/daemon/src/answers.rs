@@ -61,6 +61,16 @@ pub struct BlockInfo {
     /// The emission of its height.
     #[serde(deserialize_with = "atoms")]
     pub reward: Amount,
+    /// What it holds, the coinbase first.
+    #[serde(default)]
+    pub transactions: Vec<BlockTransaction>,
+}
+
+/// A transaction as a block lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BlockTransaction {
+    /// Its id.
+    pub hash: TxId,
 }
 
 /// A block to mine.

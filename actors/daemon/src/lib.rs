@@ -20,8 +20,9 @@ mod probe;
 mod wallet;
 
 pub use answers::{
-    Accepted, Balance, BlockInfo, ChainState, DryRun, LoadedWallet, Output, OutputState, SendRecipient, SendStatus,
-    Sends, Sent, Status, TemplateAnswer, WalletAddress, WalletBalance, WalletOutputs, WalletSend,
+    Accepted, Balance, BlockInfo, BlockTransaction, ChainState, DryRun, LoadedWallet, Output, OutputState,
+    SendRecipient, SendStatus, Sends, Sent, Status, TemplateAnswer, WalletAddress, WalletBalance, WalletOutputs,
+    WalletSend,
 };
 pub use auth::DaemonSettings;
 pub use error::{Conflict, DaemonError, Result, WalletState};

@@ -97,6 +97,14 @@ impl Daemon {
         self.json(Call::post(SEND, SEND_PATH, body)).await
     }
 
+    /// As [`Daemon::send_dry_run`], with inputs that the body names.
+    ///
+    /// # Errors
+    /// As [`Daemon::send_advanced`].
+    pub async fn send_advanced_dry_run(&self, body: Bytes) -> Result<DryRun> {
+        self.json(Call::post(SEND_ADVANCED, SEND_ADVANCED_PATH, body)).await
+    }
+
     /// What the daemon has stored under `key`; plain and advanced sends have keys of their own. Needs no wallet.
     ///
     /// # Errors

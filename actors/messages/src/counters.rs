@@ -94,6 +94,36 @@ counters! {
     blocks_accepted_total,
     /// Templates fetched.
     templates_total,
+    /// Payouts whose money is reserved and that were not asked for yet (gauge).
+    payouts_reserved,
+    /// Payouts that the wallet may have sent (gauge).
+    payouts_unknown,
+    /// Payouts that wait for a block (gauge).
+    payouts_broadcast,
+    /// Payouts in blocks that are not deep enough (gauge).
+    payouts_confirmed,
+    /// Open payouts that an operator must look at (gauge).
+    payouts_attention,
+    /// Age of the oldest open payout (gauge).
+    payouts_oldest_seconds,
+    /// Due balances that cannot be paid: no valid address, the pool's own, or less than their fee (gauge).
+    payouts_skipped,
+    /// 1 while nothing is sent because payouts are off or the pause file exists (gauge).
+    payouts_paused,
+    /// 1 while the wallet holds less than the pool owes (gauge).
+    payouts_insolvent,
+    /// Payouts that the wallet was seen to have sent.
+    payouts_sent_total,
+    /// Requests repeated with the same bytes under the same key.
+    payouts_repeated_total,
+    /// Payouts asked for again with the same inputs under a new key.
+    payouts_replaced_total,
+    /// Payouts that became final.
+    payouts_settled_total,
+    /// What their recipients got.
+    payouts_settled_atoms_total,
+    /// Payouts that could definitely not be sent.
+    payouts_released_total,
 }
 
 impl Counters {

@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The only actor that asks the wallet to send.
+//!
+//! A payout is an intent with recipients, exact request bytes, an idempotency key and chosen inputs, all stored before
+//! the wallet is asked. Every doubt about a request is resolved by asking: the daemon's record of the key, the wallet's
+//! sends by memo, the state of the inputs. Which answer leads to what is one pure table (`resolve`); who is paid from
+//! which outputs is pure as well (`plan`).
+//!
+//! What it refuses to do: act without the money lease, decide anything by a timer, ask under a new key while an
+//! earlier request may still pay from other inputs, pay an address that does not parse, and send when the wallet
+//! cannot cover what the pool owes.
+#![warn(missing_docs)]
+
+mod actor;
+mod body;
+mod evidence;
+mod plan;
+mod resolve;
+mod step;
+mod sweep;
+mod trail;
+mod trouble;
+mod wallet;
+
+pub use actor::{Payout, PayoutParts, RandomId};
+pub use wallet::Password;

@@ -1,0 +1,367 @@
+//! One step at a time, under the money lease.
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::Network;
+use daemon::{Daemon, DaemonError, DaemonSettings};
+use messages::counters::Counters;
+use messages::facts::{Clock, LeaseEpoch, Tip};
+use messages::payout::{PayoutTick, SweepPayouts};
+use runtime::{Actor, Fault, Handler, Reply};
+use settings::PayoutSettings;
+use store::payouts::{Intent, IntentState};
+use store::{Store, StoreError};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use units::Height;
+
+use crate::evidence::{self, Look};
+use crate::resolve::Key;
+use crate::sweep::Run;
+use crate::trail::Trail;
+use crate::trouble::Trouble;
+use crate::wallet::{Password, Wallet};
+
+/// Makes the 128 random bits of an intent's id.
+pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
+
+/// What the actor is built from, once per generation.
+#[derive(Clone)]
+pub struct PayoutParts {
+    /// Which daemon.
+    pub daemon: DaemonSettings,
+    /// Opens its wallet.
+    pub password: Password,
+    /// The books.
+    pub store: Store,
+    /// Its section of the settings.
+    pub settings: PayoutSettings,
+    /// Whose addresses are paid.
+    pub network: Network,
+    /// Whom blocks pay, where the settings say so: it is never paid by the pool.
+    pub reward_address: Option<String>,
+    /// Depth (tip height minus block height) at which a payout is settled.
+    pub settle_depth: u64,
+    /// The chain as the template actor sees it.
+    pub tip: watch::Receiver<Tip>,
+    /// Under which money may be written.
+    pub lease: LeaseEpoch,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Chance.
+    pub random_id: RandomId,
+    /// Figures of the process.
+    pub counters: Arc<Counters>,
+}
+
+/// Which requests the daemon understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Named inputs, and a daemon that can be asked what became of a request.
+    Full,
+    /// Neither: only what every daemon has.
+    Plain,
+}
+
+/// Pays what is due; see the crate's documentation.
+pub struct Payout {
+    pub(crate) parts: PayoutParts,
+    pub(crate) daemon: Daemon,
+    pub(crate) wallet: Wallet,
+    /// Found out when first needed, and again after the daemon was away.
+    pub(crate) mode: Option<Mode>,
+    pub(crate) trail: Trail,
+    /// Due addresses that are not paid.
+    pub(crate) skipped: HashSet<String>,
+    /// Outputs that the daemon would not spend at this tip.
+    pub(crate) shunned: HashSet<(String, u32)>,
+    run: Option<Run>,
+    is_due: bool,
+    /// The tip of the last pass without trouble.
+    passed: Option<Tip>,
+    /// Payouts that nothing new can be learned of before the next tip.
+    looked: HashMap<String, Tip>,
+    /// The tip at which nothing could be sent for lack of money: only another one can change that.
+    lacking: Option<Tip>,
+    /// The epoch that the database has refused.
+    fenced: Option<i64>,
+    said: Option<String>,
+}
+
+impl Payout {
+    /// On the arbiter that will run it.
+    #[must_use]
+    pub fn new(parts: PayoutParts) -> Payout {
+        Payout {
+            daemon: Daemon::new(&parts.daemon),
+            wallet: Wallet::new(Arc::clone(&parts.password)),
+            parts,
+            mode: None,
+            trail: Trail::default(),
+            skipped: HashSet::new(),
+            shunned: HashSet::new(),
+            run: None,
+            is_due: false,
+            passed: None,
+            looked: HashMap::new(),
+            lacking: None,
+            fenced: None,
+            said: None,
+        }
+    }
+
+    /// One step, if this host may.
+    async fn turn(&mut self) {
+        let epoch = *self.parts.lease.borrow();
+        let tip = self.parts.tip.borrow().clone();
+        let Some(epoch) = epoch.filter(|epoch| self.fenced != Some(*epoch)) else {
+            self.run = None;
+            return;
+        };
+        if !tip.reachable || tip.hash.is_none() {
+            self.mode = None;
+            return;
+        }
+        let trouble = match self.pass(&tip, epoch).await {
+            Ok(Pass::Idle) => return,
+            Ok(Pass::Done) => None,
+            Err(trouble) => Some(trouble),
+        };
+        match &trouble {
+            Some(Trouble::Store(StoreError::Fenced { .. })) => self.fenced = Some(epoch),
+            Some(Trouble::Daemon(DaemonError::NotSent { .. } | DaemonError::NoSuchRoute { .. })) => self.mode = None,
+            Some(trouble) if trouble.is_lack_of_money() => self.lacking = Some(tip),
+            _ => {}
+        }
+        // Being told to wait is how the daemon paces sends, not a trouble.
+        let trouble = trouble.filter(|trouble| !trouble.is_busy()).map(|trouble| trouble.to_string());
+        if trouble != self.said {
+            match &trouble {
+                Some(trouble) => warn!(trouble, "payouts cannot go on now; it is tried again"),
+                None => info!("payouts go on"),
+            }
+            self.said = trouble;
+        }
+    }
+
+    async fn pass(&mut self, tip: &Tip, epoch: i64) -> Result<Pass, Trouble> {
+        let mut open = self.parts.store.intent_list_open().await?;
+        self.count(&open);
+        let is_new_tip = self.passed.as_ref() != Some(tip);
+        let may_send = self.check_gate(tip).await;
+        let to_follow = open.iter().any(|intent| self.is_to_follow(intent, tip, is_new_tip));
+        let to_send = self.is_due || self.run.is_some() || open.iter().any(is_reserved);
+        let to_send = to_send && self.lacking.as_ref() != Some(tip);
+        if !is_new_tip && !to_follow {
+            match may_send {
+                _ if !to_send => return Ok(Pass::Idle),
+                Err(trouble) => return Err(trouble),
+                Ok(()) => {}
+            }
+        }
+        if is_new_tip {
+            self.shunned.clear();
+        }
+        let oldest = open.iter().map(|intent| intent.created_height).min();
+        let mut look = None;
+        if self.mode().await? == Mode::Full && is_new_tip {
+            look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
+        }
+        let mut trouble = None;
+        for intent in open.iter_mut().filter(|intent| !is_reserved(intent)) {
+            let step = Step { tip, oldest, is_new_tip, epoch };
+            match self.follow_one(intent, &mut look, step).await {
+                Err(error) if error.is_of_one_payout() => {
+                    self.attend(intent, Some(&error.to_string()), epoch).await?;
+                    trouble = Some(error);
+                }
+                outcome => outcome?,
+            }
+        }
+        self.passed = Some(tip.clone());
+        open.retain(|intent| !intent.state.is_closed());
+        self.count(&open);
+        if is_new_tip {
+            self.check_solvency(look.as_ref(), &open).await?;
+        }
+        may_send?;
+        if to_send {
+            self.send_all(&mut open, look, oldest, epoch).await?;
+            self.count(&open);
+        }
+        trouble.map_or(Ok(Pass::Done), Err)
+    }
+
+    /// Something new may be learned of it.
+    fn is_to_follow(&self, intent: &Intent, tip: &Tip, is_new_tip: bool) -> bool {
+        match intent.state {
+            IntentState::Reserved => false,
+            IntentState::Unknown => self.mode != Some(Mode::Plain) || self.looked.get(&intent.id) != Some(tip),
+            _ => is_new_tip,
+        }
+    }
+
+    async fn follow_one(
+        &mut self,
+        intent: &mut Intent,
+        look: &mut Option<Look>,
+        step: Step<'_>,
+    ) -> Result<(), Trouble> {
+        let Step { tip, oldest, is_new_tip, epoch } = step;
+        let key = match intent.state {
+            IntentState::Unknown => self.key(intent).await?,
+            _ if is_new_tip => Key::Mute,
+            _ => return Ok(()),
+        };
+        let is_clear = matches!(key, Key::Running | Key::Done { .. });
+        if !is_clear {
+            if self.looked.get(&intent.id) == Some(tip) {
+                return Ok(());
+            }
+            if look.is_none() && self.mode == Some(Mode::Full) {
+                *look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
+            }
+        }
+        self.follow(intent, key, look.as_ref(), tip.height, epoch).await?;
+        if intent.state == IntentState::Unknown && !is_clear {
+            self.looked.insert(intent.id.clone(), tip.clone());
+        } else {
+            self.looked.remove(&intent.id);
+        }
+        Ok(())
+    }
+
+    /// Sends what is reserved, then what is due.
+    async fn send_all(
+        &mut self,
+        open: &mut Vec<Intent>,
+        mut look: Option<Look>,
+        oldest: Option<Height>,
+        epoch: i64,
+    ) -> Result<(), Trouble> {
+        if look.is_none() && self.mode == Some(Mode::Full) {
+            look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
+        }
+        self.check_solvency(look.as_ref(), open).await?;
+        for intent in open.iter_mut().filter(|intent| is_reserved(intent)) {
+            self.send(intent, epoch).await?;
+        }
+        if self.is_due {
+            self.run = Some(self.run_begin().await?);
+            self.is_due = false;
+        }
+        let Some(mut run) = self.run.take() else { return Ok(()) };
+        let outcome = self.go_on(&mut run, open, look.as_ref(), epoch).await;
+        match &outcome {
+            // A balance has changed meanwhile: look again who is due.
+            Err(Trouble::Store(StoreError::Conflict { .. })) => self.is_due = true,
+            _ if run.is_over() => {}
+            Ok(()) => {}
+            Err(_) => self.run = Some(run),
+        }
+        outcome
+    }
+
+    async fn go_on(
+        &mut self,
+        run: &mut Run,
+        open: &mut Vec<Intent>,
+        look: Option<&Look>,
+        epoch: i64,
+    ) -> Result<(), Trouble> {
+        loop {
+            let purse = self.purse(look, open).await?;
+            let Some(mut intent) = self.reserve_next(run, &purse, open, epoch).await? else { return Ok(()) };
+            let sent = self.send(&mut intent, epoch).await;
+            open.push(intent);
+            sent?;
+        }
+    }
+
+    /// Whether anything may be sent at all. What was sent is followed all the same.
+    async fn check_gate(&self, tip: &Tip) -> Result<(), Trouble> {
+        let settings = &self.parts.settings;
+        let paused = match settings.pause_file.clone() {
+            _ if !settings.enabled => Some(Trouble::Off),
+            Some(file) => {
+                let path = file.clone();
+                let found = tokio::task::spawn_blocking(move || path.try_exists()).await;
+                match found.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                    Ok(false) => None,
+                    Ok(true) => Some(Trouble::Paused(file)),
+                    Err(error) => Some(Trouble::PauseUnknown { file, why: error.to_string() }),
+                }
+            }
+            None => None,
+        };
+        self.parts.counters.payouts_paused.set(u64::from(paused.is_some()));
+        match paused {
+            Some(trouble) => Err(trouble),
+            None if tip.syncing => Err(Trouble::Syncing),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&mut self, open: &[Intent]) {
+        let counters = &self.parts.counters;
+        let of = |state| count(open.iter().filter(|intent| intent.state == state).count());
+        counters.payouts_reserved.set(of(IntentState::Reserved));
+        counters.payouts_unknown.set(of(IntentState::Unknown));
+        counters.payouts_broadcast.set(of(IntentState::Broadcast));
+        counters.payouts_confirmed.set(of(IntentState::Confirmed));
+        counters.payouts_attention.set(count(open.iter().filter(|intent| intent.attention.is_some()).count()));
+        let now = (self.parts.clock)();
+        let oldest = open.iter().map(|intent| now.since(intent.created_at)).max().unwrap_or(Duration::ZERO);
+        counters.payouts_oldest_seconds.set(oldest.as_secs());
+        self.looked.retain(|id, _| open.iter().any(|intent| intent.id == *id));
+        self.trail.keep(&open.iter().filter_map(|intent| intent.txid.as_deref()).collect::<Vec<_>>());
+    }
+}
+
+/// What a pass came to.
+enum Pass {
+    /// There was nothing to do.
+    Idle,
+    /// All that could be done.
+    Done,
+}
+
+/// When a step happens.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    tip: &'a Tip,
+    /// Tip when the oldest open payout was planned.
+    oldest: Option<Height>,
+    is_new_tip: bool,
+    epoch: i64,
+}
+
+fn is_reserved(intent: &Intent) -> bool {
+    intent.state == IntentState::Reserved
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl Actor for Payout {
+    const NAME: &'static str = "payout";
+}
+
+impl Handler<SweepPayouts> for Payout {
+    async fn handle(&mut self, _: SweepPayouts, reply: Reply<SweepPayouts>) -> Result<(), Fault> {
+        self.is_due = true;
+        self.turn().await;
+        reply.send(());
+        Ok(())
+    }
+}
+
+impl Handler<PayoutTick> for Payout {
+    async fn handle(&mut self, _: PayoutTick, reply: Reply<PayoutTick>) -> Result<(), Fault> {
+        self.turn().await;
+        reply.send(());
+        Ok(())
+    }
+}

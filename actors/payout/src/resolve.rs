@@ -1,0 +1,193 @@
+//! What to do about a request whose outcome matters: one pure table.
+//!
+//! Two rules keep a payout from being sent twice. A request is repeated under its own key with its own bytes, which the
+//! daemon answers from its records. And a key is given up only for another attempt that spends the same inputs, so the
+//! chain takes one of them at most. Money becomes payable again only when no attempt can ever be mined.
+use units::{Amount, Height};
+
+/// Blocks during which nothing may show a transaction before it is replaced.
+pub(crate) const QUIET_BLOCKS: u64 = 3;
+/// The chain refuses deeper reorganisations: what another transaction has spent that long is gone for good.
+pub(crate) const FINAL_BLOCKS: u64 = 100;
+
+/// Whether the wallet is known to have sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Known {
+    /// It may have been asked.
+    Asked,
+    /// It said that it sent it.
+    Sent,
+}
+
+/// What the daemon has stored under the newest attempt's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// It cannot be asked.
+    Mute,
+    /// Nothing.
+    Nothing,
+    /// It was running when the daemon died.
+    Accepted,
+    /// It is running.
+    Running,
+    /// It was sent.
+    Done { txid: String, fee: Amount },
+    /// It was refused. `definite`: by a check that comes before anything is sent.
+    Failed { definite: bool },
+}
+
+/// Where a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// In a block that so many blocks follow.
+    Block { depth: u64 },
+    /// In the mempool.
+    Mempool,
+    /// In neither, as far as this daemon knows.
+    Nowhere,
+}
+
+/// A transaction of this payout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) txid: String,
+    pub(crate) fee: Amount,
+    pub(crate) place: Place,
+}
+
+/// What became of the inputs, which all attempts share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Inputs {
+    /// The wallet chose them; nobody knows which.
+    Unnamed,
+    /// All can be spent.
+    Unspent,
+    /// One must mature again after a reorganisation.
+    Immature,
+    /// One is spent by what no block holds yet.
+    Leaving,
+    /// All were spent in one block, and nothing came back that would tell by what.
+    Unclear,
+    /// Another transaction has one of them since this height, or (`None`) the chain has lost it.
+    Taken { since: Option<Height> },
+}
+
+/// All that is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) known: Known,
+    pub(crate) key: Key,
+    pub(crate) seen: Option<Seen>,
+    pub(crate) inputs: Inputs,
+    /// Every attempt before the newest was definitely refused.
+    pub(crate) others_refused: bool,
+    pub(crate) tip: Height,
+    /// The tip when the newest attempt was stored.
+    pub(crate) asked_at: Height,
+    /// First tip at which nothing showed it.
+    pub(crate) quiet_since: Option<Height>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing; remember since when nothing shows it, and what an operator must know.
+    Wait { quiet_since: Option<Height>, attention: Option<&'static str> },
+    /// Ask with the same bytes under the same key.
+    Repeat,
+    /// Ask with the same inputs under a new key; the present attempt gets this outcome.
+    Replace { outcome: &'static str },
+    /// Make the money payable again; the present attempt gets this outcome.
+    Release { outcome: &'static str },
+    /// It was sent.
+    Sent(Seen),
+}
+
+/// Outcome of an attempt that was definitely not sent: later attempts need not spend its inputs.
+pub(crate) const REFUSED: &str = "refused";
+
+const CANNOT_ASK: &str = "its outcome is unknown and this daemon cannot be asked: look into the wallet's history";
+const CANNOT_TELL: &str = "its outcome is unknown and its inputs were the wallet's choice: look into its history";
+const NOT_MINED: &str = "no block holds it, and this daemon cannot say whether it still waits";
+const UNCLEAR: &str = "its inputs are spent, and neither memo nor change tells by what: look into the wallet's history";
+const TAKEN: &str = "an input was taken by another transaction; what it owes is payable again when that is final";
+
+pub(crate) fn resolve(case: &Case) -> Verdict {
+    if let Some(seen) = case.seen.as_ref().filter(|seen| seen.place != Place::Nowhere) {
+        return Verdict::Sent(seen.clone());
+    }
+    if case.known == Known::Asked {
+        match (&case.key, &case.seen) {
+            (Key::Running, _) => return wait(None),
+            (Key::Done { txid, fee }, _) => {
+                return Verdict::Sent(Seen { txid: txid.clone(), fee: *fee, place: Place::Nowhere });
+            }
+            // The wallet has it in its history, so it was sent once; now nothing shows it.
+            (_, Some(seen)) => return Verdict::Sent(seen.clone()),
+            _ => {}
+        }
+    }
+    match case.inputs {
+        Inputs::Immature | Inputs::Leaving => wait(None),
+        Inputs::Unclear => wait(Some(UNCLEAR)),
+        Inputs::Taken { since } => taken(case, since),
+        Inputs::Unnamed => unnamed(case),
+        Inputs::Unspent => unspent(case),
+    }
+}
+
+/// Something shows it, or nothing needs to.
+fn wait(attention: Option<&'static str>) -> Verdict {
+    Verdict::Wait { quiet_since: None, attention }
+}
+
+fn passed(since: Height, tip: Height) -> u64 {
+    tip.get().saturating_sub(since.get())
+}
+
+/// Counts blocks during which nothing shows it.
+fn when_quiet(case: &Case, verdict: Verdict, attention: Option<&'static str>) -> Verdict {
+    let since = case.quiet_since.unwrap_or(case.tip);
+    if passed(since, case.tip) >= QUIET_BLOCKS {
+        return verdict;
+    }
+    Verdict::Wait { quiet_since: Some(since), attention }
+}
+
+fn taken(case: &Case, since: Option<Height>) -> Verdict {
+    let quiet_since = case.quiet_since.unwrap_or(case.tip);
+    if passed(since.unwrap_or(quiet_since), case.tip) >= FINAL_BLOCKS {
+        return Verdict::Release { outcome: "input taken" };
+    }
+    Verdict::Wait { quiet_since: Some(quiet_since), attention: Some(TAKEN) }
+}
+
+/// Nothing may be sent again: the wallet could spend other outputs.
+fn unnamed(case: &Case) -> Verdict {
+    let quiet_since = Some(case.quiet_since.unwrap_or(case.tip));
+    match (case.known, &case.key) {
+        (Known::Asked, Key::Failed { definite: true }) if case.others_refused => Verdict::Release { outcome: REFUSED },
+        (Known::Asked, Key::Mute) => Verdict::Wait { quiet_since, attention: Some(CANNOT_ASK) },
+        (Known::Asked, _) => Verdict::Wait { quiet_since, attention: Some(CANNOT_TELL) },
+        (Known::Sent, _) => when_quiet(case, Verdict::Wait { quiet_since, attention: Some(NOT_MINED) }, None),
+    }
+}
+
+fn unspent(case: &Case) -> Verdict {
+    match (case.known, &case.key) {
+        (Known::Asked, Key::Nothing) => Verdict::Repeat,
+        (Known::Asked, Key::Failed { definite: true }) if case.others_refused => Verdict::Release { outcome: REFUSED },
+        // An earlier attempt may still be mined: only its inputs may be spent. Once per block is often enough.
+        (Known::Asked, Key::Failed { definite: true }) if case.tip > case.asked_at => {
+            Verdict::Replace { outcome: REFUSED }
+        }
+        (Known::Asked, Key::Failed { definite: true }) => wait(None),
+        (Known::Asked, Key::Failed { definite: false }) => {
+            when_quiet(case, Verdict::Replace { outcome: "failed" }, None)
+        }
+        (Known::Asked, Key::Accepted) => when_quiet(case, Verdict::Replace { outcome: "accepted" }, None),
+        (Known::Asked, Key::Mute) => wait(Some(CANNOT_ASK)),
+        (Known::Sent, _) => when_quiet(case, Verdict::Replace { outcome: "gone" }, None),
+        (Known::Asked, Key::Running | Key::Done { .. }) => unreachable!("decided before the inputs are looked at"),
+    }
+}

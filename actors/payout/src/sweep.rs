@@ -1,0 +1,383 @@
+//! A payout run: who is due, in which transactions.
+use std::collections::HashSet;
+
+use chain::Address;
+use daemon::{Balance, DaemonError};
+use settings::NetworkFee;
+use store::payouts::{Attempt, Intent, IntentLine, IntentState};
+use store::{Store, StoreError};
+use tracing::{info, warn};
+use units::{Amount, Height};
+
+use crate::actor::{Mode, Payout};
+use crate::body;
+use crate::evidence::Look;
+use crate::plan::{self, Coin, Payee, Room};
+use crate::step::{ADVANCED, PLAIN, key_of, new_entry};
+use crate::trouble::Trouble;
+
+/// Due balances that one run looks at.
+const DUE_MAX: u32 = 10_000;
+
+/// What is left of a run.
+pub(crate) struct Run {
+    /// Longest waiting first.
+    queue: Vec<Payee>,
+    recipients_left: Option<usize>,
+    total_left: Option<Amount>,
+    is_first: bool,
+}
+
+/// What can be spent.
+pub(crate) enum Purse<'a> {
+    /// These outputs.
+    Coins(&'a Look, Vec<Coin>),
+    /// So much, of outputs that the wallet chooses.
+    Sum(Amount),
+}
+
+/// A transaction that is about to be reserved.
+struct Draft {
+    places: Vec<usize>,
+    lines: Vec<IntentLine>,
+    fee: Amount,
+    inputs: Vec<Coin>,
+    change_split: u64,
+}
+
+fn limit(amount: Amount) -> Option<Amount> {
+    (!amount.is_zero()).then_some(amount)
+}
+
+fn keys(address: &Address) -> [[u8; 32]; 2] {
+    [*address.spend_key(), *address.view_key()]
+}
+
+impl Run {
+    pub(crate) fn is_over(&self) -> bool {
+        self.queue.is_empty() || self.recipients_left == Some(0) || self.total_left == Some(Amount::ZERO)
+    }
+
+    /// Takes those at these positions out of the queue.
+    fn remove(&mut self, places: &[usize]) {
+        let places: HashSet<usize> = places.iter().copied().collect();
+        let mut place = 0..;
+        self.queue.retain(|_| place.next().is_some_and(|place| !places.contains(&place)));
+    }
+}
+
+impl Payout {
+    /// Looks up who is due, leaving out, visibly, who cannot be paid.
+    pub(crate) async fn run_begin(&mut self) -> Result<Run, Trouble> {
+        let settings = self.parts.settings.clone();
+        let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+        let network = self.parts.network;
+        let own = Address::parse(&own.address, &network)
+            .map_err(|error| Trouble::ForeignWallet { why: error.to_string() })?;
+        let pinned = self.parts.reward_address.as_deref().and_then(|text| Address::parse(text, &network).ok());
+        let own: Vec<_> = std::iter::once(own).chain(pinned).map(|address| keys(&address)).collect();
+        let due = self.parts.store.payout_list_due(settings.min_amount.max(ATOM), DUE_MAX).await?;
+        let mut queue = Vec::with_capacity(due.len());
+        let mut skipped = Vec::new();
+        for due in due {
+            match Address::parse(&due.address, &network) {
+                Ok(address) if own.contains(&keys(&address)) => skipped.push((due.address, "it is the pool's own")),
+                Ok(address) => {
+                    queue.push(Payee { keys: keys(&address), address: due.address, payable: due.payable });
+                }
+                Err(_) => skipped.push((due.address, "it is no address of this network")),
+            }
+        }
+        self.skip_all(skipped);
+        let recipients = usize::try_from(settings.max_recipients_per_tick).unwrap_or(usize::MAX);
+        Ok(Run {
+            queue,
+            recipients_left: (recipients > 0).then_some(recipients),
+            total_left: limit(settings.max_total_per_tick),
+            is_first: true,
+        })
+    }
+
+    /// Says of each address once why it is not paid.
+    fn skip_all(&mut self, skipped: Vec<(String, &'static str)>) {
+        self.skipped.retain(|address| skipped.iter().any(|(other, _)| other == address));
+        for (address, why) in skipped {
+            self.skip(address, why);
+        }
+        self.count_skipped();
+    }
+
+    fn skip(&mut self, address: String, why: &'static str) {
+        if self.skipped.insert(address.clone()) {
+            warn!(address, why, "a due balance is not paid");
+        }
+        self.count_skipped();
+    }
+
+    fn count_skipped(&self) {
+        self.parts.counters.payouts_skipped.set(u64::try_from(self.skipped.len()).unwrap_or(u64::MAX));
+    }
+
+    /// Reserves the next transaction of the run; `None` when nothing more fits.
+    pub(crate) async fn reserve_next(
+        &mut self,
+        run: &mut Run,
+        purse: &Purse<'_>,
+        open: &[Intent],
+        epoch: i64,
+    ) -> Result<Option<Intent>, Trouble> {
+        while !run.is_over() {
+            let Some(draft) = self.draft(run, purse).await? else { return Ok(None) };
+            let Some(draft) = self.price(run, draft).await? else { continue };
+            self.check_fee_account(&draft, open).await?;
+            let intent = self.intent(&draft);
+            let gross: Vec<(&str, Amount)> =
+                draft.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
+            let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
+                .map_err(|error| Trouble::Books { id: intent.id.clone(), why: error.to_string() })?;
+            let at = intent.created_at;
+            self.parts.store.intent_reserve(epoch, intent.clone(), new_entry(&entry), at).await?;
+            run.recipients_left = run.recipients_left.map(|left| left.saturating_sub(draft.lines.len()));
+            run.total_left = run.total_left.map(|left| left.checked_sub(intent.gross).unwrap_or(Amount::ZERO));
+            run.is_first = false;
+            run.remove(&draft.places);
+            info!(payout = intent.id, recipients = draft.lines.len(), gross = %intent.gross, "payout reserved");
+            return Ok(Some(intent));
+        }
+        Ok(None)
+    }
+
+    /// Recipients, inputs and what the fee should be.
+    async fn draft(&mut self, run: &mut Run, purse: &Purse<'_>) -> Result<Option<Draft>, Trouble> {
+        let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
+        let (at_once, spendable) = match purse {
+            Purse::Coins(_, coins) => plan::funds(coins),
+            Purse::Sum(spendable) => (*spendable, *spendable),
+        };
+        // What the pool adds must be spendable too.
+        let spared = if pool_bears { plan::fee_max(plan::RECIPIENTS_MAX) } else { Amount::ZERO };
+        let spare = |funds: Amount| funds.checked_sub(spared).unwrap_or(Amount::ZERO);
+        let room = Room {
+            recipients: run.recipients_left.unwrap_or(usize::MAX),
+            total: run.total_left,
+            each: limit(self.parts.settings.max_per_recipient),
+            is_first: run.is_first,
+            at_once: spare(at_once),
+            spendable: spare(spendable),
+        };
+        let batch = plan::batch(&run.queue, &room).map_err(Trouble::Short)?;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let lines: Vec<IntentLine> = batch
+            .iter()
+            .map(|(place, gross)| IntentLine { address: run.queue[*place].address.clone(), gross: *gross, net: *gross })
+            .collect();
+        let gross = Amount::checked_sum(lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX);
+        let need = gross.checked_add(spared).unwrap_or(Amount::MAX);
+        let places = batch.into_iter().map(|(place, _)| place).collect();
+        Ok(Some(match purse {
+            Purse::Coins(look, coins) => {
+                let change_split = plan::change_split(look.tip, coins.len());
+                let short = Trouble::Short(plan::Short { need, have: at_once });
+                let inputs = plan::choose(coins, need).ok_or(short)?;
+                let fee = plan::fee(inputs.len(), lines.len(), change_split);
+                Draft { places, lines, fee, inputs, change_split }
+            }
+            Purse::Sum(_) => {
+                let fee = plan::fee(1, lines.len(), 1);
+                Draft { places, lines, fee, inputs: Vec::new(), change_split: 1 }
+            }
+        }))
+    }
+
+    /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
+    /// was taken out of the run instead, so that another draft is due.
+    async fn price(&mut self, run: &mut Run, mut draft: Draft) -> Result<Option<Draft>, Trouble> {
+        if !self.bear(run, &mut draft) {
+            return Ok(None);
+        }
+        let request = body::dry_run(&draft.lines, &draft.inputs, draft.change_split);
+        let asked = self.wallet.with(&self.daemon, async || match draft.inputs.is_empty() {
+            true => self.daemon.send_dry_run(request.clone()).await,
+            false => self.daemon.send_advanced_dry_run(request.clone()).await,
+        });
+        let fee = match asked.await {
+            Ok(answer) => answer.fee,
+            Err(Trouble::Daemon(DaemonError::Refused { route, status, text })) => {
+                if let Some(place) = named(&text, "recipient ").and_then(|at| draft.places.get(at)) {
+                    let address = run.queue[*place].address.clone();
+                    self.skip(address, "the daemon refuses it");
+                    run.remove(&[*place]);
+                    return Ok(None);
+                }
+                if let Some(coin) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
+                    info!(txid = coin.txid, index = coin.index, text, "an output cannot be spent now");
+                    self.shunned.insert((coin.txid.clone(), coin.index));
+                }
+                return Err(DaemonError::Refused { route, status, text }.into());
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        if fee != draft.fee {
+            draft.fee = fee;
+            if !self.bear(run, &mut draft) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(draft))
+    }
+
+    /// `false` when somebody has nothing left after the fee; they are out of the run.
+    fn bear(&mut self, run: &mut Run, draft: &mut Draft) -> bool {
+        if self.parts.settings.network_fee == NetworkFee::Pool {
+            return true;
+        }
+        match plan::bear(std::mem::take(&mut draft.lines), draft.fee) {
+            Ok(lines) => {
+                draft.lines = lines;
+                true
+            }
+            Err(too_small) => {
+                let places: Vec<usize> = too_small.iter().map(|at| draft.places[*at]).collect();
+                for place in &places {
+                    let address = run.queue[*place].address.clone();
+                    self.skip(address, "it is less than its part of the network fee");
+                }
+                run.remove(&places);
+                false
+            }
+        }
+    }
+
+    /// Where the pool bears network fees, its fee account must hold this one and those of open payouts.
+    async fn check_fee_account(&self, draft: &Draft, open: &[Intent]) -> Result<(), Trouble> {
+        if self.parts.settings.network_fee == NetworkFee::Recipients {
+            return Ok(());
+        }
+        let balance = self.parts.store.account_balance("pool_fee").await?;
+        let promised = open.iter().map(|intent| {
+            let net = Amount::checked_sum(intent.lines.iter().map(|line| line.net)).unwrap_or(Amount::MAX);
+            let spent = net.checked_add(intent.fee_paid.unwrap_or(intent.fee_expected)).unwrap_or(Amount::MAX);
+            spent.checked_sub(intent.gross).unwrap_or(Amount::ZERO)
+        });
+        let promised = Amount::checked_sum(promised).unwrap_or(Amount::MAX);
+        let have = Amount::from_i64(balance).and_then(|balance| balance.checked_sub(promised)).unwrap_or(Amount::ZERO);
+        if have >= draft.fee { Ok(()) } else { Err(Trouble::FeeAccount { have, fee: draft.fee }) }
+    }
+
+    fn intent(&self, draft: &Draft) -> Intent {
+        let id = hex::encode((self.parts.random_id)());
+        let (route, bytes) = match draft.inputs.is_empty() {
+            true => (PLAIN, body::plain(&draft.lines, &id)),
+            false => (ADVANCED, body::advanced(&draft.lines, &id, &draft.inputs, draft.change_split)),
+        };
+        let (at, height): (_, Height) = ((self.parts.clock)(), self.parts.tip.borrow().height);
+        Intent {
+            state: IntentState::Reserved,
+            gross: Amount::checked_sum(draft.lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX),
+            fee_expected: draft.fee,
+            fee_paid: None,
+            txid: None,
+            created_at: at,
+            created_height: height,
+            sent_at: None,
+            absent_since: None,
+            attention: None,
+            lines: draft.lines.clone(),
+            attempts: vec![Attempt {
+                attempt: 1,
+                route,
+                idempotency_key: key_of(&id, 1),
+                body: bytes,
+                inputs: draft.inputs.iter().map(|coin| (coin.txid.clone(), coin.index)).collect(),
+                created_at: at,
+                created_height: height,
+                outcome: None,
+            }],
+            id,
+        }
+    }
+
+    /// What may be spent: no output that an open payout has chosen.
+    pub(crate) async fn purse<'a>(&self, look: Option<&'a Look>, open: &[Intent]) -> Result<Purse<'a>, Trouble> {
+        let Some(look) = look else {
+            return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+                Balance::Ready(balance) => Ok(Purse::Sum(balance.spendable)),
+                Balance::Scanning { synced_height, chain_height } => {
+                    Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+                }
+            };
+        };
+        let chosen: HashSet<&(String, u32)> =
+            open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
+        let is_free = |coin: &Coin| {
+            let outpoint = (coin.txid.clone(), coin.index);
+            !chosen.contains(&outpoint) && !self.shunned.contains(&outpoint)
+        };
+        Ok(Purse::Coins(look, look.coins().filter(is_free).collect()))
+    }
+
+    /// The wallet must cover what the pool owes and has not sent.
+    pub(crate) async fn check_solvency(&self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
+        let (held, unsent): (Amount, Vec<Amount>) = match look {
+            Some(look) => {
+                let unsent = open.iter().filter(|intent| look.still_holds(intent));
+                (look.held, unsent.map(|intent| intent.gross).collect())
+            }
+            None => {
+                let unsent = open.iter().filter(|intent| intent.state == IntentState::Reserved);
+                (self.balance_held().await?, unsent.map(|intent| intent.gross).collect())
+            }
+        };
+        let payable = payable(&self.parts.store).await?;
+        let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
+        let is_short = held < owed;
+        self.parts.counters.payouts_insolvent.set(u64::from(is_short));
+        if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) }
+    }
+
+    async fn balance_held(&self) -> Result<Amount, Trouble> {
+        match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+            Balance::Ready(balance) => {
+                Ok(balance.total.checked_add(balance.pending_unconfirmed).unwrap_or(Amount::MAX))
+            }
+            Balance::Scanning { synced_height, chain_height } => {
+                Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+            }
+        }
+    }
+
+    /// Which requests this daemon understands.
+    pub(crate) async fn mode(&mut self) -> Result<Mode, Trouble> {
+        if let Some(mode) = self.mode {
+            return Ok(mode);
+        }
+        let can = self.daemon.probe().await?;
+        let mode = if can.send_status && can.sends && can.advanced { Mode::Full } else { Mode::Plain };
+        if mode == Mode::Plain {
+            warn!(
+                daemon = self.daemon.place(),
+                "the daemon lacks send/status, sends or send/advanced: a payout whose outcome is unknown waits for an operator"
+            );
+        }
+        self.mode = Some(mode);
+        Ok(mode)
+    }
+}
+
+const ATOM: Amount = match Amount::from_atoms(1) {
+    Some(atom) => atom,
+    None => Amount::ZERO,
+};
+
+async fn payable(store: &Store) -> Result<Amount, StoreError> {
+    let totals = store.account_totals().await?;
+    let payable = totals.iter().find(|(kind, _)| kind == "payable").map_or(0, |(_, sum)| *sum);
+    Ok(Amount::from_i64(payable).unwrap_or(Amount::ZERO))
+}
+
+/// The number behind `prefix` in a refusal that names a recipient or an input.
+fn named(text: &str, prefix: &str) -> Option<usize> {
+    text.strip_prefix(prefix)?.split(':').next()?.parse().ok()
+}

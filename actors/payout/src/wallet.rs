@@ -1,0 +1,66 @@
+//! Opens the daemon's wallet when it is shut: a headless daemon forgets it at every start.
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::{Daemon, DaemonError, WalletState};
+use secrecy::SecretString;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::trouble::Trouble;
+
+/// Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Gives the wallet's password anew each time, so that one may appear while the pool runs.
+pub type Password = Arc<dyn Fn() -> Option<SecretString> + Send + Sync>;
+
+pub(crate) struct Wallet {
+    password: Password,
+    /// When it was last opened, or tried to be, in vain.
+    failed_at: Cell<Option<Instant>>,
+}
+
+impl Wallet {
+    pub(crate) fn new(password: Password) -> Wallet {
+        Wallet { password, failed_at: Cell::new(None) }
+    }
+
+    /// Does what needs a wallet. When its state stands in the way nothing was done: it is opened, and the same is done
+    /// once more.
+    pub(crate) async fn with<T>(
+        &self,
+        daemon: &Daemon,
+        work: impl AsyncFn() -> Result<T, DaemonError>,
+    ) -> Result<T, Trouble> {
+        match work().await {
+            Err(DaemonError::Wallet(state @ (WalletState::NotLoaded | WalletState::Locked))) => {
+                self.open(daemon, state).await?;
+                Ok(work().await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Loads or unlocks it.
+    pub(crate) async fn open(&self, daemon: &Daemon, state: WalletState) -> Result<(), Trouble> {
+        let now = Instant::now();
+        if self.failed_at.get().is_some_and(|at| now.duration_since(at) < PAUSE) {
+            return Err(Trouble::WalletShut(state));
+        }
+        self.failed_at.set(Some(now));
+        let read = Arc::clone(&self.password);
+        // Its file may lie on a file system that hangs; the arbiter must not.
+        let password = tokio::task::spawn_blocking(move || read()).await.unwrap_or_default();
+        let password = password.ok_or(Trouble::NoPassword(state))?;
+        warn!(daemon = daemon.place(), wallet = %state, "opening the daemon's wallet to pay");
+        match state {
+            WalletState::Locked => daemon.wallet_unlock(&password).await?,
+            _ => drop(daemon.wallet_load(&password).await?),
+        }
+        self.failed_at.set(None);
+        info!(daemon = daemon.place(), "daemon's wallet is open");
+        Ok(())
+    }
+}
