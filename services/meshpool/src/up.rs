@@ -9,11 +9,13 @@ use daemon::DaemonSettings;
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
-use messages::facts::{Clock, LocalIds, LogPosition, Restrictions, SessionIds};
+use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, Restrictions, SessionIds, Tip};
 use messages::live::SampleLive;
+use messages::payout::{PayoutTick, SweepPayouts};
 use messages::share_ledger::{FoldNow, ReopenClaims};
 use messages::template::{RefreshReason, RefreshTemplate};
 use messages::validation::ValidationTick;
+use payout::{Payout, PayoutParts};
 use rand::Rng;
 use runtime::{Actor, ActorRef, Host, Limits, Recipient};
 use secrecy::ExposeSecret;
@@ -35,6 +37,8 @@ use crate::{lease, roster};
 
 /// How long sessions may take to hear their last answers, and actors to finish.
 const GRACE: Duration = Duration::from_secs(15);
+/// A payout is settled at this depth, or at that of a credit where that is less.
+const SETTLE_DEPTH_MAX: u64 = 10;
 /// Notices that a slow arbiter may lag behind.
 const NOTICES: usize = 64;
 
@@ -199,6 +203,7 @@ impl Pool {
         });
         let submitter = ActorRef::<BlockSubmitter>::unbound(roster::CANDIDATES);
         let lifecycle = ActorRef::<BlockLifecycle>::unbound(roster::QUIET);
+        let payout = ActorRef::<Payout>::unbound(roster::QUIET);
         let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
         let live = ActorRef::<Live>::unbound(roster::QUIET);
 
@@ -221,6 +226,8 @@ impl Pool {
                 clock: Arc::clone(&clock),
             }),
         );
+        let parts = self.payout_parts(published.tips(), epoch.clone());
+        host.start(&payout, roster::MONEY, move || Payout::new(parts.clone()));
         let parts = LifecycleParts {
             daemon: self.daemon.clone(),
             store: self.store.clone(),
@@ -285,6 +292,8 @@ impl Pool {
         host.tick(&ledger, Duration::from_secs(1), || FoldNow);
         host.tick(&validation, Duration::from_secs(1), || ValidationTick);
         host.tick(&lifecycle, Duration::from_secs(1), || LifecycleTick);
+        host.tick(&payout, settings.payout.interval, || SweepPayouts);
+        host.tick(&payout, Duration::from_secs(1), || PayoutTick);
         host.tick(&live, Duration::from_secs(2), || SampleLive);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
@@ -344,7 +353,7 @@ impl Pool {
             keys: settings.api.keys.clone(),
             clock: Arc::clone(&clock),
             started_at: clock(),
-            settle_depth: settings.blocks.confirmations.min(10),
+            settle_depth: self.settle_depth(),
         };
         let (server, page) = web::serve(api)
             .map_err(|error| config(format!("api.listen: cannot listen on {}: {error}", settings.api.listen)))?;
@@ -371,6 +380,36 @@ impl Pool {
         match outcome {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(failure) => Err(Failure { code: boot::SUPERVISOR, text: failure.to_string() }),
+        }
+    }
+
+    /// Depth at which a payout's books are closed.
+    fn settle_depth(&self) -> u64 {
+        self.settings.blocks.confirmations.min(SETTLE_DEPTH_MAX)
+    }
+
+    fn payout_parts(&self, tip: watch::Receiver<Tip>, lease: LeaseEpoch) -> PayoutParts {
+        let settings = Arc::clone(&self.settings);
+        let password = move || {
+            let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
+            settings.wallet_password(&endpoint).unwrap_or_else(|error| {
+                warn!(%error, "no wallet password yet");
+                None
+            })
+        };
+        PayoutParts {
+            daemon: self.daemon.clone(),
+            password: Arc::new(password),
+            store: self.store.clone(),
+            settings: self.settings.payout.clone(),
+            network: self.settings.pool.network.addresses(),
+            reward_address: self.settings.pool.reward_address.clone(),
+            settle_depth: self.settle_depth(),
+            tip,
+            lease,
+            clock: Arc::clone(&self.clock),
+            random_id: Arc::new(|| rand::rng().random()),
+            counters: Arc::clone(&self.counters),
         }
     }
 
