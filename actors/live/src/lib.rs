@@ -21,8 +21,8 @@ use units::{Timestamp, Work};
 
 /// Hashrates are measured over the last hour, or over what there is of it.
 const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
-/// ... but never over less than this: a restart must not look like a jump.
-const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(300);
+/// ... but never over less than this: a first share must not look like a farm.
+const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(60);
 
 /// Newest blocks and payouts that are kept at hand: the longest page that anybody may ask for.
 pub const RECENT: u64 = 200;
@@ -160,11 +160,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hashrate_is_measured_over_at_least_five_minutes_and_at_most_an_hour() {
+    fn a_hashrate_is_measured_over_at_least_a_minute_and_at_most_an_hour() {
         let now = Timestamp::from_ms(10_000_000);
         let work = Work::new(36_000).unwrap();
         let rate = |ago: u64| hashrate(work, Some(now.minus(Duration::from_secs(ago))), now);
-        assert_eq!([rate(1), rate(360), rate(7200)], [120.0, 100.0, 10.0]);
+        assert_eq!([rate(1), rate(360), rate(7200)], [600.0, 100.0, 10.0]);
         assert_eq!(hashrate(Work::ZERO, None, now), 0.0);
     }
 }

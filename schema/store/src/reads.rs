@@ -30,6 +30,10 @@ pub struct PoolTotals {
     pub fees: Amount,
     /// Sent by settled payouts.
     pub paid: Amount,
+    /// Miners with a balance that no payout has taken yet.
+    pub unpaid_miners: u64,
+    /// The sum of those balances.
+    pub unpaid: Amount,
     /// Open payouts.
     pub payouts_open: u64,
     /// Their gross.

@@ -79,6 +79,7 @@ fn totals_follow_the_money_of_a_payout() {
         db.store.intent_reserve(epoch, intent.clone(), reserved(&intent), NOW).await.unwrap();
         let totals = db.store.pool_totals().await.unwrap();
         assert_eq!((totals.payouts_open, totals.payouts_open_amount.atoms()), (1, 1_500));
+        assert_eq!((totals.unpaid_miners, totals.unpaid.atoms()), (2, 500));
         assert_eq!((totals.fees.atoms(), totals.paid.atoms(), totals.last_payout_at), (10, 0, None));
 
         let sent = IntentChange {

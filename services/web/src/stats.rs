@@ -100,6 +100,9 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "fraud_detections": counters.checks_failed_total.get(),
         },
         "payouts": {
+            // Balances that no payout has taken yet; what payouts under way hold is pending.
+            "unpaid_count": totals.unpaid_miners,
+            "unpaid_amount": totals.unpaid.atoms(),
             "pending_count": totals.payouts_open,
             "pending_total_amount": totals.payouts_open_amount.atoms(),
             "next_sweep_in_seconds": Value::Null,

@@ -71,6 +71,10 @@ export interface ValidationStats {
 }
 
 export interface PayoutStats {
+  /** Miners with a balance that no payout has taken yet, and what they are owed. */
+  unpaid_count: number;
+  unpaid_amount: number;
+  /** Payouts under way. */
   pending_count: number;
   pending_total_amount: number;
   next_sweep_in_seconds: number | null;

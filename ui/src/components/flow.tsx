@@ -77,8 +77,8 @@ function PayoutChip({ payout }: { payout: Payout }) {
 
 function Waiting({ balances }: { balances: PayoutStats | null }) {
   if (balances === null) return null;
-  const { pending_count: miners, pending_total_amount: amount, next_sweep_in_seconds: next } = balances;
-  if (miners === 0) return <p className="flow-note">All balances are paid out.</p>;
+  const { unpaid_count: miners, unpaid_amount: amount, next_sweep_in_seconds: next } = balances;
+  if (miners === 0) return <p className="flow-note">No balance is waiting.</p>;
   return (
     <p className="flow-note" title={`${exactAmount(amount)} ${COIN}`}>
       {formatAmount(amount)} {COIN} owed to {plural(miners, "miner")}

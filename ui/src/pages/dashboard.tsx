@@ -17,6 +17,8 @@ import {
   formatPercent,
   hashrateParts,
   parseTime,
+  plural,
+  UNKNOWN,
 } from "../format.ts";
 import type { Dashboard } from "../live/dashboard.ts";
 import type { Freshness } from "../live/freshness.ts";
@@ -56,17 +58,17 @@ export function DashboardPage({ dashboard, fresh, nowMs }: DashboardPageProps) {
       <Panel title="What happens now" className="span-4 panel-feed">
         <FeedList items={feed.items} nowMs={nowMs} />
       </Panel>
-      <Panel title="Recent payouts" className="span-8" aside={total(docs.payouts.value?.page.total, "made")}>
-        <PayoutsTable payouts={payouts.slice(0, 10)} nowMs={nowMs} />
-      </Panel>
-      <div className="span-4 stack">
-        <Panel title="Share validation">
-          <Validation stats={stats} nowMs={nowMs} />
+      <div className="span-8 stack">
+        <Panel title="Recent payouts" aside={total(docs.payouts.value?.page.total, "made")}>
+          <PayoutsTable payouts={payouts.slice(0, 5)} nowMs={nowMs} />
         </Panel>
         <Panel title="Health">
           <Health ready={docs.ready.value} stats={stats} fresh={fresh} />
         </Panel>
       </div>
+      <Panel title="Share validation" className="span-4">
+        <Validation stats={stats} nowMs={nowMs} />
+      </Panel>
     </div>
   );
 }
@@ -141,9 +143,9 @@ function Figures({ stats, nowMs }: { stats: Stats | null; nowMs: number }) {
       />
       <Figure
         label={`Waiting in balances, ${COIN}`}
-        value={formatAmount(stats?.payouts.pending_total_amount)}
-        note={`${formatInteger(stats?.payouts.pending_count)} to pay`}
-        title={exactAmount(stats?.payouts.pending_total_amount)}
+        value={formatAmount(stats?.payouts.unpaid_amount)}
+        note={stats === null ? UNKNOWN : `of ${plural(stats.payouts.unpaid_count, "miner")}`}
+        title={exactAmount(stats?.payouts.unpaid_amount)}
       />
     </dl>
   );

@@ -170,8 +170,10 @@ export class World {
         fraud_detections: 0,
       },
       payouts: {
-        pending_count: pending > 0 ? 2 : 0,
-        pending_total_amount: pending,
+        unpaid_count: pending > 0 ? 2 : 0,
+        unpaid_amount: pending,
+        pending_count: 0,
+        pending_total_amount: 0,
         next_sweep_in_seconds: 2 - (Math.floor(t) % 2),
         last_payout_at: payouts[0]?.timestamp ?? null,
       },
@@ -212,8 +214,8 @@ export class World {
       total_accepted: Math.floor(t),
       total_rejected: Math.floor(t / 260),
       balance: {
-        pending: half(this.stats(t).payouts.pending_total_amount),
-        pending_confirmed: half(this.stats(t).payouts.pending_total_amount),
+        pending: half(this.stats(t).payouts.unpaid_amount),
+        pending_confirmed: half(this.stats(t).payouts.unpaid_amount),
         pending_queued: half(payouts.filter((p) => !p.confirmed).reduce((sum, p) => sum + p.total_amount, 0)),
         pending_unqueued: 0,
         paid: half(this.stats(t).pool.paid_to_miners_total),

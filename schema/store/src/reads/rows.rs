@@ -18,12 +18,14 @@ pub(super) const TOTALS: &str = "\
          JOIN entries e ON e.id = p.entry_id \
          WHERE a.key = 'pool_fee' AND e.kind IN ('block_credited', 'block_reversed')) AS fees, \
         (SELECT CAST(SUM(balance) AS BIGINT) FROM accounts WHERE kind = 'paid_out') AS paid, \
-        i.open AS payouts_open, i.gross AS payouts_open_amount, \
+        b.miners AS unpaid_miners, b.balance AS unpaid, i.open AS payouts_open, i.gross AS payouts_open_amount, \
         (SELECT MAX(sent_at) FROM intents) AS last_payout_at \
     FROM (SELECT CAST(SUM(shares) AS BIGINT) AS shares, CAST(SUM(rejects) AS BIGINT) AS rejects, \
               MAX(last_share_at) AS last_share_at FROM lines) AS l, \
          (SELECT COUNT(*) AS open, CAST(SUM(gross) AS BIGINT) AS gross FROM intents \
-          WHERE state IN ('planned', 'reserved', 'unknown', 'broadcast', 'confirmed')) AS i";
+          WHERE state IN ('planned', 'reserved', 'unknown', 'broadcast', 'confirmed')) AS i, \
+         (SELECT COUNT(*) AS miners, CAST(SUM(balance) AS BIGINT) AS balance FROM accounts \
+          WHERE kind = 'payable' AND balance > 0) AS b";
 
 #[derive(QueryableByName)]
 pub(super) struct TotalsRow {
@@ -46,6 +48,10 @@ pub(super) struct TotalsRow {
     #[diesel(sql_type = Nullable<BigInt>)]
     paid: Option<i64>,
     #[diesel(sql_type = BigInt)]
+    unpaid_miners: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    unpaid: Option<i64>,
+    #[diesel(sql_type = BigInt)]
     payouts_open: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     payouts_open_amount: Option<i64>,
@@ -67,6 +73,8 @@ impl TryFrom<TotalsRow> for PoolTotals {
             orphaned: count(Some(row.orphaned), "count of blocks")?,
             fees: amount(row.fees, "sum of pool fees")?,
             paid: amount(row.paid, "sum of payments")?,
+            unpaid_miners: count(Some(row.unpaid_miners), "count of balances")?,
+            unpaid: amount(row.unpaid, "sum of balances")?,
             payouts_open: count(Some(row.payouts_open), "count of payouts")?,
             payouts_open_amount: amount(row.payouts_open_amount, "sum of payouts")?,
             last_payout_at: row.last_payout_at.map(Timestamp::from_ms),
