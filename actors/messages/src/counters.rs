@@ -66,6 +66,10 @@ counters! {
     shares_unknown_total,
     /// Job lines written.
     jobs_pushed_total,
+    /// Jobs pushed because a session's difficulty was far off.
+    retargets_pushed_total,
+    /// Smaller changes of difficulty, which waited for the next job.
+    retargets_deferred_total,
     /// Records made durable.
     log_records_total,
     /// fsyncs of the share log.

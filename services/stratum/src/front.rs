@@ -19,7 +19,8 @@ use crate::gate::Place;
 use crate::ledger_link::LedgerLink;
 use crate::ranges::Ranges;
 use crate::rejects::Rejects;
-use crate::session::Session;
+use crate::session::{Miner, Session};
+use crate::vardiff::Retarget;
 
 /// Sessions that a broadcast serves before it lets others run.
 const SESSIONS_PER_TURN: usize = 256;
@@ -156,7 +157,9 @@ impl Front {
         let range = self.ranges.borrow_mut().take();
         let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line));
         let target_hex = wire::hash_hex(assignment.target.as_bytes());
-        miner.assignments.push(assignment, Instant::now());
+        let now = Instant::now();
+        miner.vardiff.assigned(difficulty, now);
+        miner.assignments.push(assignment, now);
         self.parts.counters.jobs_pushed_total.add(1);
         session.write(self, |out| {
             let (nonce_first, nonce_last) = (range.first, range.last);
@@ -166,17 +169,29 @@ impl Front {
         });
     }
 
-    /// Notes an accepted share; pushes a job at once if the difficulty is far off. Returns the next difficulty.
+    /// Notes an accepted share; pushes a job at once if the difficulty is far off. Returns the next job's difficulty.
     pub(crate) fn retarget(&self, session: &Session, difficulty: Difficulty, now: Instant) -> Difficulty {
-        let push = {
-            let mut miner = session.miner.borrow_mut();
-            let Some(miner) = miner.as_mut() else { return difficulty };
-            miner.vardiff.accepted(&self.parts.vardiff, difficulty, now) && changes(miner)
+        let outcome = match session.miner.borrow_mut().as_mut() {
+            Some(miner) => miner.vardiff.accepted(&self.parts.vardiff, difficulty, now),
+            None => return difficulty,
         };
-        if push {
-            self.push_job(session);
+        self.follow_up(session, outcome);
+        session.miner.borrow().as_ref().map_or(difficulty, Miner::next_difficulty)
+    }
+
+    /// Does what a look at a session's rate asks for.
+    fn follow_up(&self, session: &Session, outcome: Retarget) {
+        let counters = &self.parts.counters;
+        match outcome {
+            Retarget::Keep => {}
+            Retarget::NextJob => counters.retargets_deferred_total.add(1),
+            // The network's difficulty bounds both: a new job may not differ from the current one.
+            Retarget::Now if session.miner.borrow().as_ref().is_some_and(Miner::differs) => {
+                counters.retargets_pushed_total.add(1);
+                self.push_job(session);
+            }
+            Retarget::Now => {}
         }
-        session.miner.borrow().as_ref().map_or(difficulty, |miner| miner.vardiff.difficulty())
     }
 
     async fn follow_jobs(self: Rc<Self>) {
@@ -255,14 +270,9 @@ impl Front {
             let now = Instant::now();
             self.for_each_session(|session| {
                 session.look(&self, now);
-                let push = session
-                    .miner
-                    .borrow_mut()
-                    .as_mut()
-                    .is_some_and(|miner| miner.vardiff.look(&self.parts.vardiff, now) && changes(miner));
-                if push {
-                    self.push_job(session);
-                }
+                let looked =
+                    session.miner.borrow_mut().as_mut().map(|miner| miner.vardiff.look(&self.parts.vardiff, now));
+                self.follow_up(session, looked.unwrap_or(Retarget::Keep));
             })
             .await;
             self.offer();
@@ -279,12 +289,4 @@ impl Front {
             self.rejects.borrow_mut().put_back(refused.0);
         }
     }
-}
-
-/// Whether a new job would differ from the current one: the network's difficulty bounds both.
-fn changes(miner: &crate::session::Miner) -> bool {
-    miner
-        .assignments
-        .current()
-        .is_none_or(|job| miner.vardiff.difficulty().min(job.template.network_difficulty) != job.difficulty)
 }

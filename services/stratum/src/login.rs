@@ -12,7 +12,7 @@ use wire::{Capability, Login, LoginRefusal};
 use crate::assignment::Assignments;
 use crate::front::Front;
 use crate::session::{Miner, Session};
-use crate::vardiff::Vardiff;
+use crate::vardiff::{Start, Vardiff};
 
 impl Front {
     /// Answers a login and pushes a job if there is one. A second login on a connection replaces the first.
@@ -57,7 +57,8 @@ impl Front {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
         }
         let now = Instant::now();
-        let vardiff = Vardiff::new(&self.parts.vardiff, login.difficulty_hint, now);
+        let vardiff =
+            Vardiff::new(&self.parts.vardiff, Start::new(&self.parts.vardiff, None, login.difficulty_hint), now);
         // What was assigned to the login before stays known: its late shares are told whose job that was.
         let assignments = session.miner.take().map_or_else(Assignments::default, |before| before.assignments);
         Ok(Miner { line: Arc::new(line), assignments, vardiff })

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use messages::facts::{Line, Origin, SessionId};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use units::Difficulty;
 use wire::{LineEvent, Lines, Request};
 
 use crate::assignment::Assignments;
@@ -47,6 +48,19 @@ pub(crate) struct Miner {
     pub(crate) line: Arc<Line>,
     pub(crate) assignments: Assignments,
     pub(crate) vardiff: Vardiff,
+}
+
+impl Miner {
+    /// What the next job gets: never above the network's, or a miner would keep blocks to itself.
+    pub(crate) fn next_difficulty(&self) -> Difficulty {
+        let wanted = self.vardiff.difficulty();
+        self.assignments.current().map_or(wanted, |job| wanted.min(job.template.network_difficulty))
+    }
+
+    /// Whether a new job would differ from the current one.
+    pub(crate) fn differs(&self) -> bool {
+        self.assignments.current().is_none_or(|job| self.next_difficulty() != job.difficulty)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
