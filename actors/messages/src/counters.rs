@@ -70,6 +70,10 @@ counters! {
     retargets_pushed_total,
     /// Smaller changes of difficulty, which waited for the next job.
     retargets_deferred_total,
+    /// Workers whose measured difficulty is remembered (gauge).
+    difficulty_hints,
+    /// Measured difficulties forgotten at the bound before they were stored.
+    difficulty_hints_dropped_total,
     /// Records made durable.
     log_records_total,
     /// fsyncs of the share log.

@@ -19,6 +19,7 @@ pub mod audit;
 pub mod batch;
 pub mod blocks;
 pub mod fold;
+pub mod hints;
 pub mod ledger;
 pub mod meta;
 pub mod payouts;

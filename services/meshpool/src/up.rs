@@ -22,7 +22,7 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{Era, OriginSalt, StratumParts};
+use stratum::{Era, HintKeeper, Hints, KeepHints, OriginSalt, StratumParts};
 use template::{Pace, Published, TemplateActor, TemplateParts, TemplateSettings};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
@@ -130,6 +130,7 @@ struct Pool {
     policy_id: PolicyId,
     salt: OriginSalt,
     era: Era,
+    hints: Arc<Hints>,
     daemon: DaemonSettings,
 }
 
@@ -158,6 +159,8 @@ impl Pool {
         let mut bytes = [0; 32];
         hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
         let era = next_era(&store).await.map_err(database)?;
+        let hints = Arc::new(Hints::new(Arc::clone(&counters)));
+        hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
         let daemon = DaemonSettings {
             url: endpoint.url.clone(),
@@ -179,6 +182,7 @@ impl Pool {
             policy_id,
             salt: OriginSalt(bytes),
             era,
+            hints,
             daemon,
         })
     }
@@ -206,6 +210,7 @@ impl Pool {
         let payout = ActorRef::<Payout>::unbound(roster::QUIET);
         let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
         let live = ActorRef::<Live>::unbound(roster::QUIET);
+        let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
 
         let published = Published::new();
         let (position, _) = watch::channel(LogPosition::default());
@@ -228,6 +233,9 @@ impl Pool {
         );
         let parts = self.payout_parts(published.tips(), epoch.clone());
         host.start(&payout, roster::MONEY, move || Payout::new(parts.clone()));
+        // Early, so that it closes late: sessions that a drain ends still note what they measured.
+        let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
+        host.start(&hint_keeper, roster::COSMETIC, keeper);
         let parts = LifecycleParts {
             daemon: self.daemon.clone(),
             store: self.store.clone(),
@@ -295,6 +303,7 @@ impl Pool {
         host.tick(&payout, settings.payout.interval, || SweepPayouts);
         host.tick(&payout, Duration::from_secs(1), || PayoutTick);
         host.tick(&live, Duration::from_secs(2), || SampleLive);
+        host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
@@ -322,6 +331,7 @@ impl Pool {
             jobs: published.jobs(),
             restrictions: restrictions.subscribe(),
             notices,
+            hints: Arc::clone(&self.hints),
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&self.ids),

@@ -100,6 +100,7 @@ impl Front {
     }
 
     fn leave(&self, slot: usize, session: &Session) {
+        self.note_measured(session, Instant::now());
         self.sessions.borrow_mut()[slot] = None;
         self.free.borrow_mut().push(slot);
         self.open.set(self.open.get() - 1);
@@ -268,13 +269,20 @@ impl Front {
         loop {
             ticks.tick().await;
             let now = Instant::now();
+            let mut measured = Vec::new();
             self.for_each_session(|session| {
                 session.look(&self, now);
-                let looked =
-                    session.miner.borrow_mut().as_mut().map(|miner| miner.vardiff.look(&self.parts.vardiff, now));
+                let looked = session.miner.borrow_mut().as_mut().map(|miner| {
+                    let note = miner.vardiff.next_note(&self.parts.vardiff, now);
+                    measured.extend(note.map(|note| self.hint(&miner.line, note, now)));
+                    miner.vardiff.look(&self.parts.vardiff, now)
+                });
                 self.follow_up(session, looked.unwrap_or(Retarget::Keep));
             })
             .await;
+            if !measured.is_empty() {
+                self.parts.hints.note(measured);
+            }
             self.offer();
             self.log_rejects();
         }

@@ -13,6 +13,8 @@
 mod assignment;
 mod front;
 mod gate;
+mod hint_keeper;
+mod hints;
 mod ledger_link;
 mod listen;
 mod login;
@@ -35,6 +37,8 @@ use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
 
+pub use hint_keeper::{HintKeeper, KeepHints};
+pub use hints::Hints;
 pub use listen::{ListenError, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::Era;
@@ -70,6 +74,8 @@ pub struct StratumParts {
     pub restrictions: watch::Receiver<Arc<Restrictions>>,
     /// What miners are told.
     pub notices: broadcast::Sender<Notice>,
+    /// What earlier sessions measured.
+    pub hints: Arc<Hints>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The wall clock.

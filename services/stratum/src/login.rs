@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use chain::Address;
 use messages::facts::Line;
-use units::Timestamp;
+use units::{Difficulty, Timestamp};
 use wire::{Capability, Login, LoginRefusal};
 
 use crate::assignment::Assignments;
 use crate::front::Front;
+use crate::hints::{Hint, Worker};
 use crate::session::{Miner, Session};
-use crate::vardiff::{Start, Vardiff};
+use crate::vardiff::{Known, Start, Vardiff};
 
 impl Front {
     /// Answers a login and pushes a job if there is one. A second login on a connection replaces the first.
@@ -57,11 +58,35 @@ impl Front {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
         }
         let now = Instant::now();
-        let vardiff =
-            Vardiff::new(&self.parts.vardiff, Start::new(&self.parts.vardiff, None, login.difficulty_hint), now);
+        let start = Start::new(&self.parts.vardiff, self.known(&line), login.difficulty_hint);
+        let vardiff = Vardiff::new(&self.parts.vardiff, start, now);
+        self.note_measured(session, now);
         // What was assigned to the login before stays known: its late shares are told whose job that was.
         let assignments = session.miner.take().map_or_else(Assignments::default, |before| before.assignments);
         Ok(Miner { line: Arc::new(line), assignments, vardiff })
+    }
+
+    /// What an earlier session measured.
+    fn known(&self, line: &Line) -> Option<Known> {
+        let hint = self.parts.hints.find(&Miner::worker(line))?;
+        let age = (self.parts.clock)().since(hint.measured_at);
+        Some(Known { difficulty: hint.difficulty, age, same_origin: hint.origin == line.origin })
+    }
+
+    /// Keeps what a session that ends has measured.
+    pub(crate) fn note_measured(&self, session: &Session, now: Instant) {
+        let miner = session.miner.borrow();
+        let Some(miner) = miner.as_ref() else { return };
+        if let Some(measured) = miner.vardiff.measured(&self.parts.vardiff) {
+            self.parts.hints.note([self.hint(&miner.line, measured, now)]);
+        }
+    }
+
+    /// A measurement as later sessions may use it.
+    pub(crate) fn hint(&self, line: &Line, measured: (Difficulty, Instant), now: Instant) -> (Worker, Hint) {
+        let (difficulty, heard_at) = measured;
+        let measured_at = (self.parts.clock)().minus(now.saturating_duration_since(heard_at));
+        (Miner::worker(line), Hint { difficulty, measured_at, origin: line.origin })
     }
 
     /// What a restricted pair is told; `None` for everybody else.

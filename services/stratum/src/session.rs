@@ -15,6 +15,7 @@ use wire::{LineEvent, Lines, Request};
 use crate::assignment::Assignments;
 use crate::front::Front;
 use crate::gate::{Place, RateWindow};
+use crate::hints::Worker;
 use crate::vardiff::Vardiff;
 
 /// Bytes that a connection may leave unread before it is closed.
@@ -51,6 +52,11 @@ pub(crate) struct Miner {
 }
 
 impl Miner {
+    /// The worker that hints are kept for.
+    pub(crate) fn worker(line: &Line) -> Worker {
+        (Arc::clone(&line.address), Arc::clone(&line.worker))
+    }
+
     /// What the next job gets: never above the network's, or a miner would keep blocks to itself.
     pub(crate) fn next_difficulty(&self) -> Difficulty {
         let wanted = self.vardiff.difficulty();

@@ -37,7 +37,7 @@ mod simulation;
 mod tests;
 
 use drift::Drift;
-pub(crate) use start::Start;
+pub(crate) use start::{FORGOTTEN, Known, Start};
 
 /// Up to this factor between what is mined and what should be, a change waits for the next job.
 const PUSH_FACTOR: f64 = 2.0;
@@ -72,6 +72,8 @@ const STEP_DOWN: f64 = 4.0;
 /// Largest step up on evidence of less than [`LONG_EVIDENCE_SECS`], and on more.
 const STEP_UP: (f64, f64) = (16.0, 64.0);
 const LONG_EVIDENCE_SECS: f64 = 5.0;
+/// A running session is noted again after so long, or when it is far from what was noted.
+const NOTE_EVERY: Duration = Duration::from_secs(600);
 /// Shares that a session must have seen for its estimate to be worth more than the one it started with.
 const MEASURED_SHARES: u32 = 5;
 
@@ -105,6 +107,8 @@ pub(crate) struct Vardiff {
     /// The difficulty before silence lowered it.
     before_silence: Option<Difficulty>,
     patience: u8,
+    /// What was noted last, and when.
+    noted: Option<(Difficulty, Instant)>,
 }
 
 /// Shares found per exposure, and how sure that is.
@@ -138,6 +142,7 @@ impl Vardiff {
             changed_at: now,
             before_silence: None,
             patience: 0,
+            noted: None,
         }
     }
 
@@ -205,6 +210,21 @@ impl Vardiff {
         let known = settings.enabled && self.rate.seen >= MEASURED_SHARES && self.rate.exposure > 0.0;
         let ideal = || bounded(settings, self.rate.per_exposure() * interval(settings));
         self.heard_at.filter(|_| known).map(|heard_at| (ideal(), heard_at))
+    }
+
+    /// The same when it is time to note it, so that little is lost if the process dies.
+    pub(crate) fn next_note(&mut self, settings: &VardiffSettings, now: Instant) -> Option<(Difficulty, Instant)> {
+        let (ideal, heard_at) = self.measured(settings)?;
+        let noted = self.noted.is_some_and(|(noted, at)| {
+            let ratio = ideal.get() as f64 / noted.get() as f64;
+            let close = (1.0 - settings.tolerance..=1.0 + settings.tolerance).contains(&ratio);
+            heard_at <= at || close && now.saturating_duration_since(at) < NOTE_EVERY
+        });
+        if noted {
+            return None;
+        }
+        self.noted = Some((ideal, now));
+        Some((ideal, heard_at))
     }
 
     /// Whether silence lowered the difficulty, and nothing was heard since.

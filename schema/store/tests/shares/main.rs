@@ -7,6 +7,7 @@ mod common;
 mod blocks;
 mod fold;
 mod guards;
+mod hints;
 mod meta;
 mod open;
 mod window;

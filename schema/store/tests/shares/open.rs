@@ -10,6 +10,8 @@ use store::{OpenError, Store, StoreError};
 use crate::common::log::{EPOCH, Log, line};
 use crate::common::{self, PgConnection, Scratch, for_each_database};
 
+const MIGRATIONS: [&str; 2] = ["00000000000001_pool", "00000000000003_vardiff_hints"];
+
 fn fresh() -> [Scratch; 2] {
     [Scratch::sqlite(), Scratch::postgres()]
 }
@@ -30,7 +32,7 @@ fn a_database_without_tables_is_refused_and_left_alone() {
 #[test]
 fn migrations_are_applied_once() {
     for scratch in fresh() {
-        assert_eq!(Store::migrate(&scratch.url()).unwrap(), ["00000000000001_pool"]);
+        assert_eq!(Store::migrate(&scratch.url()).unwrap(), MIGRATIONS);
         assert!(Store::migrate(&scratch.url()).unwrap().is_empty());
         Store::open(&scratch.url(), 2).unwrap();
     }
@@ -44,7 +46,7 @@ fn processes_that_migrate_at_once_do_it_once() {
             let all: Vec<_> = (0..4).map(|_| scope.spawn(|| Store::migrate(&url).unwrap().len())).collect();
             all.into_iter().map(|one| one.join().unwrap()).sum()
         });
-        assert_eq!(applied, 1);
+        assert_eq!(applied, MIGRATIONS.len());
     }
 }
 
@@ -122,7 +124,7 @@ fn migrations_go_up_down_and_up() {
                 SqliteConnection::establish(path).unwrap().revert_all_migrations(all).unwrap().len()
             }
         };
-        assert_eq!(std::thread::scope(|scope| scope.spawn(down).join().unwrap()), 1);
+        assert_eq!(std::thread::scope(|scope| scope.spawn(down).join().unwrap()), MIGRATIONS.len());
         let tables = if db.is_postgres() {
             "SELECT count(*) AS n FROM information_schema.tables WHERE table_schema = 'public'"
         } else {

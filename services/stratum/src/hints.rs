@@ -1,0 +1,231 @@
+//! Difficulties that earlier sessions measured, by address and worker.
+//!
+//! One map for all arbiters. It is locked for the length of a look-up: at a login, at the end of a session, and now
+//! and then for what running sessions have measured. No share touches it.
+//!
+//! Bound: [`CAPACITY`] workers. At the bound those that were not measured for the longest time go, in halves; a running
+//! session is noted again every few minutes, so a flood of made-up workers does not drive out those that mine.
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use messages::counters::Counters;
+use messages::facts::Origin;
+use store::hints::HintRow;
+use units::{Difficulty, Timestamp};
+
+use crate::vardiff::FORGOTTEN;
+
+/// Workers that are remembered, in memory and in the database.
+pub(crate) const CAPACITY: usize = 100_000;
+
+/// Address and worker.
+pub(crate) type Worker = (Arc<str>, Arc<str>);
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) difficulty: Difficulty,
+    pub(crate) measured_at: Timestamp,
+    pub(crate) origin: Origin,
+}
+
+/// The hints of a host.
+#[derive(Debug)]
+pub struct Hints {
+    kept: Mutex<Kept>,
+    counters: Arc<Counters>,
+}
+
+/// Two generations: what is noted goes to the young one; when it is full, the old one is forgotten.
+#[derive(Debug)]
+struct Kept {
+    young: HashMap<Worker, Hint>,
+    old: HashMap<Worker, Hint>,
+    /// Not stored yet.
+    unwritten: HashSet<Worker>,
+    generation_max: usize,
+}
+
+impl Hints {
+    /// Hints worth loading at once: as many as are kept without pushing out any other.
+    pub const LOADED_MAX: u32 = CAPACITY as u32 / 2;
+
+    /// Hints from before this moment are worth nothing.
+    #[must_use]
+    pub fn oldest(now: Timestamp) -> Timestamp {
+        now.minus(FORGOTTEN)
+    }
+
+    /// None yet.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>) -> Hints {
+        Hints::with_capacity(CAPACITY, counters)
+    }
+
+    fn with_capacity(capacity: usize, counters: Arc<Counters>) -> Hints {
+        let (young, old, unwritten) = Default::default();
+        Hints { kept: Mutex::new(Kept { young, old, unwritten, generation_max: (capacity / 2).max(1) }), counters }
+    }
+
+    /// Takes over what is stored, the newest first; what is known better stays.
+    pub fn load(&self, rows: Vec<HintRow>) {
+        let mut kept = self.lock();
+        for row in rows {
+            let worker = (row.address.into(), row.worker.into());
+            let hint = Hint { difficulty: row.difficulty, measured_at: row.measured_at, origin: Origin(row.origin) };
+            if kept.young.len() < kept.generation_max {
+                kept.note(worker, hint, &self.counters);
+            }
+        }
+        self.counters.difficulty_hints.set(kept.len());
+    }
+
+    pub(crate) fn find(&self, worker: &Worker) -> Option<Hint> {
+        self.lock().find(worker)
+    }
+
+    /// Notes what sessions have measured.
+    pub(crate) fn note(&self, measured: impl IntoIterator<Item = (Worker, Hint)>) {
+        let mut kept = self.lock();
+        for (worker, hint) in measured {
+            if kept.note(worker.clone(), hint, &self.counters) {
+                kept.unwritten.insert(worker);
+            }
+        }
+        self.counters.difficulty_hints.set(kept.len());
+    }
+
+    /// Hints to be stored, at most `limit`; they count as stored until they are put back.
+    pub(crate) fn take_unwritten(&self, limit: usize) -> Vec<HintRow> {
+        let mut kept = self.lock();
+        let workers: Vec<Worker> = kept.unwritten.iter().take(limit).cloned().collect();
+        let mut rows = Vec::with_capacity(workers.len());
+        for worker in workers {
+            kept.unwritten.remove(&worker);
+            if let Some(hint) = kept.find(&worker) {
+                rows.push(HintRow {
+                    address: worker.0.as_ref().to_owned(),
+                    worker: worker.1.as_ref().to_owned(),
+                    origin: hint.origin.0,
+                    difficulty: hint.difficulty,
+                    measured_at: hint.measured_at,
+                });
+            }
+        }
+        rows
+    }
+
+    /// The database did not take them.
+    pub(crate) fn put_back(&self, rows: Vec<HintRow>) {
+        let mut kept = self.lock();
+        for row in rows {
+            let worker = (row.address.into(), row.worker.into());
+            if kept.find(&worker).is_some() {
+                kept.unwritten.insert(worker);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // A panic between two inserts leaves nothing that a login could not live with.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn find(&self, worker: &Worker) -> Option<Hint> {
+        self.young.get(worker).or_else(|| self.old.get(worker)).copied()
+    }
+
+    /// False when it is known already, or something newer.
+    fn note(&mut self, worker: Worker, hint: Hint, counters: &Counters) -> bool {
+        if self.find(&worker).is_some_and(|known| known.measured_at >= hint.measured_at) {
+            return false;
+        }
+        if self.young.len() >= self.generation_max && !self.young.contains_key(&worker) {
+            self.old = std::mem::take(&mut self.young);
+            let (old, before) = (&self.old, self.unwritten.len());
+            self.unwritten.retain(|worker| old.contains_key(worker));
+            counters.difficulty_hints_dropped_total.add((before - self.unwritten.len()) as u64);
+        }
+        self.old.remove(&worker);
+        self.young.insert(worker, hint);
+        true
+    }
+
+    fn len(&self) -> u64 {
+        (self.young.len() + self.old.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str) -> Worker {
+        ("W1".into(), name.into())
+    }
+
+    fn hint(difficulty: u64, at: i64) -> Hint {
+        let difficulty = Difficulty::new(difficulty).unwrap();
+        Hint { difficulty, measured_at: Timestamp::from_ms(at), origin: Origin([1; 16]) }
+    }
+
+    fn hints(capacity: usize) -> Hints {
+        Hints::with_capacity(capacity, Arc::new(Counters::default()))
+    }
+
+    #[test]
+    fn the_newest_measurement_is_found_and_stored_once() {
+        let hints = hints(10);
+        hints.note([(worker("a"), hint(60, 1)), (worker("b"), hint(70, 1))]);
+        hints.note([(worker("a"), hint(80, 2)), (worker("b"), hint(90, 1))]);
+        assert_eq!([hints.find(&worker("a")), hints.find(&worker("b"))], [Some(hint(80, 2)), Some(hint(70, 1))]);
+        assert_eq!(hints.take_unwritten(1).len(), 1);
+        assert_eq!(hints.take_unwritten(10).len(), 1);
+        assert_eq!(hints.take_unwritten(10), []);
+    }
+
+    #[test]
+    fn what_the_database_did_not_take_is_offered_again_with_what_came_since() {
+        let hints = hints(10);
+        hints.note([(worker("a"), hint(60, 1))]);
+        let refused = hints.take_unwritten(10);
+        hints.note([(worker("a"), hint(80, 2))]);
+        hints.put_back(refused);
+        let again = hints.take_unwritten(10);
+        assert_eq!(again.iter().map(|row| row.difficulty.get()).collect::<Vec<_>>(), [80]);
+    }
+
+    #[test]
+    fn what_is_loaded_is_not_written_again_and_replaces_nothing_newer() {
+        let hints = hints(10);
+        hints.note([(worker("a"), hint(60, 5))]);
+        let rows = hints.take_unwritten(10);
+        hints.load(vec![HintRow {
+            measured_at: Timestamp::from_ms(4),
+            difficulty: Difficulty::ONE,
+            ..rows[0].clone()
+        }]);
+        hints.load(vec![HintRow { worker: "b".to_owned(), ..rows[0].clone() }]);
+        assert_eq!([hints.find(&worker("a")), hints.find(&worker("b"))], [Some(hint(60, 5)); 2]);
+        assert_eq!(hints.take_unwritten(10), []);
+    }
+
+    #[test]
+    fn a_flood_of_workers_forgets_the_oldest_and_never_one_that_is_noted_again() {
+        let hints = hints(10);
+        for n in 0..1000 {
+            hints.note([(worker(&n.to_string()), hint(60, n))]);
+            if n % 4 == 0 {
+                hints.note([(worker("mines"), hint(60, n))]);
+            }
+            assert!(hints.find(&worker("mines")).is_some());
+        }
+        assert!(hints.find(&worker("0")).is_none() && hints.find(&worker("999")).is_some());
+        assert!(hints.lock().len() <= 10 && hints.lock().unwritten.len() <= 10);
+        let kept = hints.take_unwritten(1000).len() as u64;
+        assert_eq!(hints.counters.difficulty_hints.get(), hints.lock().len());
+        assert!(hints.counters.difficulty_hints_dropped_total.get() >= 1001 - kept - 10);
+    }
+}
