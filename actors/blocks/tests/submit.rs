@@ -43,6 +43,7 @@ fn candidate(logged: bool) -> SubmitCandidate {
         reward: Amount::ZERO,
         reward_address: "POOL".to_owned(),
         daemon_id: Some("t1".to_owned()),
+        issuer: Some(0),
         block: serde_json::from_str(r#"{"header":{"Timestamp":1,"Nonce":0},"transactions":[]}"#).unwrap(),
         mempool_generation: None,
         fetched_at: Timestamp::from_ms(0),

@@ -132,6 +132,14 @@ counters! {
     payouts_settled_atoms_total,
     /// Payouts that could definitely not be sent.
     payouts_released_total,
+    /// New jobs: changes of the template's identity.
+    template_pushes_total,
+    /// Templates not taken because they build on a chain with less work than the current one.
+    templates_older_total,
+    /// Templates refused because they would pay another address than the pool's.
+    templates_foreign_total,
+    /// Times that another daemon was chosen to make the templates.
+    daemon_switches_total,
 }
 
 impl Counters {

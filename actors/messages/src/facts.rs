@@ -81,6 +81,8 @@ pub struct Template {
     pub reward_address: String,
     /// The daemon's short-lived name for it, for the compact submit.
     pub daemon_id: Option<String>,
+    /// Which daemon made it, as its place in the list of daemons; empty when that was in an earlier process.
+    pub issuer: Option<usize>,
     /// The block as the daemon gave it, for the full submit.
     pub block: Box<RawValue>,
     /// The mempool it was made from, where the daemon says.
@@ -117,16 +119,21 @@ impl Template {
 pub struct CurrentJob {
     /// Serves every assignment made from now on.
     pub template: Arc<Template>,
-    /// Grows by one with every change of the template's identity, and only then.
+    /// Grows by one with every change of the template's identity, and otherwise only when work on the template before
+    /// could soon not be submitted any more.
     pub push: u64,
+    /// When this process first heard of the tip that the template builds on.
+    pub known_at: Instant,
 }
 
 /// `None` until the first template.
 pub type JobReceiver = tokio::sync::watch::Receiver<Option<Arc<CurrentJob>>>;
 
-/// The daemon's chain as last seen.
+/// The followed daemon's chain as last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tip {
+    /// Whose chain it is, as a place in the list of daemons. Who combines a tip with other reads asks the same one.
+    pub daemon: usize,
     /// Height of the best block.
     pub height: Height,
     /// Its id, where the daemon told all of it.
@@ -136,6 +143,60 @@ pub struct Tip {
     /// Whether the daemon answered the last time it was asked.
     pub reachable: bool,
 }
+
+/// How a daemon is, as last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonHealth {
+    /// Its URL without credentials, for labels and logs.
+    pub place: String,
+    /// Templates come from it.
+    pub chosen: bool,
+    /// What is known of it.
+    pub state: DaemonState,
+    /// Height of its best block.
+    pub height: Height,
+    /// Its event stream stands.
+    pub events: bool,
+}
+
+/// What is known of a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DaemonState {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// It answers, and is on the best tip known.
+    Good,
+    /// It does not answer.
+    Away,
+    /// It says that it is catching up.
+    Syncing,
+    /// Another daemon has had a chain with more work for a while.
+    Behind,
+    /// It gave no usable template the last time.
+    NoTemplate,
+    /// Its template would pay another address than the pool's.
+    ForeignAddress,
+}
+
+impl DaemonState {
+    /// What it says to operators: one word for labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DaemonState::Unknown => "unknown",
+            DaemonState::Good => "good",
+            DaemonState::Away => "away",
+            DaemonState::Syncing => "syncing",
+            DaemonState::Behind => "behind",
+            DaemonState::NoTemplate => "no_template",
+            DaemonState::ForeignAddress => "foreign_address",
+        }
+    }
+}
+
+/// How each daemon of the list is, in its order.
+pub type DaemonsReceiver = tokio::sync::watch::Receiver<Vec<DaemonHealth>>;
 
 /// Which pairs are under suspicion.
 #[derive(Debug, Default)]

@@ -156,6 +156,7 @@ impl<'a> ClaimScan<'a> {
             reward: template.reward,
             reward_address: template.reward_address.to_owned(),
             daemon_id: Some(template.daemon_id.to_owned()).filter(|id| !id.is_empty()),
+            issuer: None,
             block: RawValue::from_string(template.block.to_owned()).ok()?,
             mempool_generation: None,
             fetched_at: template.fetched_at,

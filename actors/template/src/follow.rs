@@ -92,7 +92,7 @@ impl Follower {
         published.set_tip(|tip| {
             let same =
                 tip.height == height && tip.hash.is_some_and(|hash| hash.to_string().starts_with(&status.best_hash));
-            *tip = Tip { height, hash: tip.hash.filter(|_| same), syncing, reachable: true };
+            *tip = Tip { daemon: 0, height, hash: tip.hash.filter(|_| same), syncing, reachable: true };
         });
         let job = published.job();
         let age = self.fetched_at.get().map_or(Duration::MAX, |at| at.elapsed());
@@ -107,7 +107,7 @@ impl Follower {
         let pinned = self.pinned().await?;
         let (answer, parent) = tokio::join!(self.fetch(&pinned), self.daemon.block_by_height(height));
         let Some(parent) = parent? else { return Ok(Look::Moved) };
-        published.set_tip(|tip| *tip = Tip { height, hash: Some(parent.hash), syncing, reachable: true });
+        published.set_tip(|tip| *tip = Tip { daemon: 0, height, hash: Some(parent.hash), syncing, reachable: true });
         let Some(answer) = answer? else { return Ok(Look::Moved) };
         if answer.header_base.prev_hash() != parent.hash || answer.header_base.height() != height.next() {
             return Ok(Look::Moved);

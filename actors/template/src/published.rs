@@ -74,7 +74,7 @@ impl Published {
         live.retain(|live| live.template.strong_count() > 0);
         live.push(Live { template: Arc::downgrade(&template), lease_ends });
         drop(live);
-        self.job.send_replace(Some(Arc::new(CurrentJob { template, push })));
+        self.job.send_replace(Some(Arc::new(CurrentJob { template, push, known_at: now })));
     }
 
     /// Daemon ids of the leases that end before `soon` and whose templates somebody still holds.

@@ -88,6 +88,7 @@ pub(crate) fn build(
         reward: block_reward(header_base.height()),
         reward_address: answer.reward_address_used,
         daemon_id: answer.template_id.filter(|_| !moved),
+        issuer: Some(0),
         block: answer.block,
         mempool_generation: answer.mempool_generation,
         fetched_at: now,

@@ -208,7 +208,10 @@ async fn the_first_look_publishes_tip_and_job_and_logs_the_definition() {
     assert_eq!((job.push, job.template.height), (1, Height::new(10)));
     assert_eq!(job.template.prev_hash, id(9));
     assert_eq!(job.template.daemon_id.as_deref(), Some("t1"));
-    assert_eq!(stage.tip(), Tip { height: Height::new(9), hash: Some(id(9)), syncing: false, reachable: true });
+    assert_eq!(
+        stage.tip(),
+        Tip { daemon: 0, height: Height::new(9), hash: Some(id(9)), syncing: false, reachable: true }
+    );
     assert_eq!(*stage.defined.lock().unwrap(), [job.template.merkle_root]);
     assert!(stage.fake.seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=POOL")));
 }

@@ -221,6 +221,7 @@ impl Stage {
     /// One tick at this tip.
     pub(crate) async fn tick(&mut self, tip: u64) {
         self.tip.send_replace(Tip {
+            daemon: 0,
             height: Height::new(tip),
             hash: Some(id(1_000 + tip)),
             syncing: false,
