@@ -25,8 +25,8 @@ const DISPLACED_TIPS: u64 = 3;
 /// What the actor is built from, once per generation.
 #[derive(Clone)]
 pub struct LifecycleParts {
-    /// Which daemon.
-    pub daemon: DaemonSettings,
+    /// All daemons, in the order of the settings: the chain is read from the one whose tip it is.
+    pub daemons: Vec<DaemonSettings>,
     /// The books.
     pub store: Store,
     /// Whose log recognised blocks are booked to.
@@ -48,7 +48,7 @@ pub struct LifecycleParts {
 /// Follows blocks; see the crate's documentation.
 pub struct BlockLifecycle {
     parts: LifecycleParts,
-    daemon: Daemon,
+    daemons: Vec<Daemon>,
     sweep: Sweep,
     policies: HashMap<PolicyId, Policy>,
     /// What the last pass without trouble saw: the tip, and the blocks that were open.
@@ -93,21 +93,23 @@ impl BlockLifecycle {
             clock: parts.clock.clone(),
             waiting: None,
         };
-        let daemon = Daemon::new(&parts.daemon);
-        BlockLifecycle { parts, daemon, sweep, policies: HashMap::new(), passed: None, said: None }
+        let daemons = parts.daemons.iter().map(Daemon::new).collect();
+        BlockLifecycle { parts, daemons, sweep, policies: HashMap::new(), passed: None, said: None }
     }
 
     async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
         let watch_below = Height::new(tip.height.get().saturating_sub(FINAL_DEPTH));
+        // Another daemon's block beside this tip could look like a reorganisation.
+        let Some(daemon) = self.daemons.get(tip.daemon).cloned() else { return Ok(()) };
         let blocks = self.parts.store.block_list_open(watch_below).await?;
         let seen = (tip, blocks.iter().map(|block| block.id).collect());
         if self.passed.as_ref() == Some(&seen) {
             return Ok(());
         }
-        let mut settled = self.sweep.pass(&self.daemon, &seen.0, epoch).await?;
+        let mut settled = self.sweep.pass(&daemon, &seen.0, epoch).await?;
         let mut trouble = None;
         for block in blocks {
-            match self.follow(&block, &seen.0, epoch).await {
+            match self.follow(&daemon, &block, &seen.0, epoch).await {
                 Ok(done) => settled &= done,
                 Err(error) if error.is_of_one_block() => {
                     self.hold(&block, epoch, &error.to_string()).await?;
@@ -130,9 +132,9 @@ impl BlockLifecycle {
     }
 
     /// Moves one block as far as it goes now; `false` when it waits for something other than the tip.
-    async fn follow(&mut self, block: &Block, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
+    async fn follow(&mut self, daemon: &Daemon, block: &Block, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
         let Some(depth) = block.height.depth_below(tip.height) else { return Ok(true) };
-        let Some(at_height) = self.daemon.block_by_height(block.height).await? else { return Ok(true) };
+        let Some(at_height) = daemon.block_by_height(block.height).await? else { return Ok(true) };
         if at_height.hash.to_string() != block.hash {
             return self.displaced(block, depth, tip, epoch).await.map(|()| true);
         }

@@ -91,8 +91,27 @@ fn nothing() -> Answer {
     Answer::error(404, "block not found")
 }
 
+/// Submits are answered by `submits`, lookups by `lookups`, one after the other; the last answer stays.
+fn daemon(submits: Vec<Answer>, lookups: Vec<Answer>) -> Fake {
+    let (submits, lookups) = (Mutex::new(VecDeque::from(submits)), Mutex::new(VecDeque::from(lookups)));
+    let next = |queue: &Mutex<VecDeque<Answer>>| {
+        let mut queue = queue.lock().unwrap();
+        if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
+    };
+    Fake::start(move |seen| {
+        let queue = if seen.path.starts_with("/api/block/") { &lookups } else { &submits };
+        next(queue).unwrap_or_else(|| Answer::plain(500, "not expected"))
+    })
+}
+
+fn submits_to(fake: &Fake) -> Vec<String> {
+    let seen = fake.seen().into_iter().filter(|seen| seen.path == "/api/mining/submitblock");
+    seen.map(|seen| seen.body).collect()
+}
+
 struct Stage {
     fake: Fake,
+    others: Vec<Fake>,
     actor: BlockSubmitter,
     counters: Arc<Counters>,
     notices: broadcast::Receiver<Notice>,
@@ -103,17 +122,11 @@ struct Stage {
 }
 
 impl Stage {
-    /// Submits are answered by `submits`, lookups by `lookups`, one after the other; the last answer stays.
     fn new(submits: Vec<Answer>, lookups: Vec<Answer>) -> Stage {
-        let (submits, lookups) = (Mutex::new(VecDeque::from(submits)), Mutex::new(VecDeque::from(lookups)));
-        let next = |queue: &Mutex<VecDeque<Answer>>| {
-            let mut queue = queue.lock().unwrap();
-            if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
-        };
-        let fake = Fake::start(move |seen| {
-            let queue = if seen.path.starts_with("/api/block/") { &lookups } else { &submits };
-            next(queue).unwrap_or_else(|| Answer::plain(500, "not expected"))
-        });
+        Stage::over(vec![daemon(submits, lookups)])
+    }
+
+    fn over(mut fakes: Vec<Fake>) -> Stage {
         let (sender, notices) = broadcast::channel(8);
         let refreshes: Arc<Mutex<Vec<RefreshReason>>> = Arc::default();
         let records: Arc<Mutex<Vec<Event>>> = Arc::default();
@@ -133,15 +146,19 @@ impl Stage {
             Ok(())
         };
         let counters: Arc<Counters> = Arc::default();
-        let token = Some(SecretString::from("t"));
+        let settings = |fake: &Fake| {
+            let token = Some(SecretString::from("t"));
+            DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() }
+        };
         let actor = BlockSubmitter::new(SubmitterParts {
-            daemon: DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() },
+            daemons: fakes.iter().map(settings).collect(),
             ledger: Recipient::from_fn(append),
             template: Recipient::from_fn(refresh),
             notices: sender,
             counters: Arc::clone(&counters),
         });
-        Stage { fake, actor, counters, notices, refreshes, records, log_busy }
+        let fake = fakes.remove(0);
+        Stage { fake, others: fakes, actor, counters, notices, refreshes, records, log_busy }
     }
 
     async fn submit(&mut self, candidate: SubmitCandidate) {
@@ -152,8 +169,7 @@ impl Stage {
 
     /// The bodies that were submitted.
     fn submits(&self) -> Vec<String> {
-        let seen = self.fake.seen().into_iter().filter(|seen| seen.path == "/api/mining/submitblock");
-        seen.map(|seen| seen.body).collect()
+        submits_to(&self.fake)
     }
 
     fn announced(&mut self) -> bool {
@@ -254,4 +270,40 @@ async fn after_a_restart_the_chain_is_asked_before_anything_is_submitted() {
     stage.submit(candidate(true)).await;
     assert_eq!(stage.submits().len(), 1);
     assert!(stage.records.lock().unwrap().is_empty(), "its record is in the log already");
+}
+
+#[actix_rt::test]
+async fn a_block_goes_by_name_to_the_daemon_that_made_its_template_and_whole_to_the_others() {
+    let stale = || Answer::error(400, "block rejected as stale");
+    let fakes = vec![
+        daemon(vec![stale()], vec![on_chain(our_id())]), // It heard of the block from the other one.
+        daemon(vec![accepted()], vec![]),
+        daemon(vec![accepted()], vec![]),
+    ];
+    let mut stage = Stage::over(fakes);
+    let mut found = candidate(false);
+    let template = Arc::get_mut(&mut found.template).unwrap();
+    template.issuer = Some(1);
+    stage.submit(found).await;
+    assert_eq!(submits_to(&stage.others[0]), [r#"{"nonce":11,"template_id":"t1"}"#]);
+    for fake in [&stage.fake, &stage.others[1]] {
+        let bodies = submits_to(fake);
+        let whole: serde_json::Value = serde_json::from_str(&bodies[0]).unwrap();
+        assert_eq!((bodies.len(), whole["header"]["Nonce"].as_u64()), (1, Some(11)));
+    }
+    assert!(stage.announced() && !stage.announced(), "announced once");
+    assert_eq!(stage.counters.blocks_accepted_total.get(), 1);
+}
+
+#[actix_rt::test]
+async fn a_daemon_that_is_away_does_not_keep_a_block_from_the_others() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut away = daemon(vec![], vec![]);
+    away.url = format!("http://{gone}");
+    let mut stage = Stage::over(vec![away, daemon(vec![accepted()], vec![])]);
+    let (reply, _done) = Reply::test();
+    stage.actor.handle(candidate(false), reply).await.unwrap();
+    let waiting = tokio::time::timeout(std::time::Duration::from_secs(20), stage.notices.recv());
+    assert!(matches!(waiting.await.unwrap().unwrap(), Notice::BlockSolved { finder: Some(SessionId(3)) }));
+    assert_eq!(submits_to(&stage.others[0]).len(), 1);
 }

@@ -32,6 +32,13 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether its best block is this one, as far as the first bytes tell.
+    #[must_use]
+    pub fn is_tip(&self, height: Height, id: &BlockId) -> bool {
+        let prefix = self.best_hash.to_ascii_lowercase();
+        self.chain_height == height && !prefix.is_empty() && id.to_string().starts_with(&prefix)
+    }
+
     /// Whether the daemon is so far behind that it refuses templates.
     #[must_use]
     pub fn is_behind(&self) -> bool {

@@ -26,6 +26,8 @@ pub(crate) struct Auth {
     fixed: Option<SecretString>,
     files: Vec<PathBuf>,
     read: RefCell<Option<(SecretString, PathBuf)>>,
+    /// What the daemon refused last. A daemon that was killed leaves a token behind that may lie in an earlier file.
+    refused: RefCell<Option<SecretString>>,
 }
 
 impl Auth {
@@ -33,7 +35,7 @@ impl Auth {
         let fixed = settings.token.clone().filter(|token| !token.expose_secret().trim().is_empty());
         let in_data_dir = settings.data_dir.as_ref().map(|dir| dir.join(COOKIE_FILE));
         let files = settings.cookie_path.clone().into_iter().chain(in_data_dir).collect();
-        Auth { fixed, files, read: RefCell::new(None) }
+        Auth { fixed, files, read: RefCell::default(), refused: RefCell::default() }
     }
 
     /// The token, or why there is none. `Err` names the file.
@@ -44,9 +46,9 @@ impl Auth {
         if let Some((token, _)) = self.read.borrow().as_ref() {
             return Ok(token.clone());
         }
-        let files = self.files.clone();
+        let (files, refused) = (self.files.clone(), self.refused.borrow().clone());
         // A cookie may lie on a file system that hangs; the arbiter must not.
-        let (token, path) = tokio::task::spawn_blocking(move || first_token(&files))
+        let (token, path) = tokio::task::spawn_blocking(move || first_token(&files, refused.as_ref()))
             .await
             .unwrap_or_else(|_| Err("reading the token was broken off".to_owned()))?;
         *self.read.borrow_mut() = Some((token.clone(), path));
@@ -55,7 +57,9 @@ impl Auth {
 
     /// Drops what was read, so that the next [`Auth::token`] looks again. `false` when the token is fixed.
     pub(crate) fn forget(&self) -> bool {
-        self.read.borrow_mut().take();
+        if let Some((token, _)) = self.read.borrow_mut().take() {
+            *self.refused.borrow_mut() = Some(token);
+        }
         self.fixed.is_none()
     }
 
@@ -69,15 +73,22 @@ impl Auth {
     }
 }
 
-fn first_token(files: &[PathBuf]) -> Result<(SecretString, PathBuf), String> {
-    let mut failures = Vec::new();
+/// The first file's, but one that was refused only if there is no other.
+fn first_token(files: &[PathBuf], refused: Option<&SecretString>) -> Result<(SecretString, PathBuf), String> {
+    let (mut failures, mut second_best) = (Vec::new(), None);
     for path in files {
         match read_token(path) {
+            Ok(token) if refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret()) => {
+                second_best = second_best.or(Some((token, path.clone())));
+            }
             Ok(token) => return Ok((token, path.clone())),
             Err(why) => failures.push(format!("token file {}: {why}", path.display())),
         }
     }
-    Err(if failures.is_empty() { "neither a token nor a token file is set".to_owned() } else { failures.join("; ") })
+    second_best.ok_or_else(|| match failures.is_empty() {
+        true => "neither a token nor a token file is set".to_owned(),
+        false => failures.join("; "),
+    })
 }
 
 fn read_token(path: &Path) -> Result<SecretString, String> {

@@ -4,7 +4,7 @@ use units::Height;
 
 use crate::answers::{BlockInfo, Status};
 use crate::error::{DaemonError, Result};
-use crate::http::{Call, Daemon};
+use crate::http::{Call, Daemon, STATUS_LIMIT};
 
 impl Daemon {
     /// The daemon's state. Never waits for a running validation.
@@ -12,7 +12,7 @@ impl Daemon {
     /// # Errors
     /// When it does not answer.
     pub async fn status(&self) -> Result<Status> {
-        self.json(Call::public("GET /api/status", "/api/status")).await
+        self.json(Call { limit: STATUS_LIMIT, ..Call::public("GET /api/status", "/api/status") }).await
     }
 
     /// The main-chain block at `height`; `None` above the tip.

@@ -163,6 +163,10 @@ pub(crate) fn classify(refusal: Refusal<'_>) -> DaemonError {
         (429, _) => busy(text),
         (503, "node is syncing") => busy(text),
         (503, _) if code.is_some_and(|code| code.starts_with("mining_template_")) => busy(text),
+        // The same two without a code.
+        (503, text) if text.starts_with("mining template cache full") || text.starts_with("chain tip changed") => {
+            busy(text.to_owned())
+        }
         (500.., _) => {
             DaemonError::Unknown { daemon: daemon.to_owned(), route, why: format!("it answered {status}: {text}") }
         }
@@ -202,6 +206,14 @@ mod tests {
             (409, "idempotency key in progress", E::Conflict(Conflict::InProgress)),
             (409, "idempotency key reuse with different request", E::Conflict(Conflict::KeyReuse)),
             (429, "send busy, retry later", E::Busy { text: "send busy, retry later".into(), retry_after: None }),
+            (
+                503,
+                "mining template cache full, retry after a lease expires or the chain tip changes",
+                E::Busy {
+                    text: "mining template cache full, retry after a lease expires or the chain tip changes".into(),
+                    retry_after: None,
+                },
+            ),
             (503, "node is syncing", E::Busy { text: "node is syncing".into(), retry_after: None }),
         ];
         for (status, text, expected) in table {

@@ -18,6 +18,8 @@ use crate::error::{DaemonError, Refusal, Result, classify};
 
 /// A validation of a block can hold the daemon's lock for seconds; reads behind it wait.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(15);
+/// The daemon's state waits for nothing; silence for longer means that it hangs.
+pub(crate) const STATUS_LIMIT: Duration = Duration::from_secs(5);
 /// Submits hash 2 GiB, sends sign and save the wallet.
 pub(crate) const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// Enough for a full template: the daemon's JSON is about two and a half times a block of 1 MiB.

@@ -7,7 +7,7 @@ use units::{Nonce, Timestamp};
 
 use crate::answers::{Accepted, TemplateAnswer};
 use crate::error::Result;
-use crate::http::{Call, Daemon};
+use crate::http::{Call, Daemon, READ_LIMIT};
 
 const SUBMIT: &str = "POST /api/mining/submitblock";
 const SUBMIT_PATH: &str = "/api/mining/submitblock";
@@ -41,6 +41,7 @@ impl Daemon {
         }
         let body = json!({ "template_id": template_id }).to_string();
         let call = Call::post("POST /api/mining/renewtemplate", "/api/mining/renewtemplate", body);
+        let call = Call { limit: READ_LIMIT, ..call };
         let renewed: Renewed = self.json(call).await?;
         Ok(Timestamp::from_ms(renewed.template_expires_at_unix_ms))
     }

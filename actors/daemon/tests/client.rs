@@ -1,4 +1,5 @@
 //! Tokens, limits and broken connections.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -164,4 +165,83 @@ async fn the_event_stream_comes_back_after_it_breaks() {
         assert!(matches!(events.next().await, Some(Event::Lost(DaemonError::Unknown { .. }))));
     }
     assert_eq!(CONNECTIONS.load(Ordering::SeqCst), 2);
+}
+
+#[actix_rt::test]
+async fn a_token_left_behind_by_a_killed_daemon_does_not_hide_the_good_one() {
+    let fake = only_token("good");
+    let dir = tempfile::tempdir().unwrap();
+    let left_behind = dir.path().join("left-behind.cookie");
+    std::fs::write(&left_behind, "stale").unwrap();
+    std::fs::write(dir.path().join("api.cookie"), "good").unwrap();
+    let (cookie_path, data_dir) = (Some(left_behind), Some(dir.path().to_owned()));
+    let daemon = Daemon::new(&DaemonSettings { url: fake.url.clone(), cookie_path, data_dir, ..Default::default() });
+    assert_eq!(daemon.wallet_address().await.unwrap().address, "A");
+    assert_eq!(daemon.wallet_address().await.unwrap().address, "A");
+    assert_eq!(fake.seen().len(), 3, "one refusal in all");
+}
+
+/// Accepts one connection, reads the request, writes `answer`, and stays silent.
+fn silent_after(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut buffer = [0; 4096];
+            assert!(stream.read(&mut buffer).unwrap() > 0);
+            stream.write_all(&answer).unwrap();
+            open.push(stream);
+        }
+    });
+    url
+}
+
+#[actix_rt::test]
+async fn a_stream_that_is_silent_for_75_seconds_is_dead() {
+    let body = b"event: connected\ndata: {\"chain_height\":7,\"syncing\":false}\n\n";
+    let head = include_str!("data/daemon-events.txt").split_inclusive("\r\n\r\n").next().unwrap();
+    let mut answer = head.as_bytes().to_vec();
+    answer.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+    answer.extend_from_slice(body);
+    answer.extend_from_slice(b"\r\n");
+    let mut events = Box::pin(with_token(&silent_after(answer)).events());
+    assert_eq!(events.next().await, Some(Event::Connected { height: units::Height::new(7) }));
+    // From here nothing comes, so the clock may jump to whatever is waited for.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    let lost = events.next().await;
+    assert!(matches!(&lost, Some(Event::Lost(DaemonError::Unknown { why, .. })) if why.contains("75s")), "{lost:?}");
+    assert_eq!(before.elapsed().as_secs(), 75);
+}
+
+#[actix_rt::test]
+async fn an_answer_without_end_or_without_bound_is_given_up() {
+    let endless = Fake::start(|_| Answer::json(200, "x".repeat(9 << 20)));
+    let error = endless.client().template(None).await.unwrap_err();
+    assert!(matches!(&error, DaemonError::Unknown { why, .. } if why.contains("longer than")), "{error}");
+    let half = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{".to_vec();
+    let daemon = with_token(&silent_after(half));
+    let status = daemon.status();
+    let mut status = std::pin::pin!(status);
+    // Until the head has arrived the clock must run, or it would jump over the connect.
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), &mut status).await.is_err());
+    tokio::time::pause();
+    let error = status.await.unwrap_err();
+    assert!(matches!(&error, DaemonError::Unknown { why, .. } if why.contains("no answer within 5s")), "{error}");
+}
+
+#[actix_rt::test]
+async fn a_compressed_answer_of_something_in_between_is_read() {
+    let body: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 74, 76, 73, 41, 74, 45, 46, 86, 178, 82, 114, 84, 210, 81, 42, 203,
+        76, 45, 143, 207, 207, 203, 169, 84, 178, 74, 75, 204, 41, 78, 173, 5, 0, 87, 25, 35, 95, 33, 0, 0, 0,
+    ];
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let url = silent_after([head.as_bytes(), body].concat());
+    assert_eq!(with_token(&url).wallet_address().await.unwrap().address, "A");
 }

@@ -29,7 +29,7 @@ pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 /// What the actor is built from, once per generation.
 #[derive(Clone)]
 pub struct PayoutParts {
-    /// Which daemon.
+    /// The first daemon: its wallet pays.
     pub daemon: DaemonSettings,
     /// Opens its wallet.
     pub password: Password,
@@ -119,7 +119,9 @@ impl Payout {
             self.run = None;
             return;
         };
-        if !tip.reachable || tip.hash.is_none() {
+        // The wallet is the first daemon's. Blocks that another one shows say nothing about what this wallet has seen,
+        // so payouts wait until its own daemon is followed again.
+        if !tip.reachable || tip.hash.is_none() || tip.daemon != 0 {
             self.mode = None;
             return;
         }

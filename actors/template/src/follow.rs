@@ -1,20 +1,25 @@
-//! One look at the daemon: is there something newer to mine, and is it good?
+//! One look at the daemons: is there something newer to mine, is it good, and who gives it?
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::BlockId;
-use daemon::{BlockInfo, Daemon, DaemonError, Event, TemplateAnswer};
-use messages::facts::{Template, Tip};
+use daemon::{BlockInfo, DaemonError, Event, Status, TemplateAnswer};
+use futures_util::Stream;
+use messages::facts::{DaemonHealth, Template, Tip};
 use messages::share_ledger::DefineTemplate;
+use opentelemetry::metrics::Histogram;
+use runtime::{Task, spawn};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use units::Height;
+use units::Timestamp;
 
-use crate::rules::{build, is_news, needs_template};
+use crate::choice::{Choice, Seen};
+use crate::node::Node;
+use crate::published::{Offer, Taken};
+use crate::rules::{build, needs_template};
 use crate::trouble::Trouble;
-use crate::wallet::Wallet;
-use crate::{TemplateParts, TemplateSettings};
+use crate::{TIP_TO_JOB_BOUNDS, TemplateParts};
 
 /// Where the pinned reward address is stored.
 const PINNED_KEY: &str = "reward_address";
@@ -22,103 +27,198 @@ const PINNED_KEY: &str = "reward_address";
 const DEFINE_PATIENCE: Duration = Duration::from_secs(1);
 /// A lease is renewed this long before it ends.
 const RENEW_AHEAD: Duration = Duration::from_secs(120);
+/// How long a lease lasts where the daemon does not say.
+const LEASE: Duration = Duration::from_secs(600);
 /// Looks in a row while the tip keeps moving.
-const LOOKS: u32 = 3;
+const LOOKS: usize = 3;
 
-/// Follows one daemon.
+/// Follows the daemons.
 pub(crate) struct Follower {
     parts: TemplateParts,
-    daemon: Daemon,
-    wallet: Wallet,
+    nodes: Vec<Node>,
+    choice: RefCell<Choice>,
     fetched_at: Cell<Option<Instant>>,
-    /// The daemon asked not to be asked for templates before.
-    not_before: Cell<Option<Instant>>,
-    /// This daemon cannot renew leases.
-    no_renewals: Cell<bool>,
+    /// Since when the chosen daemon shows a chain with less work than the current job's.
+    back_since: Cell<Option<Instant>>,
     said: RefCell<Option<String>>,
-    last_event: Cell<Option<(Height, BlockId)>>,
+    renewing: RefCell<Option<Task>>,
+    tip_to_job: Histogram<f64>,
 }
 
 enum Look {
     Done,
-    /// The tip changed in the middle.
-    Moved,
+    /// Nothing was asked for: the daemon or a rule said to wait. What was wrong before still is.
+    Held,
+    /// The tip changed in the middle, or another daemon is to be asked.
+    Again,
 }
 
 impl Follower {
     pub(crate) fn new(parts: TemplateParts) -> Follower {
-        let TemplateSettings { wallet_password, .. } = &parts.settings;
+        let nodes: Vec<_> = parts.sources.iter().map(Node::new).collect();
+        assert!(!nodes.is_empty(), "the settings always name a first daemon");
+        let tip_to_job = opentelemetry::global::meter("meshpool")
+            .f64_histogram("meshpool_template_tip_to_job_seconds")
+            .with_description("From the first word of a new tip, by event or status, to the published job.")
+            .with_boundaries(TIP_TO_JOB_BOUNDS.to_vec())
+            .build();
         Follower {
-            daemon: Daemon::new(&parts.daemon),
-            wallet: Wallet::new(wallet_password.clone()),
+            choice: RefCell::new(Choice::new(nodes.len(), parts.settings.patience)),
+            nodes,
             parts,
             fetched_at: Cell::new(None),
-            not_before: Cell::new(None),
-            no_renewals: Cell::new(false),
+            back_since: Cell::new(None),
             said: RefCell::default(),
-            last_event: Cell::new(None),
+            renewing: RefCell::default(),
+            tip_to_job,
         }
     }
 
-    pub(crate) fn daemon(&self) -> &Daemon {
-        &self.daemon
+    pub(crate) fn daemons(&self) -> usize {
+        self.nodes.len()
     }
 
-    /// Looks at the daemon and publishes what is new. Whatever is wrong is said, once.
-    pub(crate) async fn refresh(&self) {
-        let outcome = self.look_until_still().await;
-        if let Err(Trouble::Daemon(error)) = &outcome
-            && error.is_unreachable()
+    pub(crate) fn events(&self, place: usize) -> impl Stream<Item = Event> + use<> {
+        self.nodes[place].client.events()
+    }
+
+    /// Takes note of an event; whether it is a reason to look.
+    pub(crate) fn hear(&self, place: usize, event: &Event) -> bool {
+        let node = &self.nodes[place];
+        if let Event::Lost(error) = event
+            && node.events.get()
         {
-            self.parts.published.set_tip(|tip| tip.reachable = false);
+            warn!(daemon = node.client.place(), %error, "event stream lost; the tip is polled meanwhile");
+        }
+        let news = node.hear(event, self.parts.settings.refresh_on_same_height);
+        self.tell_health();
+        news
+    }
+
+    /// Looks at the daemons and publishes what is new. Whatever is wrong is said, once.
+    pub(crate) async fn refresh(self: &Rc<Self>) {
+        self.peek_at_others();
+        let outcome = self.look_until_still().await;
+        self.parts.published.set_tip(|tip| tip.reachable = self.choice.borrow().answers(tip.daemon));
+        self.tell_health();
+        self.renew_leases();
+        if matches!(outcome, Ok(Look::Held)) {
+            return;
         }
         self.say(outcome.err());
     }
 
-    async fn look_until_still(&self) -> Result<(), Trouble> {
-        for _ in 0..LOOKS {
-            match self.look().await? {
-                Look::Done => return Ok(()),
-                Look::Moved => {}
+    async fn look_until_still(&self) -> Result<Look, Trouble> {
+        let mut last = None;
+        for _ in 0..LOOKS + self.nodes.len() {
+            let place = self.choose();
+            match self.look(place).await {
+                Ok(Look::Again) => {}
+                Ok(done) => return Ok(done),
+                Err(trouble) => {
+                    self.blame(place, &trouble);
+                    if self.choose() == place {
+                        return Err(trouble);
+                    }
+                    last = Some(trouble);
+                }
             }
         }
-        Err(Trouble::Moving)
+        Err(last.unwrap_or(Trouble::Moving))
     }
 
-    async fn look(&self) -> Result<Look, Trouble> {
-        let published = &self.parts.published;
-        let status = self.daemon.status().await?;
+    async fn look(&self, place: usize) -> Result<Look, Trouble> {
+        let (node, published) = (&self.nodes[place], &self.parts.published);
+        let status = self.status(place).await?;
+        if self.choose() != place {
+            return Ok(Look::Again);
+        }
         let (height, syncing) = (status.chain_height, status.is_behind());
         published.set_tip(|tip| {
-            let same =
-                tip.height == height && tip.hash.is_some_and(|hash| hash.to_string().starts_with(&status.best_hash));
-            *tip = Tip { daemon: 0, height, hash: tip.hash.filter(|_| same), syncing, reachable: true };
+            // Another daemon's chain counts once it gave a template, or agrees with the one that did.
+            if tip.daemon == place {
+                let hash = tip.hash.filter(|hash| status.is_tip(tip.height, hash));
+                *tip = Tip { daemon: place, height, hash, syncing, reachable: true };
+            }
         });
         let job = published.job();
         let age = self.fetched_at.get().map_or(Duration::MAX, |at| at.elapsed());
         let current = job.as_ref().map(|job| (&*job.template, age));
         if !needs_template(current, &status, &self.parts.settings.pace) {
-            self.renew_leases().await;
+            self.back_since.set(None);
+            let hash = job.map(|job| job.template.prev_hash);
+            published.set_tip(|tip| *tip = Tip { daemon: place, height, hash, syncing, reachable: true });
             return Ok(Look::Done);
         }
-        if self.not_before.get().is_some_and(|at| Instant::now() < at) {
-            return Ok(Look::Done);
+        self.refuse_step_back(place, &status)?;
+        if node.is_held(&status.best_hash) {
+            return Ok(Look::Held);
         }
         let pinned = self.pinned().await?;
-        let (answer, parent) = tokio::join!(self.fetch(&pinned), self.daemon.block_by_height(height));
-        let Some(parent) = parent? else { return Ok(Look::Moved) };
-        published.set_tip(|tip| *tip = Tip { daemon: 0, height, hash: Some(parent.hash), syncing, reachable: true });
-        let Some(answer) = answer? else { return Ok(Look::Moved) };
-        if answer.header_base.prev_hash() != parent.hash || answer.header_base.height() != height.next() {
-            return Ok(Look::Moved);
+        let (answer, parent) = tokio::join!(self.fetch(node, &status, &pinned), node.client.block_by_height(height));
+        let Some(parent) = parent? else { return Ok(Look::Again) };
+        if !status.is_tip(parent.height, &parent.hash) {
+            return Ok(Look::Again);
         }
-        self.publish(answer, &parent, &pinned).await?;
+        let tip = Tip { daemon: place, height, hash: Some(parent.hash), syncing, reachable: true };
+        published.set_tip(|now| {
+            if now.daemon == place {
+                *now = tip.clone();
+            }
+        });
+        let Some(answer) = answer? else { return Ok(Look::Again) };
+        if answer.header_base.prev_hash() != parent.hash || answer.header_base.height() != height.next() {
+            return Ok(Look::Again);
+        }
+        if let Err(trouble) = self.publish(place, answer, &parent, &status, &pinned).await {
+            // Each fetch takes a lease: whatever is wrong with this one, the next does not come at once.
+            node.hold(&status.best_hash, Instant::now() + self.parts.settings.pace.min_age);
+            return Err(trouble);
+        }
+        published.set_tip(|now| *now = tip);
         Ok(Look::Done)
     }
 
+    async fn status(&self, place: usize) -> Result<Status, DaemonError> {
+        let node = &self.nodes[place];
+        let answer = node.client.status().await;
+        let mut choice = self.choice.borrow_mut();
+        match &answer {
+            Ok(status) => {
+                node.sight(status);
+                let (height, work, syncing) = (status.chain_height, status.total_work, status.is_behind());
+                choice.answered(place, Seen { height, work, syncing });
+            }
+            Err(_) => choice.silent(place),
+        }
+        answer
+    }
+
+    /// A chain with less work than the one that is mined is an old answer, or a daemon that starts afresh. It is
+    /// followed only if it stays that way.
+    fn refuse_step_back(&self, place: usize, status: &Status) -> Result<(), Trouble> {
+        let published = &self.parts.published;
+        if status.total_work >= published.work() {
+            self.back_since.set(None);
+            return Ok(());
+        }
+        let now = Instant::now();
+        let since = self.back_since.get().unwrap_or(now);
+        self.back_since.set(Some(since));
+        if now.duration_since(since) < self.parts.settings.pace.step_back {
+            self.parts.counters.templates_older_total.add(1);
+            return Err(Trouble::LessWork { height: status.chain_height });
+        }
+        let daemon = self.nodes[place].client.place();
+        warn!(daemon, height = %status.chain_height, "the daemon's chain has had less work for long; it is followed now");
+        published.forget_work();
+        self.back_since.set(None);
+        Ok(())
+    }
+
     /// `None` when the tip moved under the daemon's hands.
-    async fn fetch(&self, pinned: &str) -> Result<Option<TemplateAnswer>, Trouble> {
-        match self.wallet.with(&self.daemon, async || self.daemon.template(Some(pinned)).await).await {
+    async fn fetch(&self, node: &Node, status: &Status, pinned: &str) -> Result<Option<TemplateAnswer>, Trouble> {
+        match node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await {
             Ok(answer) => {
                 self.fetched_at.set(Some(Instant::now()));
                 self.parts.counters.templates_total.add(1);
@@ -126,22 +226,48 @@ impl Follower {
             }
             Err(Trouble::Daemon(DaemonError::Busy { text, .. })) if text.contains("tip changed") => Ok(None),
             Err(Trouble::Daemon(DaemonError::Busy { text, retry_after })) => {
-                self.not_before.set(retry_after.map(|pause| Instant::now() + pause));
+                let pause = retry_after.unwrap_or(self.parts.settings.pace.min_age);
+                node.hold(&status.best_hash, Instant::now() + pause);
                 Err(Trouble::Daemon(DaemonError::Busy { text, retry_after }))
             }
             Err(trouble) => Err(trouble),
         }
     }
 
-    async fn publish(&self, answer: TemplateAnswer, parent: &BlockInfo, pinned: &str) -> Result<(), Trouble> {
-        let parts = &self.parts;
-        let lease_ends = answer.expires_at;
-        let template = build(answer, parent.timestamp, pinned, parts.ids.take(), (parts.clock)())?;
-        let template = Arc::new(template);
+    async fn publish(
+        &self,
+        place: usize,
+        answer: TemplateAnswer,
+        parent: &BlockInfo,
+        status: &Status,
+        pinned: &str,
+    ) -> Result<(), Trouble> {
+        let (parts, now) = (&self.parts, (self.parts.clock)());
+        let lease_ends = answer.expires_at.unwrap_or(now.plus(LEASE));
+        let template = Arc::new(build(answer, place, parent.timestamp, pinned, parts.ids.take(), now)?);
         self.define(&template).await;
         let Template { height, network_difficulty: difficulty, .. } = &*template;
         debug!(%height, %difficulty, merkle_root = %template.merkle_root, "template");
-        parts.published.put(template, lease_ends, Instant::now().into_std());
+        let published_at = Instant::now().into_std();
+        let known = self.nodes.iter().filter_map(|node| node.knew(parent.hash, parent.height)).min();
+        let known_at = known.unwrap_or(published_at);
+        let taken = parts.published.put(Offer {
+            template,
+            lease_ends: Some(lease_ends),
+            work: status.total_work,
+            known_at,
+            now: published_at,
+            soon: self.soon(),
+        });
+        match taken {
+            Taken::Pushed => {
+                parts.counters.template_pushes_total.add(1);
+                self.tip_to_job.record(published_at.saturating_duration_since(known_at).as_secs_f64(), &[]);
+            }
+            Taken::Renewed => {}
+            Taken::Older => parts.counters.templates_older_total.add(1),
+        }
+        self.choice.borrow_mut().gave_template(place);
         Ok(())
     }
 
@@ -156,22 +282,45 @@ impl Follower {
         warn!(height = %template.height, why, "template is published before its definition is logged");
     }
 
-    /// Keeps the leases of templates that miners still work on, so that their blocks can be submitted by name.
-    async fn renew_leases(&self) {
-        if self.no_renewals.get() {
+    fn soon(&self) -> Timestamp {
+        (self.parts.clock)().plus(RENEW_AHEAD)
+    }
+
+    /// Keeps the leases of templates that miners still work on, so that their blocks can be submitted by name. Beside
+    /// the looks: a daemon that is validating a block answers late, and the next job must not wait for that.
+    fn renew_leases(self: &Rc<Self>) {
+        if self.renewing.borrow().as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
-        for id in self.parts.published.leases_ending((self.parts.clock)().plus(RENEW_AHEAD)) {
-            match self.daemon.renew_template(&id).await {
-                Ok(ends) => self.parts.published.lease_is(&id, Some(ends)),
-                Err(DaemonError::NoSuchRoute { .. }) => return self.no_renewals.set(true),
-                Err(error) if error.is_unreachable() => return,
-                Err(_) => self.parts.published.lease_is(&id, None), // Gone or stale: the full form remains.
+        let ending = self.parts.published.leases_ending(self.soon());
+        if ending.is_empty() {
+            return;
+        }
+        let this = Rc::clone(self);
+        let task = spawn(async move {
+            for (issuer, id) in ending {
+                this.renew(issuer, &id).await;
             }
+        });
+        self.renewing.replace(Some(task));
+    }
+
+    async fn renew(&self, issuer: usize, id: &str) {
+        let Some(node) = self.nodes.get(issuer) else { return };
+        if node.no_renewals.get() {
+            return;
+        }
+        let published = &self.parts.published;
+        match node.client.renew_template(id).await {
+            Ok(ends) => published.lease_is(issuer, id, Some(ends)),
+            Err(DaemonError::NoSuchRoute { .. }) => node.no_renewals.set(true),
+            Err(error) if error.is_unreachable() => debug!(%error, "lease not renewed now"),
+            Err(_) => published.lease_is(issuer, id, None), // Gone or stale: the full form remains.
         }
     }
 
-    /// The address that every template must pay: from the settings, else stored earlier, else learned now and stored.
+    /// The address that every template must pay: from the settings, else stored earlier, else the first daemon's
+    /// wallet, which is then stored. Other daemons have other wallets.
     async fn pinned(&self) -> Result<String, Trouble> {
         if let Some(address) = &self.parts.settings.reward_address {
             return Ok(address.clone());
@@ -183,7 +332,9 @@ impl Follower {
         let address = match store.meta_get(PINNED_KEY).await? {
             Some(address) => address,
             None => {
-                let wallet = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+                let first = &self.nodes[0];
+                let asked = first.wallet.with(&first.client, async || first.client.wallet_address().await).await;
+                let wallet = asked.map_err(|trouble| Trouble::NotPinned(Box::new(trouble)))?;
                 let address = store.meta_get_or_insert(PINNED_KEY, &wallet.address).await?;
                 info!(address, "blocks pay this address from now on");
                 address
@@ -192,18 +343,73 @@ impl Follower {
         Ok(self.parts.published.pinned.get_or_init(|| address).clone())
     }
 
-    /// Whether an event is news. Our own block is told twice.
-    pub(crate) fn is_news(&self, event: Event) -> bool {
-        let (height, hash) = match event {
-            Event::NewBlock { hash, height } | Event::MinedBlock { hash, height } => (height, hash),
-            Event::Connected { .. } => return true,
-            Event::Lost(error) => {
-                debug!(%error, "event stream");
-                return false;
+    // === which daemon ===
+
+    /// Asks the others how they are, without waiting for them.
+    fn peek_at_others(self: &Rc<Self>) {
+        let chosen = self.choice.borrow().chosen();
+        for (place, node) in self.nodes.iter().enumerate().filter(|(place, _)| *place != chosen) {
+            let mut peek = node.peek.borrow_mut();
+            if peek.as_ref().is_none_or(Task::is_finished) {
+                let this = Rc::clone(self);
+                *peek = Some(spawn(async move {
+                    if let Err(error) = this.status(place).await {
+                        debug!(%error, "a daemon to fall back to does not answer");
+                    }
+                    this.tell_health();
+                }));
             }
-        };
-        let last = self.last_event.replace(Some((height, hash)));
-        is_news(last, (height, hash), self.parts.settings.refresh_on_same_height)
+        }
+    }
+
+    fn choose(&self) -> usize {
+        let mut choice = self.choice.borrow_mut();
+        let before = choice.chosen();
+        let now = Instant::now();
+        let chosen = choice.choose(now);
+        if chosen != before {
+            let place = |place: usize| self.nodes[place].client.place();
+            warn!(
+                from = place(before),
+                why = choice.state(before, now).as_str(),
+                to = place(chosen),
+                "daemon switched"
+            );
+            self.parts.counters.daemon_switches_total.add(1);
+        }
+        chosen
+    }
+
+    /// A daemon that gives no usable template is not the one to follow, if there is another.
+    fn blame(&self, place: usize, trouble: &Trouble) {
+        if matches!(trouble, Trouble::ForeignAddress { .. }) {
+            self.parts.counters.templates_foreign_total.add(1);
+        }
+        let mut choice = self.choice.borrow_mut();
+        // One that does not answer at all is left for that alone.
+        if let Some(state) = trouble.blames_daemon().filter(|_| choice.answers(place)) {
+            choice.gave_none(place, state, Instant::now());
+        }
+        drop(choice);
+        if self.nodes.len() > 1 {
+            let daemon = self.nodes[place].client.place();
+            match trouble.is_serious() {
+                true => error!(daemon, "no template: {trouble}"),
+                false => debug!(daemon, "no template: {trouble}"),
+            }
+        }
+    }
+
+    fn tell_health(&self) {
+        let (choice, now) = (self.choice.borrow(), Instant::now());
+        let health = self.nodes.iter().enumerate().map(|(place, node)| DaemonHealth {
+            place: node.client.place().to_owned(),
+            chosen: place == choice.chosen(),
+            state: choice.state(place, now),
+            height: choice.height(place),
+            events: node.events.get(),
+        });
+        self.parts.published.set_daemons(health.collect());
     }
 
     fn say(&self, trouble: Option<Trouble>) {
@@ -217,7 +423,7 @@ impl Follower {
                 Some(trouble) if trouble.is_serious() => error!("no new template: {text}"),
                 _ => warn!("no new template: {text}"),
             },
-            (None, Some(_)) => info!(daemon = self.daemon.place(), "following the tip again"),
+            (None, Some(_)) => info!("following the tip again"),
             _ => {}
         }
     }

@@ -1,23 +1,30 @@
 //! `TemplateActor` follows the daemon's tip and publishes what is mined now.
 //!
-//! It looks at the daemon when told to: at every tick, at an event of the daemon's stream, after a block of our own.
-//! One look at a time; what arrives meanwhile makes it look once more, so no event is lost. A new job is pushed when
-//! the template's identity (height, target, previous block) changes, and only then: a template renewed for time or
-//! mempool serves later assignments without throwing away hashes in progress.
+//! It looks at the daemon at every tick, at an event of the daemon's stream, after a block of our own. One look at a
+//! time; what arrives meanwhile makes it look once more, so no event is lost. A new job is pushed when the template's
+//! identity (height, target, previous block) changes: a template renewed for time or mempool serves later assignments
+//! without throwing away hashes in progress. The one exception is work that could soon not be submitted any more.
 //!
-//! What it refuses to do: publish a template that pays another address than the pinned one, or that does not build on
-//! the tip it was told about; end the process because the daemon is away. It keeps the last job and says once what is
-//! wrong.
+//! Of several daemons it follows the first that is well and on the best tip; see [`Patience`].
+//!
+//! What it refuses to do: publish a template that pays another address than the pinned one, that does not build on
+//! the tip it was told about, or that builds on less work than the present one; end the process because the daemons
+//! are away. It keeps the last job and says once what is wrong.
+//!
+//! Bounds: one look, one round of lease renewals and one question per further daemon at a time; 256 leases kept.
 #![warn(missing_docs)]
 
 mod actor;
+mod choice;
 mod follow;
+mod node;
 mod published;
 mod rules;
 mod trouble;
 mod wallet;
 
 pub use actor::TemplateActor;
+pub use choice::Patience;
 pub use published::Published;
 pub use trouble::Trouble;
 
@@ -28,7 +35,6 @@ use daemon::DaemonSettings;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds};
 use messages::share_ledger::DefineTemplate;
-use messages::template::RefreshTemplate;
 use runtime::Recipient;
 use secrecy::SecretString;
 use store::Store;
@@ -40,10 +46,19 @@ pub struct TemplateSettings {
     pub reward_address: Option<String>,
     /// Let an event that names another block of the tip's height hurry; otherwise the next poll finds it.
     pub refresh_on_same_height: bool,
-    /// Opens the daemon's wallet when it is not loaded or locked. `None`: only say that it is.
-    pub wallet_password: Option<SecretString>,
     /// When the same tip's template is fetched anew.
     pub pace: Pace,
+    /// When another daemon is chosen.
+    pub patience: Patience,
+}
+
+/// One daemon.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateSource {
+    /// Where it is and what opens it.
+    pub daemon: DaemonSettings,
+    /// Opens its wallet when that is not loaded or locked. `None`: only say that it is.
+    pub wallet_password: Option<SecretString>,
 }
 
 /// When a template is renewed although the tip is the same.
@@ -53,21 +68,27 @@ pub struct Pace {
     pub min_age: Duration,
     /// At this age for certain: header times feed the difficulty rule and should be honest.
     pub max_age: Duration,
+    /// A chain with less work than the one that is mined is followed only after so long.
+    pub step_back: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { min_age: Duration::from_secs(10), max_age: Duration::from_secs(30) }
+        let secs = Duration::from_secs;
+        Pace { min_age: secs(10), max_age: secs(30), step_back: secs(60) }
     }
 }
+
+/// Bounds of the latency histogram, seconds.
+const TIP_TO_JOB_BOUNDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 /// What the actor is built from, once per generation.
 #[derive(Clone)]
 pub struct TemplateParts {
     /// How templates are fetched.
     pub settings: TemplateSettings,
-    /// Which daemon.
-    pub daemon: DaemonSettings,
+    /// Which daemons, in order of preference; at least one. A template's issuer is a place in this list.
+    pub sources: Vec<TemplateSource>,
     /// Holds the pinned address.
     pub store: Store,
     /// What it publishes; outlives its generations.
@@ -80,6 +101,4 @@ pub struct TemplateParts {
     pub clock: Clock,
     /// Logs their definitions.
     pub ledger: Recipient<DefineTemplate>,
-    /// The actor itself, for the daemon's events.
-    pub me: Recipient<RefreshTemplate>,
 }

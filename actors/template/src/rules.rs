@@ -14,13 +14,13 @@ use crate::trouble::Trouble;
 /// The chain takes header times up to two hours ahead of its clock.
 const FUTURE_LIMIT_SECS: i64 = 7_200;
 /// The daemon takes request bodies up to 1 MiB; a whole block must fit with some room.
-const FULL_FORM_MAX_BYTES: usize = 1_000_000;
+pub(crate) const FULL_FORM_MAX_BYTES: usize = 1_000_000;
 
 /// Whether a template is to be fetched. `current` is the present one with its age.
 pub(crate) fn needs_template(current: Option<(&Template, Duration)>, status: &Status, pace: &Pace) -> bool {
     let Some((template, age)) = current else { return true };
-    let on_tip = template.height == status.chain_height.next()
-        && template.prev_hash.to_string().starts_with(&status.best_hash.to_ascii_lowercase());
+    let on_tip =
+        template.height == status.chain_height.next() && status.is_tip(status.chain_height, &template.prev_hash);
     if !on_tip || age >= pace.max_age {
         return true;
     }
@@ -62,6 +62,7 @@ pub(crate) fn with_valid_time(
 /// The shared template of the daemon's answer.
 pub(crate) fn build(
     answer: TemplateAnswer,
+    issuer: usize,
     parent_time: i64,
     pinned: &str,
     local_id: u32,
@@ -88,7 +89,7 @@ pub(crate) fn build(
         reward: block_reward(header_base.height()),
         reward_address: answer.reward_address_used,
         daemon_id: answer.template_id.filter(|_| !moved),
-        issuer: Some(0),
+        issuer: Some(issuer),
         block: answer.block,
         mempool_generation: answer.mempool_generation,
         fetched_at: now,

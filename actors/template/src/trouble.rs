@@ -1,6 +1,8 @@
 //! Why there is no newer job. Said once per change, never fatal.
 use daemon::{DaemonError, WalletState};
+use messages::facts::DaemonState;
 use store::StoreError;
+use units::Height;
 
 /// What keeps the actor from publishing a template.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,15 @@ pub enum Trouble {
     /// The header's time is not above the parent's, and moving it is not possible.
     #[error("template held: its time is not above its parent's")]
     NotYet,
+    /// The daemon's chain has less work than the one that is mined.
+    #[error("the daemon's chain, at height {height}, has less work than the one that is mined; its templates wait")]
+    LessWork {
+        /// Where it is.
+        height: Height,
+    },
+    /// The first daemon must name the reward address, and cannot.
+    #[error("no reward address is known yet, and the first daemon's wallet does not tell one")]
+    NotPinned(#[source] Box<Trouble>),
     /// The tip moved several times while templates were fetched.
     #[error("chain tip moved while a template was fetched")]
     Moving,
@@ -39,6 +50,27 @@ pub enum Trouble {
 impl Trouble {
     /// An operator must look: it will not go away by itself.
     pub(crate) fn is_serious(&self) -> bool {
-        matches!(self, Trouble::ForeignAddress { .. } | Trouble::BadTemplate(_) | Trouble::NoPassword(_))
+        match self {
+            Trouble::ForeignAddress { .. } | Trouble::BadTemplate(_) | Trouble::NoPassword(_) => true,
+            Trouble::NotPinned(why) => why.is_serious(),
+            _ => false,
+        }
+    }
+
+    /// What it says about the daemon, if another one may do better.
+    pub(crate) fn blames_daemon(&self) -> Option<DaemonState> {
+        match self {
+            Trouble::ForeignAddress { .. } => Some(DaemonState::ForeignAddress),
+            // Its leases are used up for this tip; its chain is as good as ever, and so is the present job.
+            Trouble::Daemon(DaemonError::Busy { retry_after: Some(_), .. }) => None,
+            Trouble::Daemon(_) | Trouble::NoPassword(_) | Trouble::WalletShut(_) | Trouble::BadTemplate(_) => {
+                Some(DaemonState::NoTemplate)
+            }
+            Trouble::Store(_)
+            | Trouble::NotYet
+            | Trouble::LessWork { .. }
+            | Trouble::NotPinned(_)
+            | Trouble::Moving => None,
+        }
     }
 }

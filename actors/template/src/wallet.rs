@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::trouble::Trouble;
 
-/// Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
+/// After a failure. Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
 const PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Wallet {
@@ -51,6 +51,7 @@ impl Wallet {
             WalletState::Locked => daemon.wallet_unlock(password).await?,
             _ => drop(daemon.wallet_load(password).await?),
         }
+        self.tried_at.set(None);
         info!(daemon = daemon.place(), "daemon's wallet is open");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Figures that are read when somebody asks: actors' ports, counters, gauges.
 use std::sync::Arc;
 
+use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use runtime::{Health, Port};
@@ -88,6 +89,46 @@ impl Metrics {
             .with_callback(move |observer| {
                 for port in &ports {
                     observer.observe(read(port.as_ref()), &[KeyValue::new("actor", port.name())]);
+                }
+            })
+            .build();
+    }
+
+    /// How each daemon of the list is. Labelled with its place in the list and where it is.
+    pub fn daemons(&self, daemons: DaemonsReceiver) {
+        type Read = fn(&DaemonHealth) -> u64;
+        let gauges: [(&'static str, &'static str, Read); 4] = [
+            ("daemon_good", "1 while the daemon answers, is on the best tip and gives usable templates.", |daemon| {
+                u64::from(daemon.state == DaemonState::Good)
+            }),
+            ("daemon_chosen", "1 for the daemon that templates come from.", |daemon| u64::from(daemon.chosen)),
+            ("daemon_events_up", "1 while its event stream stands.", |daemon| u64::from(daemon.events)),
+            ("daemon_height", "Height of its best block.", |daemon| daemon.height.get()),
+        ];
+        for (name, help, read) in gauges {
+            let daemons = daemons.clone();
+            let _registered = self
+                .meter
+                .u64_observable_gauge(format!("meshpool_{name}"))
+                .with_description(help)
+                .with_callback(move |observer| {
+                    for (place, daemon) in daemons.borrow().iter().enumerate() {
+                        let place = KeyValue::new("place", i64::try_from(place).unwrap_or(i64::MAX));
+                        let labels = [place, KeyValue::new("daemon", daemon.place.clone())];
+                        observer.observe(read(daemon), &labels);
+                    }
+                })
+                .build();
+        }
+        let _registered = self
+            .meter
+            .u64_observable_gauge("meshpool_daemon_state")
+            .with_description("1 for the state that the daemon is in.")
+            .with_callback(move |observer| {
+                for daemon in daemons.borrow().iter() {
+                    let labels =
+                        [KeyValue::new("daemon", daemon.place.clone()), KeyValue::new("state", daemon.state.as_str())];
+                    observer.observe(1, &labels);
                 }
             })
             .build();

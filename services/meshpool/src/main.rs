@@ -1,6 +1,7 @@
 //! `meshpool`: all actors in one process, and the operator's commands.
 mod audit;
 mod cli;
+mod daemons;
 mod devnet;
 mod lease;
 mod place;

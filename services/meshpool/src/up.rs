@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
 use boot::{Metrics, Shutdown, Telemetry};
-use daemon::DaemonSettings;
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
@@ -23,7 +22,7 @@ use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
 use stratum::{Era, HintKeeper, Hints, KeepHints, OriginSalt, StratumParts};
-use template::{Pace, Published, TemplateActor, TemplateParts, TemplateSettings};
+use template::{Pace, Patience, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 use units::{HostId, PolicyId, Timestamp};
@@ -33,7 +32,7 @@ use web::{DrillOrder, WebParts};
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
-use crate::{lease, roster};
+use crate::{daemons, lease, roster};
 
 /// How long sessions may take to hear their last answers, and actors to finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -131,7 +130,8 @@ struct Pool {
     salt: OriginSalt,
     era: Era,
     hints: Arc<Hints>,
-    daemon: DaemonSettings,
+    /// In order of preference.
+    daemons: Vec<TemplateSource>,
 }
 
 impl Pool {
@@ -161,13 +161,7 @@ impl Pool {
         let era = next_era(&store).await.map_err(database)?;
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
-        let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
-        let daemon = DaemonSettings {
-            url: endpoint.url.clone(),
-            cookie_path: endpoint.cookie_path.clone(),
-            data_dir: endpoint.data_dir.clone(),
-            token: Some(endpoint.token.clone()).filter(|token| !token.expose_secret().is_empty()),
-        };
+        let daemons = daemons::sources(&settings);
         Ok(Pool {
             settings: Arc::new(settings),
             store,
@@ -183,7 +177,7 @@ impl Pool {
             salt: OriginSalt(bytes),
             era,
             hints,
-            daemon,
+            daemons,
         })
     }
 
@@ -237,7 +231,7 @@ impl Pool {
         let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
         host.start(&hint_keeper, roster::COSMETIC, keeper);
         let parts = LifecycleParts {
-            daemon: self.daemon.clone(),
+            daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
             host: self.host,
             policy: self.policy_id,
@@ -271,7 +265,7 @@ impl Pool {
             }),
         );
         let parts = SubmitterParts {
-            daemon: self.daemon.clone(),
+            daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             ledger: ledger.recipient(),
             template: template.recipient(),
             notices: notices.clone(),
@@ -293,7 +287,7 @@ impl Pool {
                 seed: || rand::rng().random(),
             }),
         );
-        let parts = self.template_parts(&published, &ledger, &template);
+        let parts = self.template_parts(&published, &ledger);
         host.start(&template, roster::VITAL, move || TemplateActor::new(parts.clone()));
 
         host.tick(&template, settings.daemon.poll_interval, || RefreshTemplate(RefreshReason::Poll));
@@ -314,6 +308,7 @@ impl Pool {
         let ports = host.ports();
         let metrics = Metrics::default();
         metrics.actors(&ports);
+        metrics.daemons(published.daemons());
         export_counters(&metrics, &self.counters);
 
         let front = StratumParts {
@@ -347,6 +342,7 @@ impl Pool {
             counters: Arc::clone(&self.counters),
             tip: published.tips(),
             jobs: published.jobs(),
+            daemons: published.daemons(),
             position: position.subscribe(),
             metrics: Arc::new(telemetry.printer()),
             drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::Drill {
@@ -408,7 +404,7 @@ impl Pool {
             })
         };
         PayoutParts {
-            daemon: self.daemon.clone(),
+            daemon: self.daemons.first().cloned().unwrap_or_default().daemon,
             password: Arc::new(password),
             store: self.store.clone(),
             settings: self.settings.payout.clone(),
@@ -423,37 +419,26 @@ impl Pool {
         }
     }
 
-    fn template_parts(
-        &self,
-        published: &Arc<Published>,
-        ledger: &ActorRef<ShareLedger>,
-        own: &ActorRef<TemplateActor>,
-    ) -> TemplateParts {
+    fn template_parts(&self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>) -> TemplateParts {
         let settings = &self.settings;
-        let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
-        let wallet_password = settings.wallet_password(&endpoint).unwrap_or_else(|error| {
-            warn!(%error, "no wallet password yet");
-            None
-        });
         let pace = match settings.pool.network == settings::Network::Devnet {
-            true => Pace { min_age: Duration::from_secs(1), max_age: Duration::from_secs(10) },
+            true => Pace { min_age: Duration::from_secs(1), max_age: Duration::from_secs(10), ..Pace::default() },
             false => Pace::default(),
         };
         TemplateParts {
             settings: TemplateSettings {
                 reward_address: settings.pool.reward_address.clone(),
                 refresh_on_same_height: settings.stratum.refresh_on_same_height,
-                wallet_password,
                 pace,
+                patience: Patience::default(),
             },
-            daemon: self.daemon.clone(),
+            sources: self.daemons.clone(),
             store: self.store.clone(),
             published: Arc::clone(published),
             ids: Arc::clone(&self.ids),
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
             ledger: ledger.recipient(),
-            me: own.recipient(),
         }
     }
 }

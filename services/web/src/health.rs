@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
+use messages::facts::DaemonState;
 use runtime::Health;
 use serde_json::json;
 use tokio::time::timeout;
@@ -17,7 +18,8 @@ pub(crate) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "alive": true }))
 }
 
-/// 503 with every reason while something that mining or money needs is missing.
+/// 503 with every reason while something that mining or money needs is missing. What is broken but has a replacement
+/// is listed as degraded. Daemons are told by their place in the settings: the answer is public.
 pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
     let mut reasons: Vec<String> = parts
         .ports
@@ -30,6 +32,17 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
         tip if tip.syncing => reasons.push("daemon is catching up with the network".into()),
         _ => {}
     }
+    let mut degraded = Vec::new();
+    for (place, daemon) in parts.daemons.borrow().iter().enumerate() {
+        let Some(trouble) = trouble(daemon.state) else { continue };
+        let sentence = format!("daemon {} {trouble}", place + 1);
+        match daemon.state {
+            _ if !daemon.chosen => degraded.push(sentence),
+            // The tip says these two.
+            DaemonState::Away | DaemonState::Syncing => {}
+            _ => reasons.push(sentence),
+        }
+    }
     if parts.jobs.borrow().is_none() {
         reasons.push("no job yet".into());
     }
@@ -39,8 +52,19 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
     if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
         reasons.push("share log is full".into());
     }
-    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "degraded": degraded });
     if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+fn trouble(state: DaemonState) -> Option<&'static str> {
+    match state {
+        DaemonState::Unknown | DaemonState::Good => None,
+        DaemonState::Away => Some("does not answer"),
+        DaemonState::Syncing => Some("is catching up with the network"),
+        DaemonState::Behind => Some("is behind another daemon"),
+        DaemonState::NoTemplate => Some("gives no usable template"),
+        DaemonState::ForeignAddress => Some("would pay another address than the pool's"),
+    }
 }
 
 pub(crate) async fn metrics(parts: web::Data<WebParts>) -> HttpResponse {

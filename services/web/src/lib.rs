@@ -23,7 +23,7 @@ use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, guard, web};
 use live::Snapshot;
 use messages::counters::Counters;
-use messages::facts::{Clock, JobReceiver, LogPosition, Tip};
+use messages::facts::{Clock, DaemonsReceiver, JobReceiver, LogPosition, Tip};
 use runtime::Port;
 use settings::Settings;
 use store::Store;
@@ -69,6 +69,8 @@ pub struct WebParts {
     pub tip: watch::Receiver<Tip>,
     /// The current job.
     pub jobs: JobReceiver,
+    /// How each daemon is.
+    pub daemons: DaemonsReceiver,
     /// The share log's ends.
     pub position: watch::Receiver<LogPosition>,
     /// For `/metrics`.

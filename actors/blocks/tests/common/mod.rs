@@ -100,7 +100,7 @@ impl Stage {
         let (lease, (tip, log)) =
             (watch::Sender::new(Some(epoch)), (watch::Sender::default(), watch::Sender::default()));
         let actor = BlockLifecycle::new(LifecycleParts {
-            daemon: DaemonSettings { url: fake.url, ..DaemonSettings::default() },
+            daemons: vec![DaemonSettings { url: fake.url, ..DaemonSettings::default() }],
             store: store.clone(),
             host,
             policy: good_policy,

@@ -5,7 +5,7 @@ use actix_web::dev::ServerHandle;
 use chain::Address;
 use live::{Live, LiveParts, Snapshot};
 use messages::counters::Counters;
-use messages::facts::{Clock, CurrentJob, LogPosition, Tip};
+use messages::facts::{Clock, CurrentJob, DaemonHealth, LogPosition, Tip};
 use messages::live::SampleLive;
 use runtime::{Handler, Reply};
 use serde_json::Value;
@@ -26,6 +26,7 @@ pub(crate) fn now() -> Timestamp {
 /// What the tests turn.
 pub(crate) struct Knobs {
     pub(crate) tip: watch::Sender<Tip>,
+    pub(crate) daemons: watch::Sender<Vec<DaemonHealth>>,
     pub(crate) jobs: watch::Sender<Option<Arc<CurrentJob>>>,
     pub(crate) counters: Arc<Counters>,
     live: watch::Sender<Arc<Snapshot>>,
@@ -106,7 +107,9 @@ pub(crate) fn on_each_site(change: impl Fn(&mut WebParts), test: impl AsyncFn(&S
 }
 
 fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
-    let (tip, tips) = watch::channel(Tip { height: Height::new(1_010), hash: None, syncing: false, reachable: true });
+    let (tip, tips) =
+        watch::channel(Tip { daemon: 0, height: Height::new(1_010), hash: None, syncing: false, reachable: true });
+    let (daemons, daemon_states) = watch::channel(Vec::new());
     let (jobs, job) = watch::channel(None);
     let (live, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let counters = Arc::new(Counters::default());
@@ -120,6 +123,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
         counters: Arc::clone(&counters),
         tip: tips,
         jobs: job,
+        daemons: daemon_states,
         position: watch::channel(LogPosition { durable: 12, folded: 10 }).1,
         metrics: Arc::new(|| "# TYPE meshpool_x gauge\nmeshpool_x 1\n".to_owned()),
         drill: None,
@@ -132,7 +136,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (server, address) = web::serve(parts).unwrap();
     let handle = server.handle();
     tokio::task::spawn_local(server);
-    let knobs = Knobs { tip, jobs, counters, live };
+    let knobs = Knobs { tip, daemons, jobs, counters, live };
     Site { db, knobs, base: format!("http://{address}"), client: awc::Client::default(), handle }
 }
 

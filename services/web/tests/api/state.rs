@@ -1,8 +1,9 @@
 //! What the pool is, how it does, whether it can work.
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use chain::{BlockId, HeaderBase, MerkleRoot, Target};
-use messages::facts::{CurrentJob, Template};
+use messages::facts::{CurrentJob, DaemonHealth, DaemonState, Template};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use units::{Amount, Difficulty, Height};
@@ -23,13 +24,14 @@ fn job(height: u64, difficulty: u64) -> Arc<CurrentJob> {
         reward: Amount::ZERO,
         reward_address: String::new(),
         daemon_id: None,
+        issuer: None,
         block: RawValue::from_string("{}".to_owned()).unwrap(),
         mempool_generation: None,
         fetched_at: now(),
         retired_at: OnceLock::new(),
         defined_in: 0.into(),
     };
-    Arc::new(CurrentJob { template: Arc::new(template), push: 1 })
+    Arc::new(CurrentJob { template: Arc::new(template), push: 1, known_at: Instant::now() })
 }
 
 #[test]
@@ -127,6 +129,36 @@ fn what_is_not_ready_says_why() {
             site.knobs.counters.log_backlog_bytes.set(0);
             site.db.sql("ALTER TABLE meta RENAME TO gone").unwrap();
             assert_eq!(reasons().await, ["database does not answer"]);
+        },
+    );
+}
+
+#[test]
+fn a_broken_daemon_is_a_reason_only_while_it_is_the_chosen_one() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            site.knobs.jobs.send_replace(Some(job(1, 60)));
+            let daemon = |chosen, state| DaemonHealth {
+                place: "http://10.1.2.3:8332".into(),
+                chosen,
+                state,
+                height: Height::new(1),
+                events: true,
+            };
+            let foreign = DaemonState::ForeignAddress;
+            site.knobs.daemons.send_replace(vec![daemon(false, foreign), daemon(true, DaemonState::Good)]);
+            let answer = site.get("/readyz").await;
+            assert_eq!(
+                (answer.status, answer.json()["degraded"].clone()),
+                (200, json!(["daemon 1 would pay another address than the pool's"]))
+            );
+            site.knobs.daemons.send_replace(vec![daemon(true, foreign), daemon(false, DaemonState::Away)]);
+            let answer = site.get("/readyz").await;
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.json()["reasons"], json!(["daemon 1 would pay another address than the pool's"]));
+            assert_eq!(answer.json()["degraded"], json!(["daemon 2 does not answer"]));
+            assert!(!answer.body.contains("10.1.2.3"), "where daemons are is nobody's business");
         },
     );
 }
