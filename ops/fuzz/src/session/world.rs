@@ -1,0 +1,379 @@
+//! Everything around a front: a chain, a ledger, a Validation, each as friendly as the script wants it.
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Network, PowHash, Target};
+use messages::counters::Counters;
+use messages::facts::{
+    CurrentJob, Line, LocalIds, Notice, Pair, Quarantine, Restrictions, SessionId, SessionIds, Template,
+};
+use messages::share_ledger::{AppendEvents, AppendRefusal, AppendShares, Appended, NewShare};
+use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
+use runtime::{Recipient, Refused, Reply};
+use settings::{StratumSettings, VardiffSettings};
+use stratum::{Era, OriginSalt, StratumParts};
+use tokio::sync::{broadcast, oneshot, watch};
+use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
+
+use super::peer::PATIENCE;
+use super::script::{LedgerMood, ProverMood};
+
+/// Connections that one miner may have; a script can want one more.
+const CONNECTIONS_PER_IP: u32 = 4;
+const NETWORK_DIFFICULTY: u64 = 5_000;
+const SALT: OriginSalt = OriginSalt([7; 32]);
+
+/// A front that serves on loopback, and what it talks to.
+pub struct World {
+    /// Where the front listens.
+    pub address: SocketAddr,
+    /// What the front counts.
+    pub counters: Arc<Counters>,
+    /// What the ledger and Validation have got, and how they behave.
+    pub books: Arc<Mutex<Books>>,
+    jobs: watch::Sender<Option<Arc<CurrentJob>>>,
+    restrictions: watch::Sender<Arc<Restrictions>>,
+    notices: broadcast::Sender<Notice>,
+    ids: LocalIds,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the ledger and Validation have got, and how they behave.
+#[derive(Default)]
+pub struct Books {
+    /// Shares that were written.
+    pub written: Vec<NewShare>,
+    /// Nonces of those that the front was or will be told of.
+    pub confirmed: Vec<Nonce>,
+    /// Nonces of those that Validation has heard of.
+    pub offered: Vec<Nonce>,
+    /// Nonces that were submitted in the run before: what a connection left behind that was cut off may come late.
+    pub earlier: HashSet<u64>,
+    /// Whoever was seen in a message; nobody may be left when the front has ended.
+    pub seen: Vec<Weak<Line>>,
+    total_confirmed: u64,
+    ledger: Option<LedgerMood>,
+    prover: Option<ProverMood>,
+    records: u64,
+    held_appends: Vec<(Reply<AppendShares>, Appended)>,
+    held_proofs: Vec<(Reply<VerifyShare>, Proven)>,
+}
+
+// === impl World ===
+
+impl World {
+    /// A front; whether it takes submits without a claimed hash.
+    #[must_use]
+    pub fn start(claims_required: bool) -> World {
+        count_panics();
+        let books: Arc<Mutex<Books>> = Arc::default();
+        let (jobs, restrictions) = (watch::Sender::new(None), watch::Sender::default());
+        let (notices, counters) = (broadcast::channel(64).0, Arc::<Counters>::default());
+        let (ledger, events, validation, prover) = recipients(&books);
+        let parts = StratumParts {
+            settings: StratumSettings {
+                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                max_connections_per_ip: CONNECTIONS_PER_IP,
+                require_claimed_hash: claims_required,
+                ..StratumSettings::default()
+            },
+            vardiff: VardiffSettings::default(),
+            network: Network::Testnet,
+            arbiters: 2,
+            era: Era(1),
+            salt: SALT,
+            ledger,
+            events,
+            validation,
+            prover,
+            offer_all: true,
+            jobs: jobs.subscribe(),
+            restrictions: restrictions.subscribe(),
+            notices: notices.clone(),
+            counters: Arc::clone(&counters),
+            clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
+            ids: Arc::default(),
+            sessions: Arc::<SessionIds>::default(),
+        };
+        let (tell, told) = channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = move || {
+            runtime::block_on(async move {
+                let front = parts.start().expect("a free port on loopback");
+                tell.send(front.address()).expect("the world waits for it");
+                // Whether told or left alone: the front ends.
+                drop(stopped.await);
+                front.drain(Duration::from_secs(10)).await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("front".into()).spawn(serve).expect("a thread");
+        let address = told.recv().expect("a front that listens");
+        let (ids, stop, thread) = (LocalIds::default(), Some(stop), Some(thread));
+        let world = World { address, counters, books, jobs, restrictions, notices, ids, stop, thread };
+        world.publish(true);
+        world
+    }
+
+    /// A clean state for the next run.
+    pub fn begin(&self) {
+        let mut books = self.books();
+        (books.written, books.confirmed, books.offered) = Default::default();
+        books.seen.retain(|line| line.strong_count() > 0);
+        books.behave(Some(LedgerMood::Takes), Some(ProverMood::Proves));
+        drop(books);
+        self.restrict(HashSet::new(), HashSet::new());
+        self.tip(false);
+    }
+
+    /// Waits until no connection is left and all that the ledger confirmed has gone its way.
+    ///
+    /// # Panics
+    /// It does not happen: something was left behind. Or a thread of the front panicked.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let books = self.books();
+            let (open, sessions) = (self.counters.stratum_connections.get(), self.counters.stratum_sessions.get());
+            let (told, heard) = (self.counters.shares_accepted_total.get(), books.offered.len());
+            if (open, sessions, told, heard) == (0, 0, books.total_confirmed, books.confirmed.len()) {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {open} connections, {sessions} sessions; of {} shares {told} acknowledged; of {} offered {heard}",
+                books.total_confirmed,
+                books.confirmed.len()
+            );
+            drop(books);
+            std::thread::yield_now();
+        }
+        assert_eq!(PANICS.load(Ordering::Relaxed), 0, "a thread of the front panicked");
+    }
+
+    /// Ends the front, as a host does.
+    pub fn stop(mut self) -> (Arc<Counters>, Arc<Mutex<Books>>) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).expect("the front waits for it");
+        }
+        let thread = self.thread.take().expect("it is stopped once");
+        thread.join().expect("the front ends without a panic");
+        (Arc::clone(&self.counters), Arc::clone(&self.books))
+    }
+
+    /// The books, whoever broke off while holding them.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        lock(&self.books)
+    }
+
+    /// A new template of the same identity.
+    pub fn renew(&self) {
+        self.publish(false);
+    }
+
+    /// A new tip; the template before it is retired, now or long ago.
+    pub fn tip(&self, stale: bool) {
+        let now = Instant::now();
+        let long_ago = now.checked_sub(Duration::from_secs(20)).unwrap_or(now);
+        if let Some(current) = self.jobs.borrow().as_ref() {
+            // Another template of this identity may have been retired with it before.
+            let _first = current.template.retired_at.set(if stale { long_ago } else { now });
+        }
+        self.publish(true);
+    }
+
+    fn publish(&self, push: bool) {
+        let before = self.jobs.borrow().clone();
+        let (height, pushes) = match &before {
+            Some(job) => (job.template.height.get() + u64::from(push), job.push + u64::from(push)),
+            None => (1, 1),
+        };
+        let template = template(self.ids.take(), height);
+        self.jobs.send_replace(Some(Arc::new(CurrentJob { template: Arc::new(template), push: pushes })));
+    }
+
+    /// Who is to be proven first, and who is refused.
+    pub fn restrict(&self, forced: HashSet<Pair>, quarantined: HashSet<Pair>) {
+        let sentence =
+            |pair| (pair, Quarantine { reason: "invalid share proof", strikes: 3, until: Timestamp::from_ms(i64::MAX) });
+        let quarantined: HashMap<_, _> = quarantined.into_iter().map(sentence).collect();
+        self.restrictions.send_replace(Arc::new(Restrictions { forced, quarantined }));
+    }
+
+    /// The pair of an address that connects from `client`.
+    #[must_use]
+    pub fn pair(address: &str, client: std::net::IpAddr) -> Pair {
+        (address.into(), SALT.origin(client))
+    }
+
+    /// Miners are told of a block.
+    pub fn announce(&self) {
+        let finder = Some(SessionId(1));
+        // Nobody listens yet when the front has just started.
+        let _listeners = self.notices.send(Notice::BlockSolved { finder });
+    }
+}
+
+/// Panics on the threads of fronts; the runtime of a front hides them from everybody else.
+static PANICS: AtomicU32 = AtomicU32::new(0);
+
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name().is_none_or(|name| name.starts_with("actix") || name == "front") {
+                PANICS.fetch_add(1, Ordering::Relaxed);
+            }
+            before(panic);
+        }));
+    });
+}
+
+fn template(local_id: u32, height: u64) -> Template {
+    let merkle_root = Hash32(chain::sha3_256(&[&local_id.to_le_bytes()]));
+    let prev_hash = BlockId(chain::sha3_256(&[&height.to_le_bytes()]));
+    let parts = HeaderParts {
+        version: 1,
+        height: Height::new(height),
+        prev_hash,
+        merkle_root,
+        timestamp: 1_800_000_000,
+        difficulty: NETWORK_DIFFICULTY,
+    };
+    let network_difficulty = Difficulty::new(NETWORK_DIFFICULTY).expect("not zero");
+    Template {
+        local_id,
+        header_base: HeaderBase::build(&parts),
+        height: parts.height,
+        prev_hash,
+        merkle_root,
+        network_target: Target::from_difficulty(network_difficulty),
+        network_difficulty,
+        reward: Amount::ZERO,
+        reward_address: String::new(),
+        daemon_id: None,
+        block: serde_json::value::RawValue::from_string("{}".into()).expect("JSON"),
+        mempool_generation: None,
+        fetched_at: Timestamp::from_ms(0),
+        retired_at: OnceLock::new(),
+        defined_in: AtomicU32::new(0),
+    }
+}
+
+// === impl Books ===
+
+type Recipients = (Recipient<AppendShares>, Recipient<AppendEvents>, Recipient<OfferShares>, Recipient<VerifyShare>);
+
+fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn recipients(books: &Arc<Mutex<Books>>) -> Recipients {
+    let [ledger, events, validation, prover] = [(); 4].map(|()| Arc::clone(books));
+    (
+        Recipient::from_fn(move |message, reply| lock(&ledger).append(message, reply)),
+        Recipient::from_fn(move |message: AppendEvents, reply: Reply<AppendEvents>| {
+            let appended = lock(&events).position(message.0.len());
+            reply.send(Ok(appended));
+            Ok(())
+        }),
+        Recipient::from_fn(move |message: OfferShares, reply: Reply<OfferShares>| {
+            lock(&validation).offered.extend(message.0.iter().map(|share| share.nonce));
+            reply.send(());
+            Ok(())
+        }),
+        Recipient::from_fn(move |message, reply| lock(&prover).prove(message, reply)),
+    )
+}
+
+impl Books {
+    /// From now on.
+    pub fn behave(&mut self, ledger: Option<LedgerMood>, prover: Option<ProverMood>) {
+        self.ledger = ledger.or(self.ledger);
+        self.prover = prover.or(self.prover);
+    }
+
+    /// Answers what was held back.
+    pub fn release(&mut self) {
+        self.held_appends.drain(..).for_each(|(reply, appended)| reply.send(Ok(appended)));
+        self.held_proofs.drain(..).for_each(|(reply, proven)| reply.send(Ok(proven)));
+    }
+
+    /// Whether an answer may be missing because of a mood.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.ledger == Some(LedgerMood::Holds)
+            || self.prover == Some(ProverMood::Holds)
+            || !self.held_appends.is_empty()
+            || !self.held_proofs.is_empty()
+    }
+
+    fn position(&mut self, records: usize) -> Appended {
+        let first = Seq(self.records + 1);
+        self.records += records as u64;
+        Appended { first, minute: Minute(1) }
+    }
+
+    fn write(&mut self, shares: Vec<NewShare>) -> Appended {
+        let appended = self.position(shares.len());
+        self.written.extend(shares);
+        appended
+    }
+
+    fn confirm(&mut self, shares: Vec<NewShare>) -> Appended {
+        self.total_confirmed += shares.len() as u64;
+        self.confirmed.extend(shares.iter().map(|share| share.nonce));
+        self.write(shares)
+    }
+
+    fn append(&mut self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Refused<AppendShares>> {
+        assert!(!message.0.is_empty(), "a message carries shares");
+        self.seen.extend(message.0.iter().map(|share| Arc::downgrade(&share.line)));
+        match self.ledger.unwrap_or(LedgerMood::Takes) {
+            LedgerMood::Takes => {
+                let appended = self.confirm(message.0);
+                reply.send(Ok(appended));
+            }
+            LedgerMood::Holds => {
+                let appended = self.confirm(message.0);
+                self.held_appends.push((reply, appended));
+            }
+            LedgerMood::Full => reply.send(Err(AppendRefusal::Full)),
+            LedgerMood::Disk(written) => {
+                if written {
+                    self.write(message.0);
+                }
+                reply.send(Err(AppendRefusal::Disk));
+            }
+            LedgerMood::Dies(written) => {
+                if written {
+                    self.write(message.0);
+                }
+                drop(reply);
+            }
+            LedgerMood::Busy => return Err(Refused::Busy(message)),
+            LedgerMood::Down => return Err(Refused::Down(message)),
+        }
+        Ok(())
+    }
+
+    fn prove(&mut self, message: VerifyShare, reply: Reply<VerifyShare>) -> Result<(), Refused<VerifyShare>> {
+        let on_target = PowHash(*Target::from_difficulty(message.difficulty).as_bytes());
+        let proven = Proven { hash: message.claimed_hash.unwrap_or(on_target) };
+        let refusals = [ProofRefusal::InvalidProof, ProofRefusal::LowDifficulty, ProofRefusal::HashFailed];
+        match self.prover.unwrap_or(ProverMood::Proves) {
+            ProverMood::Proves => reply.send(Ok(proven)),
+            ProverMood::Holds => self.held_proofs.push((reply, proven)),
+            ProverMood::Refuses(which) => reply.send(Err(refusals[usize::from(which) % refusals.len()])),
+            ProverMood::Dies => drop(reply),
+            ProverMood::Busy => return Err(Refused::Busy(message)),
+        }
+        Ok(())
+    }
+}
