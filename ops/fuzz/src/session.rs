@@ -38,7 +38,7 @@ pub const LINES: [&[u8]; 18] = [
     b"{\"id\":9,\"method\":\"x\",\"id\":9}\n",
     b"{\"id\":9,\"method\":\"x\"}\r\n\r\n{\"id\":9,\"method\":\"x\"}\n",
     b"\xff\xfe\n",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
+    b" \x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
     b"{\"id\":9,\"method\":\"\xc3\xa4\xe2\x82\xac\"}\n",
     // Half a line, which the next one completes.
     b"{\"id\":9,",
@@ -139,6 +139,11 @@ impl Stage<'_> {
             }
             Act::Await if !self.world.books().holds() => peer.wait("an answer", Peer::is_settled),
             Act::Await => {}
+            Act::AwaitTip if !peer.jobs.is_empty() => {
+                let height = self.world.height();
+                peer.wait("a new tip", |peer| peer.jobs.last().is_some_and(|job| job.height == height));
+            }
+            Act::AwaitTip => {}
             Act::HalfClose => peer.half_close(),
             Act::Reset => peer.reset(),
         }
@@ -156,8 +161,7 @@ impl Stage<'_> {
             peer.half_close();
         }
         for peer in &mut self.over {
-            peer.wait("the end of the connection", Peer::is_refused);
-            peer.reset();
+            peer.wait("the end of the connection", |_| false);
         }
         self.world.settle();
         verdict::judge(self.world, &self.over)
@@ -174,17 +178,25 @@ fn log_in(peer: &mut Peer, login: script::Login) {
     peer.addresses.push(address(miner).to_owned());
     wire::write_login(&mut line, id, address(miner), "rig", hint);
     let text = String::from_utf8(line).expect("UTF-8");
-    peer.say(match login {
-        script::Login::Good(..) => text,
-        script::Login::Old => text.replace("\"protocol_version\":2", "\"protocol_version\":1"),
-        script::Login::NoClaims => text.replace("submit_claimed_hash", "x"),
-        script::Login::BadAddress => text.replace(address(miner), "nobody"),
-    }
-    .as_bytes());
+    peer.say(
+        match login {
+            script::Login::Good(..) => text,
+            script::Login::Old => text.replace("\"protocol_version\":2", "\"protocol_version\":1"),
+            script::Login::NoClaims => text.replace("submit_claimed_hash", "x"),
+            script::Login::BadAddress => text.replace(address(miner), "nobody"),
+        }
+        .as_bytes(),
+    );
 }
 
 /// Chooses job and nonce.
-fn submitted(peer: &mut Peer, foreign: Option<Job>, job: script::Job, nonce: script::Nonce, fresh: &mut u64) -> Submitted {
+fn submitted(
+    peer: &mut Peer,
+    foreign: Option<Job>,
+    job: script::Job,
+    nonce: script::Nonce,
+    fresh: &mut u64,
+) -> Submitted {
     let asked_in = peer.answers.iter().any(peer::Answer::is_login) || !peer.addresses.is_empty() && !peer.corked;
     if peer.jobs.is_empty() && asked_in {
         peer.wait("the answer to a login and its job", Peer::is_settled);

@@ -31,7 +31,8 @@ fn again(batch: &ShareBatch) {
 
 fn made_up(input: &mut Unstructured<'_>) -> ShareBatch {
     let lines: [(&str, &str, [u8; 16]); 2] = draw(input);
-    let lines = lines.map(|(address, worker, origin)| LineKey { address: address.into(), worker: worker.into(), origin });
+    let lines =
+        lines.map(|(address, worker, origin)| LineKey { address: address.into(), worker: worker.into(), origin });
     let mut shares = Vec::new();
     while !input.is_empty() {
         let (seq, line, nonce, difficulty): (u64, bool, u64, u64) = draw(input);

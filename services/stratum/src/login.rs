@@ -1,4 +1,5 @@
 //! Logins: who may, and what they get.
+use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -62,7 +63,8 @@ impl Front {
         let vardiff = Vardiff::new(&self.parts.vardiff, start, now);
         self.note_measured(session, now);
         // What was assigned to the login before stays known: its late shares are told whose job that was.
-        let assignments = session.miner.take().map_or_else(Assignments::default, |before| before.assignments);
+        let before = &mut *session.miner.borrow_mut();
+        let assignments = before.as_mut().map_or_else(Assignments::default, |miner| take(&mut miner.assignments));
         Ok(Miner { line: Arc::new(line), assignments, vardiff })
     }
 

@@ -1,14 +1,16 @@
 //! One connection: what it read, what it was sent, what it is still owed.
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::facts::{Line, Origin, SessionId};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use units::Difficulty;
 use wire::{LineEvent, Lines, Request};
 
@@ -24,6 +26,8 @@ const OUT_MAX: usize = 64 * 1024;
 const OUT_PATIENCE: Duration = Duration::from_secs(30);
 /// From accept to a successful login.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a closed connection may take to read its last answers: one that is closed over unread bytes loses them.
+const LINGER: Duration = Duration::from_secs(1);
 const SCRATCH: usize = 64 * 1024;
 
 /// A connection. Everything in it belongs to one thread.
@@ -120,6 +124,19 @@ impl Session {
                 }
                 () = self.wake.notified() => {}
             }
+        }
+        if self.stage.get() == Stage::Finishing && SockRef::from(&self.stream).shutdown(Shutdown::Write).is_ok() {
+            let over = async { while self.stream.readable().await.is_ok() && self.discard() {} };
+            // Whoever stays longer has read its answers or never will.
+            let _left = timeout(LINGER, over).await;
+        }
+    }
+
+    /// Reads on for nothing; false when there is no more to come.
+    fn discard(&self) -> bool {
+        match self.stream.try_read(&mut [0; 4096]) {
+            Ok(read) => read > 0,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 

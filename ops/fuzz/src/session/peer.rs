@@ -23,6 +23,8 @@ pub struct Job {
     pub targets: ([u8; 32], [u8; 32]),
     /// Share difficulty.
     pub difficulty: u64,
+    /// Of the block.
+    pub height: u64,
 }
 
 /// A submit of a script.
@@ -258,6 +260,7 @@ impl Peer {
                     nonces: (job.nonce_start, job.nonce_end),
                     targets: (hash(&job.target), hash(job.network_target.as_deref().expect("a block target"))),
                     difficulty: job.difficulty.expect("a difficulty"),
+                    height: job.height,
                 });
             }
             FromPool::Notification { message, .. } => assert!(!message.is_empty()),
@@ -294,8 +297,8 @@ impl Peer {
     #[must_use]
     pub fn tale(&self) -> String {
         let sent = self.sent.escape_ascii().to_string();
-        let sent = sent.get(..4_000).unwrap_or(&sent);
-        format!("sent: {sent}\nanswers: {:?}\njobs: {}, end: {:?}", self.answers, self.jobs.len(), self.end)
+        let sent = sent.get(sent.len().saturating_sub(2_000)..).unwrap_or(&sent);
+        format!("sent at last: {sent}\nanswers: {:?}\njobs: {}, end: {:?}", self.answers, self.jobs.len(), self.end)
     }
 }
 

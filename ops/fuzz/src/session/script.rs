@@ -53,6 +53,8 @@ pub enum Act {
     Drip,
     /// Waits until everything is answered, unless something is held back.
     Await,
+    /// Waits for the job of the tip, if it has had a job before.
+    AwaitTip,
     /// Sends no more, but reads on.
     HalfClose,
     /// Goes away without a word.
@@ -174,6 +176,7 @@ fn step(kind: u8, a: u8, b: u8) -> Step {
         13 => Act::Cork,
         14 | 15 => Act::Flush { keep: if odd { b } else { 0 } },
         16 => Act::Drip,
+        17 if odd => Act::AwaitTip,
         17 => Act::Await,
         18 => Act::HalfClose,
         19 => Act::Reset,

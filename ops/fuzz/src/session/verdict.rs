@@ -8,18 +8,8 @@ use super::world::World;
 
 /// What a login is told before its connection is closed.
 const CLOSING: [&str; 4] = ["invalid address", "pool requires", "address quarantined", "server busy"];
-/// What a connection beyond a limit is told.
-const REFUSED: &str = "too many connections";
 /// What a submit is told whose share may or may not be in the log.
 const UNKNOWN: &str = "share outcome unknown";
-
-impl Peer {
-    /// Whether the pool had no place for it: it is told so, and the rest does not matter.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.answers.iter().any(|answer| answer.says(REFUSED))
-    }
-}
 
 impl Answer {
     fn says(&self, text: &str) -> bool {
@@ -37,7 +27,10 @@ pub(super) fn judge(world: &World, peers: &[Peer]) -> usize {
         let nonce = share.nonce.get();
         assert!(written.insert(nonce, share).is_none(), "nonce {nonce} is twice in the ledger");
         match by_nonce.get(&nonce) {
-            Some(submits) => is_as_submitted(share, submits),
+            Some(submits) => assert!(
+                submits.iter().any(|(peer, submitted, answer)| is_offered_by(share, peer, submitted, *answer)),
+                "not as it was submitted, or refused: {share:?}"
+            ),
             // A connection of the run before that was cut off.
             None => assert!(books.earlier.contains(&nonce), "nobody submitted nonce {nonce}"),
         }
@@ -77,33 +70,31 @@ fn answered_once(peer: &Peer) {
     let closed_by = peer
         .answers
         .iter()
-        .find(|answer| answer.id != 0 && CLOSING.iter().any(|text| answer.says(text)) && !peer.submits.contains_key(&answer.id))
+        .find(|answer| {
+            answer.id != 0 && CLOSING.iter().any(|text| answer.says(text)) && !peer.submits.contains_key(&answer.id)
+        })
         .and_then(|answer| asked.iter().position(|asked| asked.id == answer.id));
     let read = closed_by.map_or(&asked[..], |last| &asked[..=last]);
     let (mut due, mut got): (HashMap<u64, usize>, HashMap<u64, usize>) = Default::default();
     read.iter().for_each(|asked| *due.entry(asked.id).or_default() += 1);
     peer.answers.iter().for_each(|answer| *got.entry(answer.id).or_default() += 1);
-    let complete = peer.end == Some(End::Closed) && !peer.is_refused();
     for (id, got) in &got {
         let due = due.get(id).copied().unwrap_or(0);
-        let spare = usize::from(peer.is_refused()); // It may be told before it has asked.
-        assert!(*got <= due + spare, "request {id} was made {due} times and answered {got} times; {}", peer.tale());
+        assert!(*got <= due, "request {id} was made {due} times and answered {got} times; {}", peer.tale());
     }
-    for (id, due) in due.iter().filter(|_| complete) {
+    for (id, due) in due.iter().filter(|_| peer.end == Some(End::Closed)) {
         assert_eq!(got.get(id), Some(due), "answers to request {id}; {}", peer.tale());
     }
 }
 
-/// A written share is one of those submits: not one that was refused for good.
-fn is_as_submitted(share: &NewShare, submits: &[(&Peer, &Submitted, Option<&Answer>)]) {
-    let may_be_written = |answer: &Answer| answer.accepted || answer.says(UNKNOWN);
-    let found = submits.iter().find(|(_, _, answer)| answer.is_none_or(may_be_written));
-    let Some((peer, submitted, _)) = found else { panic!("a refused share is in the ledger: {share:?}") };
-    let Some(job) = &submitted.job else { panic!("a share of no job is in the ledger: {share:?}") };
-    assert!((job.nonces.0..=job.nonces.1).contains(&share.nonce.get()), "{share:?} is outside its range");
-    assert_eq!(share.difficulty.get(), job.difficulty);
-    assert!(peer.addresses.iter().any(|address| **address == *share.line.address), "{share:?} is not that miner's");
-    let solves = submitted.claim.map(|claim| claim <= job.targets.1);
-    assert!(share.verified || solves == Some(share.claims_block), "{share:?}");
-    assert!(share.verified || submitted.claim.is_some_and(|claim| claim <= job.targets.0 || solves == Some(true)));
+/// Whether a share in the ledger is what this submit offered, and the submit was not refused for good.
+fn is_offered_by(share: &NewShare, peer: &Peer, submitted: &Submitted, answer: Option<&Answer>) -> bool {
+    let Some(job) = &submitted.job else { return false };
+    let may_be_written = answer.is_none_or(|answer| answer.accepted || answer.says(UNKNOWN));
+    let is_theirs = peer.addresses.iter().any(|address| **address == *share.line.address);
+    let is_inside =
+        (job.nonces.0..=job.nonces.1).contains(&share.nonce.get()) && share.difficulty.get() == job.difficulty;
+    let solves = submitted.claim.is_some_and(|claim| claim <= job.targets.1);
+    let is_good = submitted.claim.is_some_and(|claim| claim <= job.targets.0) || solves;
+    may_be_written && is_theirs && is_inside && (share.verified || is_good && share.claims_block == solves)
 }

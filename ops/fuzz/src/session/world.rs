@@ -16,15 +16,13 @@ use messages::share_ledger::{AppendEvents, AppendRefusal, AppendShares, Appended
 use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
 use runtime::{Recipient, Refused, Reply};
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Era, OriginSalt, StratumParts};
+use stratum::{Era, Hints, OriginSalt, StratumParts};
 use tokio::sync::{broadcast, oneshot, watch};
 use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
 
 use super::peer::PATIENCE;
 use super::script::{LedgerMood, ProverMood};
 
-/// Connections that one miner may have; a script can want one more.
-const CONNECTIONS_PER_IP: u32 = 4;
 const NETWORK_DIFFICULTY: u64 = 5_000;
 const SALT: OriginSalt = OriginSalt([7; 32]);
 
@@ -79,7 +77,9 @@ impl World {
         let parts = StratumParts {
             settings: StratumSettings {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-                max_connections_per_ip: CONNECTIONS_PER_IP,
+                // Limits on connections are not what is tried here.
+                max_connections_per_ip: u32::MAX,
+                max_connections: u32::MAX,
                 require_claimed_hash: claims_required,
                 ..StratumSettings::default()
             },
@@ -96,6 +96,7 @@ impl World {
             jobs: jobs.subscribe(),
             restrictions: restrictions.subscribe(),
             notices: notices.clone(),
+            hints: Arc::new(Hints::new(Arc::clone(&counters))),
             counters: Arc::clone(&counters),
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
             ids: Arc::default(),
@@ -187,6 +188,12 @@ impl World {
         self.publish(true);
     }
 
+    /// Of the block that is mined now.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.jobs.borrow().as_ref().map_or(0, |job| job.template.height.get())
+    }
+
     fn publish(&self, push: bool) {
         let before = self.jobs.borrow().clone();
         let (height, pushes) = match &before {
@@ -199,8 +206,9 @@ impl World {
 
     /// Who is to be proven first, and who is refused.
     pub fn restrict(&self, forced: HashSet<Pair>, quarantined: HashSet<Pair>) {
-        let sentence =
-            |pair| (pair, Quarantine { reason: "invalid share proof", strikes: 3, until: Timestamp::from_ms(i64::MAX) });
+        let sentence = |pair| {
+            (pair, Quarantine { reason: "invalid share proof", strikes: 3, until: Timestamp::from_ms(i64::MAX) })
+        };
         let quarantined: HashMap<_, _> = quarantined.into_iter().map(sentence).collect();
         self.restrictions.send_replace(Arc::new(Restrictions { forced, quarantined }));
     }
