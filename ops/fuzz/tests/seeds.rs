@@ -1,4 +1,6 @@
 //! Every target over its seeds, and over a bounded number of mutations of them.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test fails by panicking, and says on what")]
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;

@@ -237,7 +237,7 @@ fn nonce(b: u8) -> Nonce {
 }
 
 fn claim(which: u8, b: u8) -> Claim {
-    match (which ^ b / 16) % 16 {
+    match (which ^ (b / 16)) % 16 {
         0..=9 => Claim::Good,
         10 | 11 => Claim::Block,
         12 => Claim::Low,

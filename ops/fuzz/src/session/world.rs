@@ -201,7 +201,8 @@ impl World {
             None => (1, 1),
         };
         let template = template(self.ids.take(), height);
-        self.jobs.send_replace(Some(Arc::new(CurrentJob { template: Arc::new(template), push: pushes })));
+        let (template, known_at) = (Arc::new(template), Instant::now());
+        self.jobs.send_replace(Some(Arc::new(CurrentJob { template, push: pushes, known_at })));
     }
 
     /// Who is to be proven first, and who is refused.
@@ -266,6 +267,7 @@ fn template(local_id: u32, height: u64) -> Template {
         reward: Amount::ZERO,
         reward_address: String::new(),
         daemon_id: None,
+        issuer: Some(0),
         block: serde_json::value::RawValue::from_string("{}".into()).expect("JSON"),
         mempool_generation: None,
         fetched_at: Timestamp::from_ms(0),
