@@ -49,8 +49,17 @@ pub enum AppendRefusal {
     Disk,
 }
 
+/// Shares that are durable, given back with their positions: who passes them on needs no copies.
+#[derive(Debug)]
+pub struct AppendedShares {
+    /// Position of the first, and the minute of all.
+    pub at: Appended,
+    /// As they were handed over.
+    pub shares: Vec<NewShare>,
+}
+
 impl Message for AppendShares {
-    type Reply = Result<Appended, AppendRefusal>;
+    type Reply = Result<AppendedShares, AppendRefusal>;
     const NAME: &'static str = "append_shares";
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 use messages::counters::Counters;
 use messages::facts::{Clock, Line, LogPosition, Template};
 use messages::share_ledger::{
-    AppendEvents, AppendRefusal, AppendShares, Appended, DefineTemplate, Event, NewShare, Verdict,
+    AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, NewShare, Verdict,
 };
 use runtime::Reply;
 use tokio::sync::{oneshot, watch};
@@ -19,6 +19,7 @@ use tracing::{error, warn};
 use units::{Minute, Seq};
 
 use crate::files::{LogDirectory, LogEnd, LogError};
+use crate::fold::RECORDS_PER_STEP;
 use crate::reader::Durable;
 use crate::record::{
     CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FileHead, LineDefinition, Record, RejectsRecord, Share,
@@ -89,7 +90,8 @@ pub(crate) struct Disk {
     pub(crate) progress: Arc<Progress>,
     pub(crate) position: watch::Sender<LogPosition>,
     pub(crate) stall: Arc<DiskStall>,
-    /// Told that something new is durable; a full channel means that the fold knows already.
+    /// Told when enough for a whole step is durable. Less waits for the clock: every step is a transaction with an
+    /// fsync of its own, which shares the disk with the log.
     pub(crate) fold: crossbeam_channel::Sender<()>,
 }
 
@@ -101,10 +103,12 @@ struct Writer {
     next: Seq,
     minute: Minute,
     bytes: Vec<u8>,
+    /// Records since the fold was last told of any.
+    untold: u64,
 }
 
 enum Answer {
-    Shares(Appended, Reply<AppendShares>),
+    Shares(AppendedShares, Reply<AppendShares>),
     Events(Appended, Reply<AppendEvents>),
     Template(Reply<DefineTemplate>),
 }
@@ -177,6 +181,7 @@ impl Disk {
             next,
             minute,
             bytes: Vec::with_capacity(1 << 20),
+            untold: 0,
         };
         self.set_durable(&writer);
         Ok(writer)
@@ -193,12 +198,17 @@ impl Disk {
         writer.offset += bytes;
         self.progress.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.set_durable(writer);
-        self.counters.log_records_total.add(writer.next.0 - before.0);
+        let records = writer.next.0 - before.0;
+        self.counters.log_records_total.add(records);
         self.counters.log_syncs_total.add(1);
         self.counters.log_backlog_bytes.set(self.progress.backlog_bytes());
-        // Full means that the fold was told and has not looked yet.
-        if let Err(crossbeam_channel::TrySendError::Disconnected(())) = self.fold.try_send(()) {
-            warn!("the fold has ended; shares stay in the log until it is back");
+        writer.untold += records;
+        if writer.untold >= RECORDS_PER_STEP {
+            writer.untold = 0;
+            // Full means that the fold was told and has not looked yet.
+            if let Err(crossbeam_channel::TrySendError::Disconnected(())) = self.fold.try_send(()) {
+                warn!("the fold has ended; shares stay in the log until it is back");
+            }
         }
     }
 
@@ -218,7 +228,7 @@ impl Disk {
                 }
                 Job::Shares(shares, reply) => {
                     shares.iter().for_each(|share| writer.share(share));
-                    answers.push(Answer::Shares(appended, reply));
+                    answers.push(Answer::Shares(AppendedShares { at: appended, shares }, reply));
                 }
                 Job::Events(events, reply) => {
                     events.iter().for_each(|event| writer.event(event));

@@ -23,7 +23,7 @@ use crate::reader::{LogReader, Step};
 use crate::record::{CandidateRecord, Record, Share};
 
 /// Most records of one step: bounds the transaction and the memory.
-const RECORDS_PER_STEP: u64 = 50_000;
+pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 /// Folded files that stay for audits and for claims that a restart must look at again.
 const FILES_KEPT: usize = 4;
 
@@ -72,7 +72,7 @@ struct Definitions {
 }
 
 impl Fold {
-    /// Folds whatever is durable each time it is woken, until the waker is gone.
+    /// Folds whatever is durable each time it is woken, and once more when the waker is gone.
     pub(crate) fn run(self, wake: &crossbeam_channel::Receiver<()>) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
@@ -80,7 +80,9 @@ impl Fold {
         };
         let mut place = None;
         let mut failing = false;
-        while wake.recv().is_ok() {
+        let mut is_last = false;
+        while !is_last {
+            is_last = wake.recv().is_err();
             match self.catch_up(&runtime, &mut place) {
                 Ok(()) if failing => {
                     failing = false;

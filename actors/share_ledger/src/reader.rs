@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use units::Seq;
 
 use crate::files::{LogDirectory, LogError, LogFile, at, damaged, read_head};
-use crate::record::{FILE_HEAD, Frame, Record, frame};
+use crate::record::{FILE_HEAD, Record, frame_length, whole_frame};
 
 const CHUNK: usize = 1 << 20;
 
@@ -93,25 +93,17 @@ impl LogReader {
     /// # Errors
     /// [`LogError::Damaged`] for durable bytes that are no record, or a file that does not continue the one before it.
     pub fn next(&mut self, durable: Durable) -> Result<Step<'_>, LogError> {
-        loop {
-            // Decoded twice when whole: the borrow checker cannot see that the first look is not kept.
-            match frame(self.file.number, &self.buffer[self.at..]) {
-                Frame::Whole(..) => break,
-                Frame::End | Frame::Broken => {
-                    if self.fill(durable)? {
-                        continue;
-                    }
-                    if self.at < self.buffer.len() {
-                        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX) - (self.buffer.len() - self.at);
-                        return Err(damaged(&self.file, offset, "a durable record is unreadable"));
-                    }
-                    return if self.file.number < durable.file { self.next_file() } else { Ok(Step::End) };
-                }
+        let taken = loop {
+            match frame_length(self.file.number, &self.buffer[self.at..]) {
+                Some(length) => break length,
+                None if self.fill(durable)? => {}
+                None if self.at < self.buffer.len() => return Err(self.unreadable(self.at)),
+                None if self.file.number < durable.file => return self.next_file(),
+                None => return Ok(Step::End),
             }
-        }
-        let Frame::Whole(record, taken) = frame(self.file.number, &self.buffer[self.at..]) else {
-            return Ok(Step::End);
         };
+        let start = self.at;
+        let Some(record) = whole_frame(&self.buffer[start..start + taken]) else { return Err(self.unreadable(start)) };
         self.at += taken;
         let seq = record.is_positioned().then_some(self.next);
         self.next = self.next.plus(u64::from(seq.is_some()));
@@ -128,6 +120,11 @@ impl LogReader {
     #[must_use]
     pub fn file_number(&self) -> u64 {
         self.file.number
+    }
+
+    fn unreadable(&self, at: usize) -> LogError {
+        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX) - (self.buffer.len() - at);
+        damaged(&self.file, offset, "a durable record is unreadable")
     }
 
     fn fill(&mut self, durable: Durable) -> Result<bool, LogError> {

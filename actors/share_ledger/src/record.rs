@@ -283,6 +283,18 @@ pub fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     }
 }
 
+/// Bytes of the frame at the start of `bytes` if it is whole and its CRC is right.
+#[must_use]
+pub(crate) fn frame_length(number: u64, bytes: &[u8]) -> Option<usize> {
+    checked_payload(number, bytes).map(|(_, payload)| FRAME_HEAD + payload.len())
+}
+
+/// The record in a frame that [`frame_length`] has checked; `None` for one that no writer of ours made.
+#[must_use]
+pub(crate) fn whole_frame(frame: &[u8]) -> Option<Record<'_>> {
+    decode(*frame.get(FRAME_HEAD - 1)?, frame.get(FRAME_HEAD..)?)
+}
+
 fn checked_payload(number: u64, bytes: &[u8]) -> Option<(u8, &[u8])> {
     let mut head = Bytes(bytes);
     let (length, crc, kind) = (usize::try_from(head.u32()?).ok()?, head.u32()?, head.u8()?);

@@ -2,11 +2,10 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use chain::PowHash;
-use messages::share_ledger::{AppendRefusal, AppendShares, Appended, NewShare};
+use messages::share_ledger::{AppendRefusal, AppendShares, AppendedShares, NewShare};
 use messages::validation::{BookedShare, OfferShares};
 use runtime::{AskError, Refused};
 use tokio::sync::Notify;
@@ -23,31 +22,42 @@ const OWED_MAX: usize = 65_536;
 /// Said when the disk failed: the share may or may not be in the log, so it must not be taken again.
 const UNKNOWN: &str = "share outcome unknown";
 
-/// A submit that passed every check and waits for the log.
+/// A submit that passed every check and waits for the log: what is kept here of it. The share itself goes to the
+/// ledger and comes back with its answer.
 pub(crate) struct Pending {
     pub(crate) session: Rc<Session>,
     pub(crate) id: u64,
     pub(crate) job_id: u64,
     pub(crate) offset: u32,
-    pub(crate) share: NewShare,
     pub(crate) claimed: Option<PowHash>,
+}
+
+/// Shares and what is kept of them, in the same order.
+#[derive(Default)]
+struct Batch {
+    pending: Vec<Pending>,
+    shares: Vec<NewShare>,
 }
 
 /// What waits for the log, and what Validation is still to hear of.
 #[derive(Default)]
 pub(crate) struct LedgerLink {
-    batch: RefCell<Vec<Pending>>,
+    batch: RefCell<Batch>,
     flush: Notify,
     owed: RefCell<VecDeque<BookedShare>>,
 }
 
 impl Front {
-    pub(crate) fn append(&self, pending: Pending) {
+    pub(crate) fn append(self: &Rc<Self>, pending: Pending, share: NewShare) {
         let mut batch = self.link.batch.borrow_mut();
-        if batch.is_empty() {
+        if batch.pending.is_empty() {
             self.link.flush.notify_one();
         }
-        batch.push(pending);
+        batch.pending.push(pending);
+        batch.shares.push(share);
+        if batch.pending.len() == SHARES_PER_MESSAGE {
+            actix_rt::spawn(Rc::clone(self).append_batch(std::mem::take(&mut *batch)));
+        }
     }
 
     /// Sends on what the ready sessions have read; many messages may be under way.
@@ -56,25 +66,23 @@ impl Front {
             self.link.flush.notified().await;
             // Sessions that are ready now still join this batch.
             tokio::task::yield_now().await;
-            let mut batch = self.link.batch.take();
-            while !batch.is_empty() {
-                let rest = batch.split_off(batch.len().min(SHARES_PER_MESSAGE));
-                let message = std::mem::replace(&mut batch, rest);
-                actix_rt::spawn(Rc::clone(&self).append_batch(message));
+            let batch = self.link.batch.take();
+            if !batch.pending.is_empty() {
+                actix_rt::spawn(Rc::clone(&self).append_batch(batch));
             }
         }
     }
 
-    async fn append_batch(self: Rc<Self>, batch: Vec<Pending>) {
-        let shares = batch.iter().map(|pending| pending.share.clone()).collect();
+    async fn append_batch(self: Rc<Self>, batch: Batch) {
+        let Batch { pending, shares } = batch;
         match self.parts.ledger.ask(AppendShares(shares), LEDGER_PATIENCE).await {
-            Ok(Ok(appended)) => self.acknowledge(&batch, appended),
+            Ok(Ok(appended)) => self.acknowledge(&pending, appended),
             Ok(Err(AppendRefusal::Full)) | Err(AskError::Busy | AskError::Down) => {
-                batch.iter().for_each(|pending| self.refuse(pending, &Reject::ServerBusy));
+                pending.iter().for_each(|pending| self.refuse(pending, &Reject::ServerBusy));
             }
             // Only the log knows. The nonces stay reserved: the same share cannot be booked twice.
             Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => {
-                for pending in &batch {
+                for pending in &pending {
                     self.parts.counters.shares_unknown_total.add(1);
                     pending.session.write(&self, |out| wire::write_error(out, pending.id, UNKNOWN));
                     pending.session.answered();
@@ -83,38 +91,37 @@ impl Front {
         }
     }
 
-    fn acknowledge(&self, batch: &[Pending], appended: Appended) {
+    fn acknowledge(&self, pending: &[Pending], appended: AppendedShares) {
         let now = Instant::now();
         let counters = &self.parts.counters;
-        counters.shares_accepted_total.add(batch.len() as u64);
-        if let Some(last) = batch.last() {
-            counters.share_at(last.share.received_at);
+        counters.shares_accepted_total.add(pending.len() as u64);
+        if let Some(last) = appended.shares.last() {
+            counters.share_at(last.received_at);
         }
-        for pending in batch {
+        for (pending, share) in pending.iter().zip(&appended.shares) {
             let session = &pending.session;
-            let difficulty = self.retarget(session, pending.share.difficulty, now);
-            session.queue(|out| wire::write_submit_ok(out, pending.id, pending.share.verified, difficulty));
+            let difficulty = self.retarget(session, share.difficulty, now);
+            session.queue(|out| wire::write_submit_ok(out, pending.id, share.verified, difficulty));
         }
-        for pending in batch {
+        for pending in pending {
             pending.session.write_out(self); // Nothing left to do when its answers left with an earlier one.
             pending.session.answered();
         }
-        self.owe(batch, appended);
+        self.owe(pending, appended);
         self.offer();
     }
 
-    fn owe(&self, batch: &[Pending], appended: Appended) {
+    fn owe(&self, pending: &[Pending], appended: AppendedShares) {
         let mut owed = self.link.owed.borrow_mut();
-        for (place, pending) in (0..).zip(batch) {
-            if !self.parts.offer_all && !pending.share.claims_block {
+        for ((place, pending), share) in (0..).zip(pending).zip(appended.shares) {
+            if !self.parts.offer_all && !share.claims_block {
                 continue;
             }
-            let share = &pending.share;
             owed.push_back(BookedShare {
-                seq: appended.first.plus(place),
-                minute: appended.minute,
-                line: Arc::clone(&share.line),
-                template: Arc::clone(&share.template),
+                seq: appended.at.first.plus(place),
+                minute: appended.at.minute,
+                line: share.line,
+                template: share.template,
                 nonce: share.nonce,
                 difficulty: share.difficulty,
                 claimed_hash: pending.claimed,

@@ -24,12 +24,12 @@ impl Front {
         read_at: Instant,
     ) {
         match params.and_then(|submit| self.check(session, id, &submit, read_at)) {
-            Ok((pending, prove_first)) => {
+            Ok((pending, share, prove_first)) => {
                 session.under_way.set(session.under_way.get() + 1);
                 if prove_first {
-                    actix_rt::spawn(Rc::clone(self).prove(pending));
+                    actix_rt::spawn(Rc::clone(self).prove(pending, share));
                 } else {
-                    self.append(pending);
+                    self.append(pending, share);
                 }
             }
             Err(reject) => {
@@ -55,7 +55,7 @@ impl Front {
         id: u64,
         submit: &Submit<'_>,
         read_at: Instant,
-    ) -> Result<(Pending, bool), Reject> {
+    ) -> Result<(Pending, NewShare, bool), Reject> {
         let settings = &self.parts.settings;
         if !session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window) {
             return Err(Reject::RateLimited);
@@ -94,7 +94,7 @@ impl Front {
         };
         let prove_first = claimed.is_none() || self.is_forced(&miner.line);
         let job_id = job.range.job_id;
-        Ok((Pending { session: Rc::clone(session), id, job_id, offset, share, claimed }, prove_first))
+        Ok((Pending { session: Rc::clone(session), id, job_id, offset, claimed }, share, prove_first))
     }
 
     fn is_forced(&self, line: &messages::facts::Line) -> bool {
@@ -103,8 +103,7 @@ impl Front {
     }
 
     /// Has the hash computed before anything is written or said.
-    async fn prove(self: Rc<Self>, mut pending: Pending) {
-        let share = &pending.share;
+    async fn prove(self: Rc<Self>, mut pending: Pending, mut share: NewShare) {
         let question = VerifyShare {
             line: Arc::clone(&share.line),
             template: Arc::clone(&share.template),
@@ -114,10 +113,10 @@ impl Front {
         };
         match self.parts.prover.ask(question, PROOF_PATIENCE).await {
             Ok(Ok(proven)) => {
-                pending.share.verified = true;
-                pending.share.claims_block = pending.share.template.network_target.is_met_by(&proven.hash);
+                share.verified = true;
+                share.claims_block = share.template.network_target.is_met_by(&proven.hash);
                 pending.claimed = Some(proven.hash);
-                self.append(pending);
+                self.append(pending, share);
             }
             Ok(Err(ProofRefusal::InvalidProof)) => self.refuse(&pending, &Reject::InvalidProof),
             Ok(Err(ProofRefusal::LowDifficulty)) => self.refuse(&pending, &Reject::LowDifficulty),
