@@ -5,6 +5,8 @@
 //! never flatters a pool: what the real daemon forgets, delays or refuses, this one does too. Only money is not
 //! real: outputs have the right sizes but no secrets.
 //!
+//! A load generator for the pool's Stratum port is here too, see [`load`].
+//!
 //! What it refuses to be: a node. It has no peers, and nobody else's blocks but those that its owner orders.
 #![warn(missing_docs)]
 
@@ -15,6 +17,7 @@ mod events;
 mod faults;
 mod hasher;
 mod http;
+pub mod load;
 pub mod miner;
 mod node;
 mod params;

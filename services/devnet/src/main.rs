@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use meshpool_devnet::load::{self, LoadArgs, LoadError};
 use meshpool_devnet::miner::{Miner, MinerError, MinerParams};
 use meshpool_devnet::{Keys, Params, Routes, SimulatedDaemon, StartError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,6 +45,8 @@ enum Command {
         #[command(flatten)]
         life: LifeArgs,
     },
+    /// Loads a pool's Stratum port and measures
+    Load(LoadArgs),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -158,6 +161,10 @@ enum Failure {
     Signals(#[source] std::io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
+    #[error("cannot load the pool")]
+    Load(#[from] LoadError),
+    #[error("{0}")]
+    Missed(String),
 }
 
 fn main() -> ExitCode {
@@ -178,6 +185,7 @@ fn main() -> ExitCode {
         Command::Daemon { daemon, life } => run_network(daemon, None, &life),
         Command::Run { daemon, fleet, life } => run_network(daemon, Some(&fleet), &life),
         Command::Miner(miner) => run_miner(miner),
+        Command::Load(args) => run_load(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -266,6 +274,17 @@ fn run_miner(args: MinerArgs) -> Result<(), Failure> {
     end.wait();
     miner.stop();
     Ok(())
+}
+
+/// Prints what was measured; fails when it is less than what is demanded.
+fn run_load(args: &LoadArgs) -> Result<(), Failure> {
+    let report = load::run(args)?;
+    let common = args.common();
+    let shown = if common.json { format!("{}\n", report.to_json()) } else { report.to_string() };
+    let mut out = std::io::stdout().lock();
+    out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    let missed: Vec<String> = common.require.iter().filter_map(|requirement| requirement.misses(&report)).collect();
+    if missed.is_empty() { Ok(()) } else { Err(Failure::Missed(missed.join("; "))) }
 }
 
 fn announce(line: &serde_json::Value) -> Result<(), Failure> {

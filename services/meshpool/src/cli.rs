@@ -26,7 +26,13 @@ enum Command {
     /// Applies missing migrations to the database.
     Migrate(Common),
     /// Recomputes every balance, entry and block from what is stored; prints JSON, exits 0 only without differences.
-    Audit(Common),
+    Audit {
+        #[command(flatten)]
+        common: Common,
+        /// Shares that miners were told are accepted, one JSON object with a `nonce` a line: each must be stored once.
+        #[arg(long, value_name = "FILE")]
+        accepted: Vec<PathBuf>,
+    },
 }
 
 /// What every command takes.
@@ -54,7 +60,7 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let (Command::Up(common) | Command::CheckConfig(common) | Command::Migrate(common) | Command::Audit(common)) =
+    let (Command::Up(common) | Command::CheckConfig(common) | Command::Migrate(common) | Command::Audit { common, .. }) =
         &cli.command;
     let settings = match load(common) {
         Ok(settings) => settings,
@@ -64,7 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up(common) => up::run(settings, common.devnet),
         Command::CheckConfig(_) => check(&settings),
         Command::Migrate(_) => migrate(&settings),
-        Command::Audit(_) => audit::run(&settings),
+        Command::Audit { accepted, .. } => audit::run(&settings, accepted),
     }
 }
 
