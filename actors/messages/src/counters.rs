@@ -66,6 +66,14 @@ counters! {
     shares_unknown_total,
     /// Job lines written.
     jobs_pushed_total,
+    /// Jobs not given because a thread has assigned every range of the template; the next template ends it.
+    jobs_withheld_total,
+    /// Time that sessions had a job to work on.
+    stratum_mining_ms_total,
+    /// Part of it lost because a new tip threw away hashes in progress (estimate: half a hash of 2 s for each job).
+    stratum_lost_to_tips_ms_total,
+    /// Part of it lost because a session's difficulty changed in the middle of a tip (same estimate).
+    stratum_lost_to_retargets_ms_total,
     /// Jobs pushed because a session's difficulty was far off.
     retargets_pushed_total,
     /// Smaller changes of difficulty, which waited for the next job.

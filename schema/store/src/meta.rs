@@ -1,4 +1,6 @@
 //! Small things that are stored once: salts, the pinned reward address, positions; and hosts' live snapshots.
+use diesel::dsl::sql;
+use diesel::sql_types::Text;
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -6,7 +8,7 @@ use units::Timestamp;
 
 use crate::db::{on, q, txn};
 use crate::schema::{meta, snapshots};
-use crate::{Result, Store};
+use crate::{Result, Store, StoreError};
 
 impl Store {
     /// A stored value.
@@ -46,6 +48,24 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// The next number under this key, from 1. Nobody gets one twice, however many ask at once.
+    pub async fn meta_count(&self, key: &str) -> Result<u32> {
+        let row = (meta::key.eq(key.to_owned()), meta::value.eq("1"));
+        let text: String = self
+            .run(|db| async move {
+                let next = diesel::insert_into(meta::table)
+                    .values(row)
+                    .on_conflict(meta::key)
+                    .do_update()
+                    .set(meta::value.eq(sql::<Text>("CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)")))
+                    .returning(meta::value);
+                Ok(q!(db, write, c => next.get_result(c).await)?)
+            })
+            .await?;
+        let damaged = || StoreError::Damaged { what: format!("counter `{key}`"), why: format!("`{text}`") };
+        text.parse().map_err(|_| damaged())
     }
 
     /// Stores a host's live snapshot (JSON).

@@ -158,7 +158,7 @@ impl Pool {
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
-        let era = next_era(&store).await.map_err(database)?;
+        let era = Era(store.meta_count("stratum_era").await.map_err(database)?);
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let daemons = daemons::sources(&settings);
@@ -441,14 +441,6 @@ impl Pool {
             ledger: ledger.recipient(),
         }
     }
-}
-
-/// Counts the processes that ever served this pool.
-async fn next_era(store: &Store) -> store::Result<Era> {
-    let before: u32 = store.meta_get("stratum_era").await?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let era = before.wrapping_add(1);
-    store.meta_set("stratum_era", &era.to_string()).await?;
-    Ok(Era(era))
 }
 
 /// Whoever was looking at block claims has lost them when it starts afresh: the log hands them on again.

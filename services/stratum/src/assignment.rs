@@ -23,6 +23,7 @@ pub(crate) struct Assignment {
     pub(crate) difficulty: Difficulty,
     pub(crate) target: Target,
     pub(crate) line: Arc<Line>,
+    given_at: Instant,
     /// When another job on a template of the same identity replaced it.
     superseded_at: Option<Instant>,
     /// Offsets of nonces that are in the log or on their way there. Ranges never overlap, so this set is the
@@ -37,9 +38,29 @@ pub(crate) struct Assignments {
 }
 
 impl Assignment {
-    pub(crate) fn new(range: Range, template: Arc<Template>, difficulty: Difficulty, line: Arc<Line>) -> Assignment {
+    pub(crate) fn new(
+        range: Range,
+        template: Arc<Template>,
+        difficulty: Difficulty,
+        line: Arc<Line>,
+        now: Instant,
+    ) -> Assignment {
         let target = Target::from_difficulty(difficulty);
-        Assignment { range, template, difficulty, target, line, superseded_at: None, taken: HashSet::new() }
+        Assignment {
+            range,
+            template,
+            difficulty,
+            target,
+            line,
+            given_at: now,
+            superseded_at: None,
+            taken: HashSet::new(),
+        }
+    }
+
+    /// When the miner was sent it.
+    pub(crate) fn given_at(&self) -> Instant {
+        self.given_at
     }
 
     /// The nonce's place in the range.

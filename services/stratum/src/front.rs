@@ -17,6 +17,7 @@ use crate::StratumParts;
 use crate::assignment::Assignment;
 use crate::gate::Place;
 use crate::ledger_link::LedgerLink;
+use crate::pushes::Pushes;
 use crate::ranges::Ranges;
 use crate::rejects::Rejects;
 use crate::session::{Miner, Session};
@@ -25,7 +26,8 @@ use crate::vardiff::Retarget;
 /// Sessions that a broadcast serves before it lets others run.
 const SESSIONS_PER_TURN: usize = 256;
 /// How often timers are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(TICK_MS);
+const TICK_MS: u64 = 1_000;
 
 /// What all sessions share of a job.
 struct Job {
@@ -42,6 +44,7 @@ pub(crate) struct Front {
     job: RefCell<Option<Job>>,
     ranges: RefCell<Ranges>,
     sessions: RefCell<Vec<Option<Rc<Session>>>>,
+    pushes: Pushes,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
     emptied: Notify,
@@ -59,6 +62,7 @@ impl Front {
             job: RefCell::default(),
             ranges,
             sessions: RefCell::default(),
+            pushes: Pushes::new(),
             free: RefCell::default(),
             open: Cell::new(0),
             emptied: Notify::new(),
@@ -155,10 +159,16 @@ impl Front {
         let template = &job.current.template;
         // Never above the network's: a miner would keep blocks to itself.
         let difficulty = miner.vardiff.difficulty().min(template.network_difficulty);
-        let range = self.ranges.borrow_mut().take();
-        let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line));
-        let target_hex = wire::hash_hex(assignment.target.as_bytes());
+        let Some(range) = self.ranges.borrow_mut().take(template.local_id) else {
+            self.parts.counters.jobs_withheld_total.add(1);
+            return; // Whoever has none yet is given one at the next tick that can.
+        };
         let now = Instant::now();
+        let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line), now);
+        let target_hex = wire::hash_hex(assignment.target.as_bytes());
+        if let Some(current) = miner.assignments.current() {
+            Pushes::interrupt(&self.parts.counters, current, template, now);
+        }
         miner.vardiff.assigned(difficulty, now);
         miner.assignments.push(assignment, now);
         self.parts.counters.jobs_pushed_total.add(1);
@@ -209,9 +219,10 @@ impl Front {
                     template.daemon_id.as_deref(),
                 );
                 let push = pushed != Some(current.push);
-                *self.job.borrow_mut() = Some(Job { current, line });
+                *self.job.borrow_mut() = Some(Job { current: Arc::clone(&current), line });
                 if push {
                     self.for_each_session(|session| self.push_job(session)).await;
+                    self.pushes.done(&current);
                 }
             }
             if jobs.changed().await.is_err() {
@@ -270,8 +281,10 @@ impl Front {
             ticks.tick().await;
             let now = Instant::now();
             let mut measured = Vec::new();
+            let mut mining = 0;
             self.for_each_session(|session| {
                 session.look(&self, now);
+                mining += u64::from(self.is_mining(session));
                 let looked = session.miner.borrow_mut().as_mut().map(|miner| {
                     let note = miner.vardiff.next_note(&self.parts.vardiff, now);
                     measured.extend(note.map(|note| self.hint(&miner.line, note, now)));
@@ -283,9 +296,20 @@ impl Front {
             if !measured.is_empty() {
                 self.parts.hints.note(measured);
             }
+            self.parts.counters.stratum_mining_ms_total.add(mining * TICK_MS);
             self.offer();
             self.log_rejects();
         }
+    }
+
+    /// Whether it has a job; one that should have one is given it.
+    fn is_mining(&self, session: &Session) -> bool {
+        let has_job = |miner: &Miner| miner.assignments.current().is_some();
+        let is_idle = session.miner.borrow().as_ref().is_some_and(|miner| !has_job(miner));
+        if is_idle {
+            self.push_job(session);
+        }
+        session.miner.borrow().as_ref().is_some_and(has_job)
     }
 
     fn log_rejects(&self) {

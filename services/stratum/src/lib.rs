@@ -19,6 +19,7 @@ mod ledger_link;
 mod listen;
 mod login;
 mod origin;
+mod pushes;
 mod ranges;
 mod rejects;
 mod session;

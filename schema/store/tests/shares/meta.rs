@@ -28,6 +28,20 @@ fn a_value_that_many_insert_at_once_is_the_same_for_all() {
 }
 
 #[test]
+fn a_number_is_given_once() {
+    for_each_database(async |db| {
+        assert_eq!(db.store.meta_count("era").await.unwrap(), 1);
+        let tasks = (0..20).map(|_| {
+            let store = db.store.clone();
+            async move { store.meta_count("era").await.unwrap() }
+        });
+        let mut numbers = futures_util::future::join_all(tasks).await;
+        numbers.sort_unstable();
+        assert_eq!(numbers, (2..22).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn a_host_has_one_snapshot_the_newest() {
     for_each_database(async |db| {
         let store = &db.store;

@@ -1,0 +1,67 @@
+//! What pushing jobs costs, and how long a new tip takes to the last miner.
+//!
+//! A push throws away the hashes in progress. The pool does not see them, so the loss is estimated in mining time of
+//! the session: a push in the middle of steady work costs each lane half a hash on average, and never more than the
+//! job had lasted. With a hash of [`HASH_TIME`] that is `min(age of the job, HASH_TIME / 2)`. The share of work lost
+//! is the loss over the sessions' time: `stratum_lost_to_tips_ms / stratum_mining_ms`, and the same for retargets.
+//! Slower lanes lose proportionally more.
+use std::time::{Duration, Instant};
+
+use messages::counters::Counters;
+use messages::facts::{CurrentJob, Template};
+use opentelemetry::metrics::Histogram;
+
+use crate::assignment::Assignment;
+
+/// What a lane of a miner takes for one 2 GiB hash; one to three seconds in practice.
+const HASH_TIME: Duration = Duration::from_secs(2);
+/// Bounds of the latency histogram, seconds.
+const BOUNDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0];
+
+/// One arbiter's pushes.
+#[derive(Debug)]
+pub(crate) struct Pushes {
+    tip_to_last: Histogram<f64>,
+}
+
+impl Pushes {
+    pub(crate) fn new() -> Pushes {
+        let tip_to_last = opentelemetry::global::meter("meshpool")
+            .f64_histogram("meshpool_stratum_tip_to_last_job_seconds")
+            .with_description("From the first word of a new tip to the job line of a thread's last session.")
+            .with_boundaries(BOUNDS.to_vec())
+            .build();
+        Pushes { tip_to_last }
+    }
+
+    /// All sessions of this thread have the new job.
+    pub(crate) fn done(&self, job: &CurrentJob) {
+        self.tip_to_last.record(job.known_at.elapsed().as_secs_f64(), &[]);
+    }
+
+    /// Counts what a session loses when a job on `next` takes the place of `current`.
+    pub(crate) fn interrupt(counters: &Counters, current: &Assignment, next: &Template, now: Instant) {
+        let lost = lost(now.saturating_duration_since(current.given_at()));
+        let counter = if current.template.identity() == next.identity() {
+            &counters.stratum_lost_to_retargets_ms_total
+        } else {
+            &counters.stratum_lost_to_tips_ms_total
+        };
+        counter.add(u64::try_from(lost.as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+fn lost(age: Duration) -> Duration {
+    age.min(HASH_TIME / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_costs_half_a_hash_and_never_more_than_the_job_had_lasted() {
+        let millis = Duration::from_millis;
+        assert_eq!([300, 1_000, 90_000].map(|age| lost(millis(age))), [300, 1_000, 1_000].map(millis));
+    }
+}
