@@ -153,8 +153,9 @@ impl Payout {
         let is_new_tip = self.passed.as_ref() != Some(tip);
         let may_send = self.check_gate(tip).await;
         let to_follow = open.iter().any(|intent| self.is_to_follow(intent, tip, is_new_tip));
-        let to_send = self.is_due || self.run.is_some() || open.iter().any(is_reserved);
-        let to_send = to_send && self.lacking.as_ref() != Some(tip);
+        let has_funds = self.lacking.as_ref() != Some(tip);
+        let has_due = self.is_due || self.run.is_some();
+        let to_send = has_funds && (has_due || open.iter().any(is_reserved));
         if !is_new_tip && !to_follow {
             match may_send {
                 _ if !to_send => return Ok(Pass::Idle),
@@ -188,7 +189,7 @@ impl Payout {
             self.check_solvency(look.as_ref(), &open).await?;
         }
         may_send?;
-        if to_send {
+        if has_funds && (has_due || open.iter().any(is_reserved)) {
             self.send_all(&mut open, look, oldest, epoch).await?;
             self.count(&open);
         }

@@ -105,7 +105,7 @@ impl Look {
         match self.inputs(intent).0 {
             Inputs::Unnamed => intent.state == IntentState::Reserved,
             Inputs::Unspent | Inputs::Immature => true,
-            Inputs::Leaving | Inputs::Unclear | Inputs::Taken { .. } => false,
+            Inputs::Leaving | Inputs::Unclear { .. } | Inputs::Taken { .. } => false,
         }
     }
 
@@ -145,7 +145,7 @@ impl Look {
             }
             // This payout would have given change back.
             GivenBack::Nothing if !change.is_zero() => (Inputs::Taken { since: Some(first) }, None),
-            GivenBack::Nothing | GivenBack::Otherwise => (Inputs::Unclear, None),
+            GivenBack::Nothing | GivenBack::Otherwise => (Inputs::Unclear { since: first }, None),
         }
     }
 

@@ -175,3 +175,6 @@ pub(crate) fn bear(mut lines: Vec<IntentLine>, fee: Amount) -> Result<Vec<Intent
     }
     if too_small.is_empty() { Ok(lines) } else { Err(too_small) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,8 +66,8 @@ pub(crate) enum Inputs {
     Immature,
     /// One is spent by what no block holds yet.
     Leaving,
-    /// All were spent in one block, and nothing came back that would tell by what.
-    Unclear,
+    /// All were spent in this one block, and what came back there does not tell by what.
+    Unclear { since: Height },
     /// Another transaction has one of them since this height, or (`None`) the chain has lost it.
     Taken { since: Option<Height> },
 }
@@ -129,7 +129,9 @@ pub(crate) fn resolve(case: &Case) -> Verdict {
     }
     match case.inputs {
         Inputs::Immature | Inputs::Leaving => wait(None),
-        Inputs::Unclear => wait(Some(UNCLEAR)),
+        // All attempts were refused, so it was somebody else.
+        Inputs::Unclear { since } if is_refused(case) => taken(case, Some(since)),
+        Inputs::Unclear { .. } => wait(Some(UNCLEAR)),
         Inputs::Taken { since } => taken(case, since),
         Inputs::Unnamed => unnamed(case),
         Inputs::Unspent => unspent(case),
@@ -143,6 +145,12 @@ fn wait(attention: Option<&'static str>) -> Verdict {
 
 fn passed(since: Height, tip: Height) -> u64 {
     tip.get().saturating_sub(since.get())
+}
+
+/// No attempt was ever sent.
+fn is_refused(case: &Case) -> bool {
+    let refused = case.known == Known::Asked && case.key == Key::Failed { definite: true };
+    refused && case.others_refused
 }
 
 /// Counts blocks during which nothing shows it.
@@ -166,7 +174,7 @@ fn taken(case: &Case, since: Option<Height>) -> Verdict {
 fn unnamed(case: &Case) -> Verdict {
     let quiet_since = Some(case.quiet_since.unwrap_or(case.tip));
     match (case.known, &case.key) {
-        (Known::Asked, Key::Failed { definite: true }) if case.others_refused => Verdict::Release { outcome: REFUSED },
+        _ if is_refused(case) => Verdict::Release { outcome: REFUSED },
         (Known::Asked, Key::Mute) => Verdict::Wait { quiet_since, attention: Some(CANNOT_ASK) },
         (Known::Asked, _) => Verdict::Wait { quiet_since, attention: Some(CANNOT_TELL) },
         (Known::Sent, _) => when_quiet(case, Verdict::Wait { quiet_since, attention: Some(NOT_MINED) }, None),
@@ -175,8 +183,8 @@ fn unnamed(case: &Case) -> Verdict {
 
 fn unspent(case: &Case) -> Verdict {
     match (case.known, &case.key) {
+        _ if is_refused(case) => Verdict::Release { outcome: REFUSED },
         (Known::Asked, Key::Nothing) => Verdict::Repeat,
-        (Known::Asked, Key::Failed { definite: true }) if case.others_refused => Verdict::Release { outcome: REFUSED },
         // An earlier attempt may still be mined: only its inputs may be spent. Once per block is often enough.
         (Known::Asked, Key::Failed { definite: true }) if case.tip > case.asked_at => {
             Verdict::Replace { outcome: REFUSED }
@@ -191,3 +199,6 @@ fn unspent(case: &Case) -> Verdict {
         (Known::Asked, Key::Running | Key::Done { .. }) => unreachable!("decided before the inputs are looked at"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,7 +234,7 @@ impl Store {
         self.run(move |db| async move {
             snapshot!(db, c => {
                 let page: Vec<rows::PayoutLine> = c.rows(rows::PAYOUTS, binds![limit, offset]).await?;
-                let count = c.number("SELECT COUNT(*) AS n FROM intents", binds![]).await?;
+                let count = c.number("SELECT COUNT(*) AS n FROM intents WHERE state <> 'released'", binds![]).await?;
                 let page = page.into_iter().map(PayoutRow::try_from).collect::<Result<Vec<_>>>()?;
                 (page, column::count(count.unwrap_or(0), "count of payouts")?)
             })

@@ -121,13 +121,13 @@ pub(super) const PAYOUTS: &str = "\
     SELECT i.id, i.state, i.txid, i.attention, i.recipients, COALESCE(i.sent_at, i.created_at) AS at, \
         COALESCE(i.fee_paid, i.fee_expected) AS fee, \
         (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_lines l WHERE l.intent_id = i.id) AS net \
-    FROM intents i ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
+    FROM intents i WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
 
 pub(super) const PAYOUTS_OF: &str = "\
     SELECT i.id, i.state, i.txid, i.attention, CAST(1 AS BIGINT) AS recipients, \
         COALESCE(i.sent_at, i.created_at) AS at, l.gross - l.net AS fee, l.net AS net \
     FROM miners m JOIN intent_lines l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id \
-    WHERE m.address = $1 ORDER BY i.created_at DESC, i.id LIMIT $2";
+    WHERE m.address = $1 AND i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
 
 #[derive(QueryableByName)]
 pub(super) struct PayoutLine {

@@ -90,7 +90,13 @@ impl Call {
         for action in actions {
             match action {
                 Action::DelayMs(ms) => sleep(Duration::from_millis(ms)).await,
-                Action::Drop => self.cut(),
+                Action::Drop => {
+                    self.cut();
+                    if phase == Phase::Before {
+                        // Nobody reads it, and nothing happens instead.
+                        replacement = Some(Answer::error(502, "dropped"));
+                    }
+                }
                 Action::Respond { status, body } => replacement = Some(Answer::raw(status, body)),
                 Action::Restart { down_ms } => {
                     let down = Duration::from_millis(down_ms);

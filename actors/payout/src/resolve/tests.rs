@@ -1,0 +1,234 @@
+use super::*;
+
+const TIP: u64 = 1_000;
+
+fn height(height: u64) -> Height {
+    Height::new(height)
+}
+
+fn seen(place: Place) -> Seen {
+    Seen { txid: "ab".into(), fee: Amount::from_atoms(7).unwrap(), place }
+}
+
+fn done() -> Key {
+    Key::Done { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap() }
+}
+
+/// A request without an answer; the daemon has nothing under its key, nothing shows it, its inputs are there.
+fn lost() -> Case {
+    Case {
+        known: Known::Asked,
+        key: Key::Nothing,
+        seen: None,
+        inputs: Inputs::Unspent,
+        others_refused: true,
+        tip: height(TIP),
+        asked_at: height(TIP - 1),
+        quiet_since: None,
+    }
+}
+
+fn waits(quiet_since: Option<u64>, attention: Option<&'static str>) -> Verdict {
+    Verdict::Wait { quiet_since: quiet_since.map(height), attention }
+}
+
+/// Every combination of all that can be known.
+fn all() -> impl Iterator<Item = Case> {
+    let keys = [
+        Key::Mute,
+        Key::Nothing,
+        Key::Accepted,
+        Key::Running,
+        done(),
+        Key::Failed { definite: true },
+        Key::Failed { definite: false },
+    ];
+    let places = [Place::Block { depth: 0 }, Place::Block { depth: 10 }, Place::Mempool, Place::Nowhere];
+    let sights: Vec<Option<Seen>> = std::iter::once(None).chain(places.map(|place| Some(seen(place)))).collect();
+    let inputs = [
+        Inputs::Unnamed,
+        Inputs::Unspent,
+        Inputs::Immature,
+        Inputs::Leaving,
+        Inputs::Unclear { since: height(TIP - 99) },
+        Inputs::Unclear { since: height(TIP - 100) },
+        Inputs::Taken { since: None },
+        Inputs::Taken { since: Some(height(TIP)) },
+        Inputs::Taken { since: Some(height(TIP - 99)) },
+        Inputs::Taken { since: Some(height(TIP - 100)) },
+    ];
+    let quiet = [None, Some(TIP), Some(TIP - 2), Some(TIP - 3), Some(TIP - 100)];
+    let mut cases = Vec::new();
+    for known in [Known::Asked, Known::Sent] {
+        for key in &keys {
+            for seen in &sights {
+                for inputs in inputs {
+                    for others_refused in [true, false] {
+                        for asked_at in [TIP - 1, TIP] {
+                            for quiet_since in quiet {
+                                cases.push(Case {
+                                    known,
+                                    key: key.clone(),
+                                    seen: seen.clone(),
+                                    inputs,
+                                    others_refused,
+                                    tip: height(TIP),
+                                    asked_at: height(asked_at),
+                                    quiet_since: quiet_since.map(height),
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    cases.into_iter()
+}
+
+fn shown(case: &Case) -> bool {
+    case.seen.as_ref().is_some_and(|seen| seen.place != Place::Nowhere)
+}
+
+fn quiet_blocks(case: &Case) -> u64 {
+    case.quiet_since.map_or(0, |since| TIP - since.get())
+}
+
+#[test]
+fn what_a_block_or_the_mempool_shows_was_sent() {
+    for case in all().filter(shown) {
+        assert_eq!(resolve(&case), Verdict::Sent(case.seen.clone().unwrap()), "{case:?}");
+    }
+}
+
+#[test]
+fn the_same_bytes_are_repeated_only_when_nothing_is_known_of_them_and_their_inputs_are_there() {
+    for case in all() {
+        let may = case.known == Known::Asked
+            && case.key == Key::Nothing
+            && case.seen.is_none()
+            && case.inputs == Inputs::Unspent;
+        assert_eq!(resolve(&case) == Verdict::Repeat, may, "{case:?}");
+    }
+}
+
+#[test]
+fn a_key_is_given_up_only_for_the_same_inputs_unspent_and_after_the_daemons_word_or_three_quiet_blocks() {
+    let mut replaced = 0;
+    for case in all() {
+        let Verdict::Replace { outcome } = resolve(&case) else { continue };
+        replaced += 1;
+        assert_eq!(case.inputs, Inputs::Unspent, "{case:?}");
+        assert!(!shown(&case), "{case:?}");
+        let refused = case.known == Known::Asked && case.key == Key::Failed { definite: true };
+        assert!(refused || quiet_blocks(&case) >= QUIET_BLOCKS, "{case:?}");
+        let gone = case.known == Known::Sent;
+        let stored = matches!(case.key, Key::Failed { .. } | Key::Accepted);
+        assert!(gone || stored, "a key is given up only when the daemon says so: {case:?}");
+        assert_eq!(outcome == REFUSED, refused, "only a refused attempt is called so: {case:?}");
+    }
+    assert!(replaced > 0);
+}
+
+#[test]
+fn money_is_payable_again_only_when_no_attempt_can_ever_be_mined() {
+    let mut released = 0;
+    for case in all() {
+        let Verdict::Release { .. } = resolve(&case) else { continue };
+        released += 1;
+        assert!(!shown(&case), "{case:?}");
+        let none_was_sent =
+            is_refused(&case) && case.seen.is_none() && matches!(case.inputs, Inputs::Unspent | Inputs::Unnamed);
+        let taken_for_good = match case.inputs {
+            Inputs::Taken { since: Some(since) } => TIP - since.get() >= FINAL_BLOCKS,
+            Inputs::Taken { since: None } => quiet_blocks(&case) >= FINAL_BLOCKS,
+            Inputs::Unclear { since } => is_refused(&case) && TIP - since.get() >= FINAL_BLOCKS,
+            _ => false,
+        };
+        assert!(none_was_sent || taken_for_good, "{case:?}");
+    }
+    assert!(released > 0);
+}
+
+#[test]
+fn what_runs_is_waited_for_and_what_was_done_is_believed() {
+    for case in all().filter(|case| case.known == Known::Asked && !shown(case)) {
+        match &case.key {
+            Key::Running => assert_eq!(resolve(&case), waits(None, None), "{case:?}"),
+            Key::Done { .. } => {
+                let sent = Seen { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap(), place: Place::Nowhere };
+                assert_eq!(resolve(&case), Verdict::Sent(sent), "{case:?}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn without_named_inputs_nothing_is_ever_asked_twice() {
+    for case in all().filter(|case| case.inputs == Inputs::Unnamed) {
+        assert!(!matches!(resolve(&case), Verdict::Repeat | Verdict::Replace { .. }), "{case:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_be_asked_leaves_an_unknown_outcome_to_an_operator() {
+    for case in all().filter(|case| case.known == Known::Asked && case.key == Key::Mute && case.seen.is_none()) {
+        match (case.inputs, resolve(&case)) {
+            (Inputs::Unnamed | Inputs::Unspent, Verdict::Wait { attention, .. }) => {
+                assert_eq!(attention, Some(CANNOT_ASK), "{case:?}");
+            }
+            (Inputs::Unnamed | Inputs::Unspent, other) => panic!("{case:?}: {other:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_restarted_daemon_gets_three_quiet_blocks_counted_from_the_first_look() {
+    let accepted =
+        |quiet_since: Option<u64>| Case { key: Key::Accepted, quiet_since: quiet_since.map(height), ..lost() };
+    assert_eq!(resolve(&accepted(None)), waits(Some(TIP), None));
+    assert_eq!(resolve(&accepted(Some(TIP - 2))), waits(Some(TIP - 2), None));
+    assert_eq!(resolve(&accepted(Some(TIP - 3))), Verdict::Replace { outcome: "accepted" });
+    // Whatever shows it begins the count anew.
+    let leaving = Case { inputs: Inputs::Leaving, ..accepted(Some(TIP - 3)) };
+    assert_eq!(resolve(&leaving), waits(None, None));
+}
+
+#[test]
+fn a_lost_transaction_is_replaced_after_three_quiet_blocks() {
+    let gone = |quiet_since: Option<u64>| Case {
+        known: Known::Sent,
+        key: Key::Mute,
+        seen: Some(seen(Place::Nowhere)),
+        quiet_since: quiet_since.map(height),
+        ..lost()
+    };
+    assert_eq!(resolve(&gone(None)), waits(Some(TIP), None));
+    assert_eq!(resolve(&gone(Some(TIP - 3))), Verdict::Replace { outcome: "gone" });
+}
+
+#[test]
+fn a_refusal_releases_only_when_no_earlier_attempt_may_still_be_mined() {
+    let refused = Case { key: Key::Failed { definite: true }, ..lost() };
+    assert_eq!(resolve(&refused), Verdict::Release { outcome: REFUSED });
+    let after_another = Case { others_refused: false, ..refused };
+    assert_eq!(resolve(&after_another), Verdict::Replace { outcome: REFUSED });
+    let in_the_same_block = Case { asked_at: height(TIP), ..after_another };
+    assert_eq!(resolve(&in_the_same_block), waits(None, None), "once per block is often enough");
+    // A failure inside the daemon says less: it may come after the broadcast.
+    let failed = Case { key: Key::Failed { definite: false }, ..lost() };
+    assert_eq!(resolve(&failed), waits(Some(TIP), None));
+}
+
+#[test]
+fn an_input_that_somebody_else_spent_is_waited_for_until_it_is_final() {
+    let taken = |since: u64| Case { inputs: Inputs::Taken { since: Some(height(since)) }, ..lost() };
+    assert_eq!(resolve(&taken(TIP - 99)), waits(Some(TIP), Some(TAKEN)));
+    assert_eq!(resolve(&taken(TIP - 100)), Verdict::Release { outcome: "input taken" });
+    let unclear = Case { inputs: Inputs::Unclear { since: height(TIP - 100) }, ..lost() };
+    assert_eq!(resolve(&unclear), waits(None, Some(UNCLEAR)));
+    let refused = Case { key: Key::Failed { definite: true }, ..unclear };
+    assert_eq!(resolve(&refused), Verdict::Release { outcome: "input taken" });
+}

@@ -1,0 +1,198 @@
+//! Answers that the simulated daemon cannot be brought to give, from a scripted one. The chain stays the simulated one's.
+use std::sync::{Arc, Mutex};
+
+use daemon::DaemonSettings;
+use daemon::fake::{Answer, Fake, Seen};
+use secrecy::SecretString;
+use store::payouts::IntentState;
+use units::Amount;
+
+use crate::stage::{COIN, Stage, address, atoms};
+
+const TXID: &str = "abababababababababababababababababababababababababababababababab";
+const REWARD: u64 = 72_325_093_035;
+
+/// What the scripted daemon says; one output is in its wallet, and no send.
+#[derive(Default)]
+struct World {
+    tip: u64,
+    /// To a send.
+    send: Option<Answer>,
+    /// State and rest of the record under the key of each attempt.
+    keys: Vec<&'static str>,
+}
+
+fn answer(world: &World, seen: &Seen) -> Answer {
+    let tip = world.tip;
+    let path = seen.path.split('?').next().unwrap();
+    match path {
+        "/api/status" => Answer::json(
+            200,
+            format!(r#"{{"peers":1,"chain_height":{tip},"best_hash":"00","total_work":1,"syncing":false}}"#),
+        ),
+        "/api/wallet/address" => Answer::json(200, format!(r#"{{"address":"{}"}}"#, address(999))),
+        "/api/wallet/balance" => Answer::json(
+            200,
+            format!(
+                r#"{{"spendable":{REWARD},"pending":0,"total":{REWARD},"chain_height":{tip},"synced_height":{tip}}}"#
+            ),
+        ),
+        "/api/wallet/outputs" => Answer::json(
+            200,
+            format!(
+                r#"{{"chain_height":{tip},"synced_height":{tip},"outputs":[{{"txid":"{TXID}","output_index":0,
+                "amount":{REWARD},"status":"unspent","type":"coinbase","confirmations":9,"block_height":1}}]}}"#
+            ),
+        ),
+        "/api/wallet/sends" => Answer::json(200, r#"{"total":0,"sends":[]}"#),
+        "/api/wallet/send/advanced/status" => {
+            let attempt: usize = seen.path.rsplit('-').next().unwrap().parse().unwrap_or(1);
+            let record = world.keys.get(attempt - 1).or(world.keys.last()).unwrap_or(&r#""state":"not_found""#);
+            Answer::json(200, format!("{{{record}}}"))
+        }
+        "/api/wallet/send/advanced" if seen.body.contains(r#""dry_run":true"#) => {
+            let dry = format!(r#"{{"fee":47210,"change":1,"input_count":1,"input_total":{REWARD}}}"#);
+            Answer::json(200, dry)
+        }
+        "/api/wallet/send/advanced" if seen.key.is_some() => world.send.clone().unwrap(),
+        _ => Answer::error(400, "no"),
+    }
+}
+
+struct Scene {
+    stage: Stage,
+    world: Arc<Mutex<World>>,
+    fake: Fake,
+}
+
+impl Scene {
+    async fn new(send: Answer, keys: &[&'static str]) -> Scene {
+        let mut stage = Stage::new().await;
+        let world = World { tip: 0, send: Some(send), keys: keys.to_vec() };
+        let world = Arc::new(Mutex::new(world));
+        let script = Arc::clone(&world);
+        let fake = Fake::start(move |seen| answer(&script.lock().unwrap(), seen));
+        let token = Some(SecretString::from("t"));
+        stage.point_at(DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() });
+        stage.owe(&address(1), 10 * COIN).await;
+        let mut scene = Scene { stage, world, fake };
+        scene.block();
+        scene
+    }
+
+    fn block(&mut self) {
+        self.stage.mine(1);
+        self.world.lock().unwrap().tip = self.stage.control().tip().height;
+    }
+
+    /// Requests to send, as key and body.
+    fn asked(&self) -> Vec<(String, String)> {
+        let sends = self.fake.seen().into_iter().filter(|seen| seen.path == "/api/wallet/send/advanced");
+        sends.filter_map(|seen| Some((seen.key?, seen.body))).collect()
+    }
+}
+
+const FAILED: &str = r#""state":"failed","original_status":400,"error":"input 0: reserved""#;
+
+#[actix_rt::test]
+async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
+    let mut scene = Scene::new(Answer::error(400, "input 0: reserved"), &[FAILED]).await;
+    scene.stage.sweep().await;
+    let id = scene.stage.only().await.id;
+    scene.stage.ticks(2).await;
+    let released = scene.stage.find(&id).await;
+    assert_eq!((released.state, released.attempts[0].outcome.as_deref()), (IntentState::Released, Some("refused")));
+    assert_eq!(scene.stage.balance(&address(1)).await.payable, atoms(10 * COIN));
+    scene.stage.audit().await;
+    assert_eq!(scene.asked().len(), 1);
+    // The next run asks under the key of another payout.
+    scene.world.lock().unwrap().keys.clear();
+    let sent = format!(r#"{{"txid":"{TXID}","fee":47210,"change":1}}"#);
+    scene.world.lock().unwrap().send = Some(Answer::json(200, sent));
+    scene.stage.sweep().await;
+    assert_eq!(scene.stage.only().await.state, IntentState::Broadcast);
+    assert_ne!(scene.asked()[0].0, scene.asked()[1].0);
+}
+
+#[actix_rt::test]
+async fn a_refusal_after_an_unknown_attempt_spends_the_same_inputs_again_once_per_block() {
+    let accepted = r#""state":"accepted""#;
+    let mut scene = Scene::new(Answer::error(409, "idempotency key in progress"), &[accepted, FAILED]).await;
+    scene.stage.sweep().await;
+    for _ in 0..3 {
+        scene.stage.ticks(2).await;
+        scene.block();
+    }
+    scene.stage.ticks(4).await;
+    assert_eq!(scene.stage.only().await.attempts.len(), 2, "refused at this tip already");
+    scene.block();
+    scene.stage.ticks(4).await;
+    let held = scene.stage.only().await;
+    assert_eq!(held.attempts.len(), 3);
+    let outcomes: Vec<_> = held.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect();
+    assert_eq!(outcomes, [Some("accepted"), Some("refused"), None]);
+    assert!(held.attempts.iter().all(|attempt| attempt.inputs == [(TXID.to_owned(), 0)]));
+    assert!(scene.asked().iter().all(|(_, body)| *body == scene.asked()[0].1), "the bytes stay");
+    assert_eq!(scene.stage.balance(&address(1)).await.payable, Amount::ZERO, "the first may still be mined");
+    scene.stage.audit().await;
+}
+
+#[actix_rt::test]
+async fn a_failure_inside_the_daemon_is_replaced_after_three_blocks() {
+    let stored = r#""state":"failed","original_status":500,"error":"internal error""#;
+    let mut scene = Scene::new(Answer::error(500, "internal error"), &[stored]).await;
+    scene.stage.sweep().await;
+    for _ in 0..3 {
+        scene.stage.ticks(2).await;
+        assert_eq!(scene.asked().len(), 1);
+        scene.block();
+    }
+    scene.stage.ticks(2).await;
+    assert_eq!(scene.asked().len(), 2);
+    assert_eq!(scene.stage.only().await.attempts[0].outcome.as_deref(), Some("failed"));
+}
+
+#[actix_rt::test]
+async fn what_runs_is_waited_for_without_end() {
+    let running = r#""state":"in_progress""#;
+    let mut scene = Scene::new(Answer::error(502, "bad gateway"), &[running]).await;
+    scene.stage.sweep().await;
+    for _ in 0..6 {
+        scene.stage.ticks(2).await;
+        scene.block();
+    }
+    let waiting = scene.stage.only().await;
+    assert_eq!((waiting.state, waiting.attempts.len()), (IntentState::Unknown, 1));
+    assert_eq!(scene.asked().len(), 1);
+}
+
+#[actix_rt::test]
+async fn answers_that_say_not_now_repeat_the_same_bytes_under_the_same_key() {
+    let not_now = [
+        Answer::error(429, "send busy, retry later"),
+        Answer::error(429, "send rate limit exceeded"),
+        Answer::error(503, "node is syncing"),
+    ];
+    for refusal in not_now {
+        let mut scene = Scene::new(refusal, &[]).await;
+        scene.stage.sweep().await;
+        scene.stage.ticks(3).await;
+        let waiting = scene.stage.only().await;
+        assert_eq!((waiting.state, waiting.attempts.len()), (IntentState::Reserved, 1));
+        let asked = scene.asked();
+        assert!(asked.len() >= 3 && asked.iter().all(|request| *request == asked[0]), "{asked:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_key_that_names_another_request_is_an_operators_business() {
+    let reuse = Answer::error(409, "idempotency key reuse with different request");
+    let running = r#""state":"in_progress""#;
+    let mut scene = Scene::new(reuse, &[running]).await;
+    scene.stage.sweep().await;
+    let held = scene.stage.only().await;
+    assert_eq!(held.state, IntentState::Unknown);
+    assert!(held.attention.unwrap().contains("another request"));
+    scene.stage.ticks(2).await;
+    assert_eq!(scene.asked().len(), 1);
+}

@@ -1,0 +1,269 @@
+//! Lost answers, dead daemons, vanished transactions: exactly one payment.
+use std::time::Duration;
+
+use meshpool_devnet::{Action, Fault, MineOrder, Phase, ReorgOrder};
+use store::payouts::{Intent, IntentState};
+
+use crate::database::Kind;
+use crate::stage::{COIN, Stage, address};
+
+const SEND: &str = "wallet/send/advanced";
+
+/// A payout to two miners that is about to be asked for.
+async fn reserved_on(kind: Kind) -> (Stage, Intent) {
+    let mut stage = Stage::on(kind).await;
+    stage.endow(3);
+    stage.owe(&address(1), 100 * COIN).await;
+    stage.owe(&address(2), 20 * COIN).await;
+    let intent = stage.reserve().await;
+    (stage, intent)
+}
+
+async fn reserved() -> (Stage, Intent) {
+    reserved_on(Kind::Sqlite).await
+}
+
+async fn paid_once(mut stage: Stage) -> Stage {
+    stage.settle().await;
+    stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
+    stage.sweep().await;
+    stage.ticks(2).await;
+    assert!(stage.open().await.is_empty(), "nothing is left to pay");
+    stage
+}
+
+#[actix_rt::test]
+async fn a_reply_lost_after_the_effect_is_found_under_the_key() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (mut stage, reserved) = reserved_on(kind).await;
+        stage.fault(Fault::once(SEND, Phase::After, Action::Drop));
+        stage.tick().await;
+        let unknown = stage.only().await;
+        assert_eq!((unknown.state, unknown.txid), (IntentState::Unknown, None));
+        stage.audit().await;
+        stage.tick().await;
+        let sent = stage.only().await;
+        assert_eq!((sent.state, sent.attempts.len()), (IntentState::Broadcast, 1));
+        assert_eq!(sent.attempts[0].body, reserved.attempts[0].body);
+        let stage = paid_once(stage).await;
+        assert_eq!(stage.sends().len(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn a_request_lost_before_the_effect_is_repeated_to_the_byte() {
+    let (mut stage, reserved) = reserved().await;
+    stage.fault(Fault::once(SEND, Phase::Before, Action::Drop));
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    stage.tick().await;
+    let sent = stage.only().await;
+    assert_eq!(sent.state, IntentState::Broadcast);
+    assert_eq!(sent.attempts.len(), 1);
+    assert_eq!(sent.attempts[0].idempotency_key, reserved.attempts[0].idempotency_key);
+    assert_eq!(stage.counters.payouts_repeated_total.get(), 1);
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_slow_daemon_is_not_asked_again_while_it_works() {
+    let (mut stage, _) = reserved().await;
+    // The connection ends, the work goes on for a while.
+    stage.fault(Fault::once(SEND, Phase::During, Action::Drop));
+    stage.fault(Fault::once(SEND, Phase::During, Action::DelayMs(300)));
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    while stage.only().await.state == IntentState::Unknown {
+        stage.tick().await;
+    }
+    assert_eq!(stage.counters.payouts_repeated_total.get() + stage.counters.payouts_replaced_total.get(), 0);
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_failure_inside_a_proxy_is_not_a_failure_of_the_send() {
+    let (mut stage, _) = reserved().await;
+    stage.fault(Fault::once(SEND, Phase::After, Action::Respond { status: 502, body: "{}".to_owned() }));
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_daemon_killed_before_its_effect_is_asked_again_with_the_same_inputs_after_three_blocks() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (mut stage, reserved) = reserved_on(kind).await;
+        let token = stage.daemon.token();
+        stage.fault(Fault::once(SEND, Phase::During, Action::Restart { down_ms: 0 }));
+        stage.tick().await;
+        stage.wait_for_restart(&token);
+        for _ in 0..3 {
+            stage.ticks(3).await;
+            let waiting = stage.only().await;
+            assert_eq!((waiting.state, waiting.attempts.len()), (IntentState::Unknown, 1), "not before three blocks");
+            stage.mine(1);
+        }
+        stage.ticks(3).await;
+        let sent = stage.only().await;
+        assert_eq!((sent.state, sent.attempts.len()), (IntentState::Broadcast, 2));
+        assert_eq!(sent.attempts[0].outcome.as_deref(), Some("accepted"));
+        assert_ne!(sent.attempts[1].idempotency_key, reserved.attempts[0].idempotency_key);
+        assert_eq!(sent.attempts[1].inputs, reserved.attempts[0].inputs);
+        assert_eq!(paid_once(stage).await.sends().len(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn a_transaction_that_the_dead_daemon_had_broadcast_is_recognised_by_its_change() {
+    let (mut stage, _) = reserved().await;
+    let token = stage.daemon.token();
+    stage.fault(Fault::once(SEND, Phase::Effected, Action::Restart { down_ms: 0 }));
+    stage.tick().await;
+    stage.wait_for_restart(&token);
+    assert!(stage.sends().is_empty(), "the wallet has forgotten it");
+    stage.ticks(2).await;
+    // The network has not.
+    stage.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
+    stage.ticks(2).await;
+    let found = stage.only().await;
+    assert_eq!((found.state, found.attempts.len()), (IntentState::Confirmed, 1));
+    let stage = paid_once(stage).await;
+    assert!(stage.sends().is_empty());
+}
+
+#[actix_rt::test]
+async fn a_replacement_and_a_forgotten_broadcast_exclude_each_other() {
+    let (mut stage, _) = reserved().await;
+    let token = stage.daemon.token();
+    stage.fault(Fault::once(SEND, Phase::Effected, Action::Restart { down_ms: 0 }));
+    stage.tick().await;
+    stage.wait_for_restart(&token);
+    for _ in 0..4 {
+        stage.ticks(3).await;
+        stage.mine_empty(1);
+    }
+    let replaced = stage.only().await;
+    assert_eq!(replaced.attempts.len(), 2);
+    stage.control().clear_mempool();
+    stage.mine_as(MineOrder { forgotten: true, empty: true, ..MineOrder::default() });
+    paid_once(stage).await;
+}
+
+#[actix_rt::test]
+async fn an_evicted_record_is_looked_for_by_memo_before_anything_is_repeated() {
+    let (mut stage, _) = reserved().await;
+    stage.fault(Fault::once(SEND, Phase::After, Action::Drop));
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    std::fs::remove_file(stage.keys_file()).unwrap();
+    stage.restart_daemon();
+    stage.ticks(4).await;
+    let sent = stage.only().await;
+    assert_eq!((sent.state, sent.attempts.len()), (IntentState::Broadcast, 1), "the wallet's history tells");
+    assert_eq!(stage.counters.payouts_repeated_total.get(), 0);
+    // Its mempool died with the daemon; the transaction comes back from the network.
+    stage.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_transaction_that_vanishes_is_replaced_with_the_same_inputs_after_three_blocks() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (mut stage, reserved) = reserved_on(kind).await;
+        stage.tick().await;
+        let first = stage.only().await;
+        assert_eq!(first.state, IntentState::Broadcast);
+        stage.control().clear_mempool();
+        for _ in 0..3 {
+            stage.mine(1);
+            stage.ticks(2).await;
+            assert_eq!(stage.only().await.attempts.len(), 1, "not before three blocks");
+        }
+        stage.mine_empty(1);
+        stage.ticks(3).await;
+        let second = stage.only().await;
+        assert_eq!((second.state, second.attempts.len()), (IntentState::Broadcast, 2));
+        assert_eq!(second.attempts[1].inputs, reserved.attempts[0].inputs);
+        assert_ne!(second.txid, first.txid);
+        stage.audit().await;
+        let stage = paid_once(stage).await;
+        assert_eq!(stage.counters.payouts_replaced_total.get(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn the_first_transaction_may_win_over_its_replacement() {
+    let (mut stage, _) = reserved().await;
+    stage.tick().await;
+    let first = stage.only().await.txid;
+    stage.control().clear_mempool();
+    for _ in 0..4 {
+        stage.mine_empty(1);
+        stage.ticks(2).await;
+    }
+    let second = stage.only().await;
+    assert_eq!(second.attempts.len(), 2);
+    assert_ne!(second.txid, first);
+    // Other nodes had kept the first one.
+    stage.control().clear_mempool();
+    stage.mine_as(MineOrder { forgotten: true, empty: true, ..MineOrder::default() });
+    stage.ticks(2).await;
+    let found = stage.only().await;
+    assert_eq!((found.state, found.txid), (IntentState::Confirmed, first));
+    paid_once(stage).await;
+}
+
+#[actix_rt::test]
+async fn a_reorganisation_takes_a_confirmation_back_and_nothing_is_paid_twice() {
+    let (mut stage, _) = reserved().await;
+    stage.tick().await;
+    stage.mine(2);
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Confirmed);
+    stage.control().reorganise(ReorgOrder { depth: 2, silent: false }).unwrap();
+    stage.see_tip();
+    stage.tick().await;
+    assert_eq!(stage.only().await.state, IntentState::Broadcast, "it waits in the mempool again");
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn an_unreachable_daemon_leaves_the_payout_reserved() {
+    let (mut stage, reserved) = reserved().await;
+    let address = stage.daemon.url();
+    let control = stage.control();
+    let down = std::thread::spawn(move || control.restart(Duration::from_millis(400), false).unwrap());
+    while std::net::TcpStream::connect(&address[7..]).is_ok() {
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    stage.tick().await;
+    let still = stage.only().await;
+    assert_eq!((still.state, still.attempts.len()), (IntentState::Reserved, reserved.attempts.len()));
+    down.join().unwrap();
+    assert_eq!(paid_once(stage).await.sends().len(), 1);
+}
+
+#[actix_rt::test]
+async fn an_output_that_an_operator_spent_holds_the_payout_until_that_is_final() {
+    let (mut stage, reserved) = reserved().await;
+    // By hand, all that the wallet has: the payout's input is among it.
+    stage.spend_by_hand(&address(9), 2_160 * COIN);
+    stage.ticks(2).await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown, "the daemon has refused it");
+    stage.mine(1);
+    stage.ticks(2).await;
+    let held = stage.only().await;
+    assert!(held.attention.as_deref().unwrap().contains("taken by another"), "{:?}", held.attention);
+    assert_eq!(stage.counters.payouts_attention.get(), 1);
+    stage.mine(98);
+    stage.ticks(2).await;
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    stage.mine(2);
+    stage.ticks(2).await;
+    assert!(stage.open().await.is_empty());
+    assert_eq!(stage.find(&reserved.id).await.state, IntentState::Released);
+    stage.audit().await;
+    stage.endow(2);
+    stage.sweep().await;
+    paid_once(stage).await;
+}

@@ -1,0 +1,11 @@
+//! The payout actor against the simulated daemon: what it does to a wallet, to the chain and to the books.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod basic;
+mod crash;
+mod database;
+mod gates;
+mod lost;
+mod pay;
+mod stage;

@@ -1,0 +1,420 @@
+//! The payout actor between a real database and a simulated daemon whose clock and blocks are the test's.
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use chain::Network;
+use daemon::DaemonSettings;
+use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
+use messages::counters::Counters;
+use messages::facts::Tip;
+use messages::payout::{PayoutTick, SweepPayouts};
+use payout::{Payout, PayoutParts};
+use runtime::{Handler, Reply};
+use secrecy::SecretString;
+use settings::PayoutSettings;
+use store::Store;
+use store::ledger::{Balance, MONEY_LEASE, NewEntry, NewPosting};
+use store::payouts::{Intent, IntentState};
+use tokio::sync::watch;
+use units::{Amount, Height, Timestamp};
+
+use crate::database::{Kind, Scratch};
+
+pub(crate) const PASSWORD: &str = "test123";
+pub(crate) const COIN: u64 = 100_000_000;
+const START: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+/// Longer than a token of the send route takes to come back.
+const STEP_MS: i64 = 2_500;
+
+pub(crate) struct Stage {
+    pub(crate) store: Store,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) settings: PayoutSettings,
+    pub(crate) lease: watch::Sender<Option<i64>>,
+    pub(crate) epoch: i64,
+    pub(crate) password: watch::Sender<Option<&'static str>>,
+    pub(crate) daemon: SimulatedDaemon,
+    /// Where the actor thinks that its daemon is.
+    place: DaemonSettings,
+    pub(crate) actor: Payout,
+    pub(crate) dir: tempfile::TempDir,
+    tip: watch::Sender<Tip>,
+    clock_ms: i64,
+    ids: Arc<AtomicU64>,
+    funded: u64,
+    _scratch: Scratch,
+}
+
+pub(crate) fn atoms(atoms: u64) -> Amount {
+    Amount::from_atoms(atoms).unwrap()
+}
+
+pub(crate) fn address(n: u64) -> String {
+    Keys::derive(n, "miner").address()
+}
+
+pub(crate) fn settings() -> PayoutSettings {
+    PayoutSettings { pause_file: None, ..PayoutSettings::default() }
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Stage {
+        Stage::with(Kind::Sqlite, settings(), |_| {}).await
+    }
+
+    pub(crate) async fn on(kind: Kind) -> Stage {
+        Stage::with(kind, settings(), |_| {}).await
+    }
+
+    pub(crate) async fn with(kind: Kind, settings: PayoutSettings, change: impl FnOnce(&mut Params)) -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        let mut params = Params {
+            pow_memory_kib: 64,
+            send_build: Duration::ZERO,
+            wallet_save: Duration::ZERO,
+            auto_wallet_password: Some(PASSWORD.to_owned()),
+            ..Params::devnet(dir.path().join("daemon"))
+        };
+        change(&mut params);
+        let daemon = SimulatedDaemon::start(params).unwrap();
+        daemon.control().stop_clock(true);
+        // Opening blocks, which an actor's thread may not.
+        let opened = std::thread::spawn(move || {
+            let scratch = Scratch::new(kind);
+            Store::migrate(&scratch.url()).unwrap();
+            (Store::open(&scratch.url(), 4).unwrap(), scratch)
+        });
+        let (store, scratch) = opened.join().unwrap();
+        let epoch = store.lease_take(MONEY_LEASE, "test", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
+        let (lease, tip) = (watch::Sender::new(Some(epoch)), watch::Sender::default());
+        let password = watch::Sender::new(Some(PASSWORD));
+        let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
+        let place =
+            DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
+        let parts = parts(&place, &store, &settings, &tip, &lease, &password, &counters, &ids);
+        let actor = Payout::new(parts);
+        let mut stage = Stage {
+            store,
+            counters,
+            settings,
+            lease,
+            epoch,
+            password,
+            daemon,
+            place,
+            actor,
+            dir,
+            tip,
+            clock_ms: 0,
+            ids,
+            funded: 0,
+            _scratch: scratch,
+        };
+        stage.see_tip();
+        stage
+    }
+
+    pub(crate) fn control(&self) -> Control {
+        self.daemon.control()
+    }
+
+    /// The actor dies; its successor knows what is stored.
+    pub(crate) fn crash(&mut self) {
+        self.actor = Payout::new(parts(
+            &self.place,
+            &self.store,
+            &self.settings,
+            &self.tip,
+            &self.lease,
+            &self.password,
+            &self.counters,
+            &self.ids,
+        ));
+    }
+
+    /// The actor speaks to another daemon from now on.
+    pub(crate) fn point_at(&mut self, place: DaemonSettings) {
+        self.place = place;
+        self.crash();
+    }
+
+    // === money ===
+
+    /// The wallet's daemon mines so many blocks, and they mature.
+    pub(crate) fn endow(&mut self, blocks: u64) {
+        self.load_wallet();
+        let to = "wallet".to_owned();
+        self.control().mine(&MineOrder { count: blocks, to, empty: true, ..MineOrder::default() }).unwrap();
+        self.mine(3);
+    }
+
+    pub(crate) async fn owe(&mut self, address: &str, amount: u64) {
+        self.funded += 1;
+        let amount = i64::try_from(amount).unwrap();
+        let postings = [(format!("payable:{address}"), amount), ("chain_rewards".to_owned(), -amount)];
+        self.post(&postings).await;
+    }
+
+    pub(crate) async fn post(&mut self, postings: &[(String, i64)]) {
+        self.funded += 1;
+        let posting = |(account, amount): &(String, i64)| NewPosting { account: account.clone(), amount: *amount };
+        let entry = NewEntry {
+            kind: "adjustment",
+            reference: format!("owed {}", self.funded),
+            postings: postings.iter().map(posting).collect(),
+        };
+        let at = START.plus(Duration::from_secs(self.funded));
+        assert!(self.store.entry_post(self.epoch, entry, at).await.unwrap());
+    }
+
+    pub(crate) async fn balance(&self, address: &str) -> Balance {
+        self.store.balance_of(address).await.unwrap()
+    }
+
+    pub(crate) async fn account(&self, key: &str) -> i64 {
+        self.store.account_balance(key).await.unwrap()
+    }
+
+    // === time ===
+
+    pub(crate) fn mine(&mut self, count: u64) {
+        self.mine_as(MineOrder { count, ..MineOrder::default() });
+    }
+
+    /// Blocks that take nothing from the mempool.
+    pub(crate) fn mine_empty(&mut self, count: u64) {
+        self.mine_as(MineOrder { count, empty: true, ..MineOrder::default() });
+    }
+
+    pub(crate) fn mine_as(&mut self, order: MineOrder) {
+        self.advance(3_000 * i64::try_from(order.count).unwrap());
+        self.control().mine(&order).unwrap();
+        self.see_tip();
+    }
+
+    pub(crate) fn see_tip(&mut self) {
+        let tip = self.control().tip();
+        self.tip.send_replace(Tip {
+            height: Height::new(tip.height),
+            hash: Some(tip.hash),
+            syncing: false,
+            reachable: true,
+        });
+    }
+
+    pub(crate) fn advance(&mut self, ms: i64) {
+        self.clock_ms += ms;
+        self.control().set_clock_offset_ms(self.clock_ms);
+    }
+
+    /// A payout run is due.
+    pub(crate) async fn sweep(&mut self) {
+        let (reply, done) = Reply::<SweepPayouts>::test();
+        self.actor.handle(SweepPayouts, reply).await.unwrap();
+        done.await.unwrap();
+    }
+
+    pub(crate) async fn tick(&mut self) {
+        self.advance(STEP_MS);
+        let (reply, done) = Reply::<PayoutTick>::test();
+        self.actor.handle(PayoutTick, reply).await.unwrap();
+        done.await.unwrap();
+    }
+
+    pub(crate) async fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.tick().await;
+        }
+    }
+
+    /// A step that dies at its `polls`th await; `true` when it was over before.
+    pub(crate) async fn tick_until_crash(&mut self, sweep: bool, polls: u32) -> bool {
+        self.advance(STEP_MS);
+        let actor = &mut self.actor;
+        let step = async {
+            if sweep {
+                actor.handle(SweepPayouts, Reply::test().0).await.unwrap();
+            } else {
+                actor.handle(PayoutTick, Reply::test().0).await.unwrap();
+            }
+        };
+        let over = {
+            let mut step = pin!(step);
+            let mut left = polls;
+            std::future::poll_fn(|cx| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                step.as_mut().poll(cx).map(|()| true)
+            })
+            .await
+        };
+        if !over {
+            self.crash();
+        }
+        over
+    }
+
+    /// Blocks and steps until every payout is closed.
+    pub(crate) async fn settle(&mut self) {
+        for _ in 0..60 {
+            self.ticks(2).await;
+            if self.open().await.is_empty() {
+                return;
+            }
+            self.mine(1);
+        }
+        panic!("still open: {:#?}", self.open().await);
+    }
+
+    /// Plans a payout and stops right before the wallet is asked: the daemon has no token left for it.
+    pub(crate) async fn reserve(&mut self) -> Intent {
+        self.sweep().await;
+        let intent = self.only().await;
+        assert_eq!(intent.state, IntentState::Reserved);
+        intent
+    }
+
+    // === the daemon ===
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.control().add_fault(fault);
+    }
+
+    pub(crate) async fn sweep_until_crash(&mut self, polls: u32) {
+        self.tick_until_crash(true, polls).await;
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let url = self.daemon.url();
+        let token = self.daemon.token();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = std::net::TcpStream::connect(&url[7..]).unwrap();
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
+    }
+
+    /// Takes one of the daemon's two tokens for sends.
+    pub(crate) fn use_token(&self) {
+        self.request("POST", "/api/wallet/send", "{}");
+    }
+
+    /// What an operator sends past the pool.
+    pub(crate) fn spend_by_hand(&mut self, address: &str, amount: u64) {
+        self.advance(10_000);
+        let body = format!(r#"{{"recipients":[{{"address":"{address}","amount":{amount}}}]}}"#);
+        let answer = self.request("POST", "/api/wallet/send", &body);
+        assert!(answer.contains("txid"), "{answer}");
+    }
+
+    pub(crate) fn wallet_address(&self) -> String {
+        let answer = self.request("GET", "/api/wallet/address", "");
+        answer.split('"').nth(3).unwrap().to_owned()
+    }
+
+    pub(crate) fn load_wallet(&self) {
+        let body = format!(r#"{{"password":"{PASSWORD}"}}"#);
+        let answer = self.request("POST", "/api/wallet/load", &body);
+        assert!(answer.contains("loaded"), "{answer}");
+    }
+
+    /// Killed and started again.
+    pub(crate) fn restart_daemon(&mut self) {
+        self.control().restart(Duration::ZERO, false).unwrap();
+    }
+
+    /// Waits until a restart that a fault has ordered is over.
+    pub(crate) fn wait_for_restart(&self, old_token: &str) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while self.daemon.token() == old_token || std::net::TcpStream::connect(&self.daemon.url()[7..]).is_err() {
+            assert!(std::time::Instant::now() < deadline, "the daemon does not come back");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn keys_file(&self) -> PathBuf {
+        self.dir.path().join("daemon/send-idempotency.json")
+    }
+
+    // === what is so ===
+
+    pub(crate) async fn open(&self) -> Vec<Intent> {
+        self.store.intent_list_open().await.unwrap()
+    }
+
+    pub(crate) async fn only(&self) -> Intent {
+        let mut open = self.open().await;
+        assert_eq!(open.len(), 1, "{open:#?}");
+        open.remove(0)
+    }
+
+    pub(crate) async fn find(&self, id: &str) -> Intent {
+        self.store.intent_find(id).await.unwrap().unwrap()
+    }
+
+    pub(crate) fn sends(&self) -> Vec<Sent> {
+        self.control().sends()
+    }
+
+    /// What the chain gave an address, by payout.
+    pub(crate) fn income(&self, address: &str) -> Vec<u64> {
+        self.control().income(address).unwrap().into_iter().map(|income| income.amount).collect()
+    }
+
+    /// The books add up, and each of these was paid by the chain what the books say, in so many payments.
+    pub(crate) async fn check(&self, paid: &[(&str, usize)]) {
+        self.audit().await;
+        for (address, payments) in paid {
+            let income = self.income(address);
+            assert_eq!(income.len(), *payments, "payments to {address}: {income:?}");
+            let balance = self.balance(address).await;
+            assert_eq!(balance.paid.atoms(), income.iter().sum::<u64>(), "{balance:?}");
+            assert_eq!(balance.inflight, Amount::ZERO);
+        }
+    }
+
+    pub(crate) async fn audit(&self) {
+        let mut found = self.store.audit_entries().await.unwrap();
+        found.extend(self.store.audit_payouts().await.unwrap());
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a stage, borrowed one by one")]
+fn parts(
+    place: &DaemonSettings,
+    store: &Store,
+    settings: &PayoutSettings,
+    tip: &watch::Sender<Tip>,
+    lease: &watch::Sender<Option<i64>>,
+    password: &watch::Sender<Option<&'static str>>,
+    counters: &Arc<Counters>,
+    ids: &Arc<AtomicU64>,
+) -> PayoutParts {
+    let (password, ids) = (password.subscribe(), Arc::clone(ids));
+    PayoutParts {
+        daemon: place.clone(),
+        password: Arc::new(move || password.borrow().map(SecretString::from)),
+        store: store.clone(),
+        settings: settings.clone(),
+        network: Network::Testnet,
+        reward_address: None,
+        settle_depth: 3,
+        tip: tip.subscribe(),
+        lease: lease.subscribe(),
+        clock: Arc::new(|| START.plus(Duration::from_secs(100_000))),
+        random_id: Arc::new(move || u128::from(ids.fetch_add(1, Ordering::Relaxed) + 0xabc0).to_be_bytes()),
+        counters: Arc::clone(counters),
+    }
+}
