@@ -140,6 +140,8 @@ counters! {
     payouts_settled_atoms_total,
     /// Payouts that could definitely not be sent.
     payouts_released_total,
+    /// Settled payouts that no block holds any more (gauge).
+    payouts_displaced,
     /// New jobs: changes of the template's identity.
     template_pushes_total,
     /// Templates not taken because they build on a chain with less work than the current one.

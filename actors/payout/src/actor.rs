@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::Network;
+use chain::{BlockId, Network};
 use daemon::{Daemon, DaemonError, DaemonSettings};
 use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch, Tip};
@@ -76,6 +76,8 @@ pub struct Payout {
     pub(crate) skipped: HashSet<String>,
     /// Outputs that the daemon would not spend at this tip.
     pub(crate) shunned: HashSet<(String, u32)>,
+    /// A block as deep as settled payouts are: when it is replaced they may be gone.
+    pub(crate) anchor: Option<(Height, BlockId)>,
     run: Option<Run>,
     is_due: bool,
     /// The tip of the last pass without trouble.
@@ -101,6 +103,7 @@ impl Payout {
             trail: Trail::default(),
             skipped: HashSet::new(),
             shunned: HashSet::new(),
+            anchor: None,
             run: None,
             is_due: false,
             passed: None,
@@ -186,6 +189,9 @@ impl Payout {
         open.retain(|intent| !intent.state.is_closed());
         self.count(&open);
         if is_new_tip {
+            if self.mode == Some(Mode::Full) {
+                self.check_settled(tip).await?;
+            }
             self.check_solvency(look.as_ref(), &open).await?;
         }
         may_send?;
@@ -304,6 +310,23 @@ impl Payout {
             None if tip.syncing => Err(Trouble::Syncing),
             None => Ok(()),
         }
+    }
+
+    /// Which requests this daemon understands.
+    async fn mode(&mut self) -> Result<Mode, Trouble> {
+        if let Some(mode) = self.mode {
+            return Ok(mode);
+        }
+        let can = self.daemon.probe().await?;
+        let mode = if can.send_status && can.sends && can.advanced { Mode::Full } else { Mode::Plain };
+        if mode == Mode::Plain {
+            warn!(
+                daemon = self.daemon.place(),
+                "the daemon lacks send/status, sends or send/advanced: a payout whose outcome is unknown waits for an operator"
+            );
+        }
+        self.mode = Some(mode);
+        Ok(mode)
     }
 
     fn count(&mut self, open: &[Intent]) {

@@ -185,3 +185,6 @@ impl Look {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,9 @@
 mod actor;
 mod body;
 mod evidence;
+mod finality;
 mod plan;
+mod purse;
 mod resolve;
 mod step;
 mod sweep;

@@ -2,17 +2,16 @@
 use std::collections::HashSet;
 
 use chain::Address;
-use daemon::{Balance, DaemonError};
+use daemon::DaemonError;
 use settings::NetworkFee;
 use store::payouts::{Attempt, Intent, IntentLine, IntentState};
-use store::{Store, StoreError};
 use tracing::{info, warn};
 use units::{Amount, Height};
 
-use crate::actor::{Mode, Payout};
+use crate::actor::Payout;
 use crate::body;
-use crate::evidence::Look;
 use crate::plan::{self, Coin, Payee, Room};
+use crate::purse::Purse;
 use crate::step::{ADVANCED, PLAIN, key_of, new_entry};
 use crate::trouble::Trouble;
 
@@ -26,14 +25,6 @@ pub(crate) struct Run {
     recipients_left: Option<usize>,
     total_left: Option<Amount>,
     is_first: bool,
-}
-
-/// What can be spent.
-pub(crate) enum Purse<'a> {
-    /// These outputs.
-    Coins(&'a Look, Vec<Coin>),
-    /// So much, of outputs that the wallet chooses.
-    Sum(Amount),
 }
 
 /// A transaction that is about to be reserved.
@@ -298,84 +289,12 @@ impl Payout {
             id,
         }
     }
-
-    /// What may be spent: no output that an open payout has chosen.
-    pub(crate) async fn purse<'a>(&self, look: Option<&'a Look>, open: &[Intent]) -> Result<Purse<'a>, Trouble> {
-        let Some(look) = look else {
-            return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
-                Balance::Ready(balance) => Ok(Purse::Sum(balance.spendable)),
-                Balance::Scanning { synced_height, chain_height } => {
-                    Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
-                }
-            };
-        };
-        let chosen: HashSet<&(String, u32)> =
-            open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
-        let is_free = |coin: &Coin| {
-            let outpoint = (coin.txid.clone(), coin.index);
-            !chosen.contains(&outpoint) && !self.shunned.contains(&outpoint)
-        };
-        Ok(Purse::Coins(look, look.coins().filter(is_free).collect()))
-    }
-
-    /// The wallet must cover what the pool owes and has not sent.
-    pub(crate) async fn check_solvency(&self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
-        let (held, unsent): (Amount, Vec<Amount>) = match look {
-            Some(look) => {
-                let unsent = open.iter().filter(|intent| look.still_holds(intent));
-                (look.held, unsent.map(|intent| intent.gross).collect())
-            }
-            None => {
-                let unsent = open.iter().filter(|intent| intent.state == IntentState::Reserved);
-                (self.balance_held().await?, unsent.map(|intent| intent.gross).collect())
-            }
-        };
-        let payable = payable(&self.parts.store).await?;
-        let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
-        let is_short = held < owed;
-        self.parts.counters.payouts_insolvent.set(u64::from(is_short));
-        if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) }
-    }
-
-    async fn balance_held(&self) -> Result<Amount, Trouble> {
-        match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
-            Balance::Ready(balance) => {
-                Ok(balance.total.checked_add(balance.pending_unconfirmed).unwrap_or(Amount::MAX))
-            }
-            Balance::Scanning { synced_height, chain_height } => {
-                Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
-            }
-        }
-    }
-
-    /// Which requests this daemon understands.
-    pub(crate) async fn mode(&mut self) -> Result<Mode, Trouble> {
-        if let Some(mode) = self.mode {
-            return Ok(mode);
-        }
-        let can = self.daemon.probe().await?;
-        let mode = if can.send_status && can.sends && can.advanced { Mode::Full } else { Mode::Plain };
-        if mode == Mode::Plain {
-            warn!(
-                daemon = self.daemon.place(),
-                "the daemon lacks send/status, sends or send/advanced: a payout whose outcome is unknown waits for an operator"
-            );
-        }
-        self.mode = Some(mode);
-        Ok(mode)
-    }
 }
 
 const ATOM: Amount = match Amount::from_atoms(1) {
     Some(atom) => atom,
     None => Amount::ZERO,
 };
-
-async fn payable(store: &Store) -> Result<Amount, StoreError> {
-    let totals = store.account_totals().await?;
-    let payable = totals.iter().find(|(kind, _)| kind == "payable").map_or(0, |(_, sum)| *sum);
-    Ok(Amount::from_i64(payable).unwrap_or(Amount::ZERO))
-}
 
 /// The number behind `prefix` in a refusal that names a recipient or an input.
 fn named(text: &str, prefix: &str) -> Option<usize> {

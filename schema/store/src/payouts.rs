@@ -208,6 +208,16 @@ impl Store {
         .await
     }
 
+    /// Settled intents that were planned at `since` or later, oldest first.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not an intent.
+    pub async fn intent_list_settled(&self, since: Height) -> Result<Vec<Intent>> {
+        let condition = "i.state = 'settled' AND i.created_height >= $1";
+        let binds = binds![since.to_i64()];
+        self.run(move |db| async move { snapshot!(db, c => rows::intents_load(c, condition, binds).await?) }).await
+    }
+
     /// One intent.
     ///
     /// # Errors

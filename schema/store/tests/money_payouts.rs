@@ -182,6 +182,8 @@ fn a_payout_is_settled_once() {
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
         assert!(store.intent_list_open().await.unwrap().is_empty());
         assert_eq!(stored(db, &intent.id).await.state, IntentState::Settled);
+        assert_eq!(store.intent_list_settled(Height::new(700)).await.unwrap()[0].id, intent.id);
+        assert!(store.intent_list_settled(Height::new(701)).await.unwrap().is_empty());
         let of_a = Balance { payable: atoms(100), inflight: Amount::ZERO, paid: atoms(870) };
         assert_eq!(store.balance_of("A").await.unwrap(), of_a);
         assert_eq!(store.account_balance("network_fee").await.unwrap(), 35);
@@ -200,6 +202,8 @@ fn a_released_payout_is_payable_again() {
             .unwrap();
         assert_eq!(db.store.balance_of("A").await.unwrap(), Balance { payable: atoms(1_000), ..Balance::default() });
         assert_eq!(stored(db, &intent.id).await.state, IntentState::Released);
+        assert_eq!(db.store.payout_list(0, 9).await.unwrap().1, 0, "nothing was paid");
+        assert!(db.store.payout_list_of("A", 9).await.unwrap().is_empty());
         assert!(db.store.intent_list_open().await.unwrap().is_empty());
     });
 }

@@ -55,6 +55,7 @@ fn answer(world: &World, seen: &Seen) -> Answer {
             Answer::json(200, dry)
         }
         "/api/wallet/send/advanced" if seen.key.is_some() => world.send.clone().unwrap(),
+        _ if path.starts_with("/api/block/") => Answer::error(404, "block not found"),
         _ => Answer::error(400, "no"),
     }
 }

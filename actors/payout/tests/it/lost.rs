@@ -228,6 +228,44 @@ async fn a_reorganisation_takes_a_confirmation_back_and_nothing_is_paid_twice() 
 }
 
 #[actix_rt::test]
+async fn a_settled_payout_that_a_deep_reorganisation_takes_is_said_until_it_is_back() {
+    let (mut stage, _) = reserved().await;
+    stage.settle().await;
+    stage.ticks(1).await;
+    assert_eq!(stage.counters.payouts_displaced.get(), 0);
+    stage.control().reorganise(ReorgOrder { depth: 6, silent: false }).unwrap();
+    stage.see_tip();
+    stage.tick().await;
+    assert_eq!(stage.counters.payouts_displaced.get(), 1);
+    stage.crash();
+    stage.tick().await;
+    assert_eq!(stage.counters.payouts_displaced.get(), 1, "a successor sees it too");
+    stage.mine(1);
+    stage.tick().await;
+    assert_eq!(stage.counters.payouts_displaced.get(), 0);
+    stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
+}
+
+#[actix_rt::test]
+async fn an_input_that_a_reorganisation_takes_away_holds_the_payout_until_that_is_final() {
+    let mut stage = Stage::new().await;
+    stage.endow(2);
+    stage.owe(&address(1), 100 * COIN).await;
+    stage.owe(&address(2), 20 * COIN).await;
+    let reserved = stage.reserve().await;
+    stage.control().reorganise(ReorgOrder { depth: 6, silent: false }).unwrap();
+    stage.endow(3);
+    stage.ticks(2).await;
+    let held = stage.only().await;
+    assert_eq!((&held.id, held.state), (&reserved.id, IntentState::Unknown), "the daemon knows no such output");
+    stage.mine(101);
+    stage.ticks(2).await;
+    assert_eq!(stage.find(&reserved.id).await.state, IntentState::Released);
+    stage.sweep().await;
+    paid_once(stage).await;
+}
+
+#[actix_rt::test]
 async fn an_unreachable_daemon_leaves_the_payout_reserved() {
     let (mut stage, reserved) = reserved().await;
     let address = stage.daemon.url();

@@ -1,0 +1,77 @@
+//! What the wallet can spend, and whether it covers what the pool owes.
+use std::collections::HashSet;
+
+use daemon::Balance;
+use store::payouts::{Intent, IntentState};
+use store::{Store, StoreError};
+use units::Amount;
+
+use crate::actor::Payout;
+use crate::evidence::Look;
+use crate::plan::Coin;
+use crate::trouble::Trouble;
+
+/// What can be spent.
+pub(crate) enum Purse<'a> {
+    /// These outputs.
+    Coins(&'a Look, Vec<Coin>),
+    /// So much, of outputs that the wallet chooses.
+    Sum(Amount),
+}
+
+impl Payout {
+    /// What may be spent: no output that an open payout has chosen.
+    pub(crate) async fn purse<'a>(&self, look: Option<&'a Look>, open: &[Intent]) -> Result<Purse<'a>, Trouble> {
+        let Some(look) = look else {
+            return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+                Balance::Ready(balance) => Ok(Purse::Sum(balance.spendable)),
+                Balance::Scanning { synced_height, chain_height } => {
+                    Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+                }
+            };
+        };
+        let chosen: HashSet<&(String, u32)> =
+            open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
+        let is_free = |coin: &Coin| {
+            let outpoint = (coin.txid.clone(), coin.index);
+            !chosen.contains(&outpoint) && !self.shunned.contains(&outpoint)
+        };
+        Ok(Purse::Coins(look, look.coins().filter(is_free).collect()))
+    }
+
+    /// The wallet must cover what the pool owes and has not sent.
+    pub(crate) async fn check_solvency(&self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
+        let (held, unsent): (Amount, Vec<Amount>) = match look {
+            Some(look) => {
+                let unsent = open.iter().filter(|intent| look.still_holds(intent));
+                (look.held, unsent.map(|intent| intent.gross).collect())
+            }
+            None => {
+                let unsent = open.iter().filter(|intent| intent.state == IntentState::Reserved);
+                (self.balance_held().await?, unsent.map(|intent| intent.gross).collect())
+            }
+        };
+        let payable = payable(&self.parts.store).await?;
+        let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
+        let is_short = held < owed;
+        self.parts.counters.payouts_insolvent.set(u64::from(is_short));
+        if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) }
+    }
+
+    async fn balance_held(&self) -> Result<Amount, Trouble> {
+        match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+            Balance::Ready(balance) => {
+                Ok(balance.total.checked_add(balance.pending_unconfirmed).unwrap_or(Amount::MAX))
+            }
+            Balance::Scanning { synced_height, chain_height } => {
+                Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+            }
+        }
+    }
+}
+
+async fn payable(store: &Store) -> Result<Amount, StoreError> {
+    let totals = store.account_totals().await?;
+    let payable = totals.iter().find(|(kind, _)| kind == "payable").map_or(0, |(_, sum)| *sum);
+    Ok(Amount::from_i64(payable).unwrap_or(Amount::ZERO))
+}
