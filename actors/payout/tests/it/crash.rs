@@ -6,11 +6,16 @@ use rand::{Rng, SeedableRng};
 use crate::database::Kind;
 use crate::stage::{COIN, Stage, address};
 
-/// Kills the actor in each of its first steps after `polls` awaits, then lets it finish.
+/// Kills the actor in each of its steps after `polls` awaits, from the run to the closing of the books, then lets it
+/// finish.
 async fn killed_at(stage: &mut Stage, polls: u32) {
     stage.tick_until_crash(true, polls).await;
-    for _ in 0..4 {
+    for block in 0..7 {
         stage.tick_until_crash(false, polls).await;
+        stage.audit().await;
+        if block > 1 {
+            stage.mine(1);
+        }
     }
     stage.sweep().await;
     stage.settle().await;
@@ -21,7 +26,8 @@ async fn killed_at(stage: &mut Stage, polls: u32) {
 async fn a_death_at_any_await_pays_everybody_once() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let mut stage = Stage::on(kind).await;
-        let rounds = 28;
+        // A run from its beginning to the wallet's answer has some 14 awaits.
+        let rounds = 22;
         stage.endow(30);
         for round in 0..rounds {
             let (one, two) = (address(2 * u64::from(round)), address(2 * u64::from(round) + 1));
