@@ -6,13 +6,12 @@ use std::time::Duration;
 use chain::{BlockId, Network};
 use daemon::{Daemon, DaemonError, DaemonSettings};
 use messages::counters::Counters;
-use messages::facts::{Clock, LeaseEpoch, Tip};
+use messages::facts::{Clock, LeaseEpoch};
 use messages::payout::{PayoutTick, SweepPayouts};
 use runtime::{Actor, Fault, Handler, Reply};
 use settings::PayoutSettings;
 use store::payouts::{Intent, IntentState};
 use store::{Store, StoreError};
-use tokio::sync::watch;
 use tracing::{info, warn};
 use units::Height;
 
@@ -43,8 +42,6 @@ pub struct PayoutParts {
     pub reward_address: Option<String>,
     /// Depth (tip height minus block height) at which a payout is settled.
     pub settle_depth: u64,
-    /// The chain as the template actor sees it.
-    pub tip: watch::Receiver<Tip>,
     /// Under which money may be written.
     pub lease: LeaseEpoch,
     /// The wall clock.
@@ -64,6 +61,14 @@ pub(crate) enum Mode {
     Plain,
 }
 
+/// The chain of the wallet's own daemon: what its wallet says is about that one, whichever daemon templates come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) height: Height,
+    /// The beginning of the best block's id.
+    best: String,
+}
+
 /// Pays what is due; see the crate's documentation.
 pub struct Payout {
     pub(crate) parts: PayoutParts,
@@ -78,14 +83,16 @@ pub struct Payout {
     pub(crate) shunned: HashSet<(String, u32)>,
     /// A block as deep as settled payouts are: when it is replaced they may be gone.
     pub(crate) anchor: Option<(Height, BlockId)>,
+    /// Height of the chain in this step.
+    pub(crate) height: Height,
     run: Option<Run>,
     is_due: bool,
     /// The tip of the last pass without trouble.
     passed: Option<Tip>,
     /// Payouts that nothing new can be learned of before the next tip.
     looked: HashMap<String, Tip>,
-    /// The tip at which nothing could be sent for lack of money: only another one can change that.
-    lacking: Option<Tip>,
+    /// The tip at which nothing could be sent, which only another one can change.
+    stuck: Option<Tip>,
     /// The epoch that the database has refused.
     fenced: Option<i64>,
     said: Option<String>,
@@ -104,11 +111,12 @@ impl Payout {
             skipped: HashSet::new(),
             shunned: HashSet::new(),
             anchor: None,
+            height: Height::new(0),
             run: None,
             is_due: false,
             passed: None,
             looked: HashMap::new(),
-            lacking: None,
+            stuck: None,
             fenced: None,
             said: None,
         }
@@ -117,18 +125,11 @@ impl Payout {
     /// One step, if this host may.
     async fn turn(&mut self) {
         let epoch = *self.parts.lease.borrow();
-        let tip = self.parts.tip.borrow().clone();
         let Some(epoch) = epoch.filter(|epoch| self.fenced != Some(*epoch)) else {
             self.run = None;
             return;
         };
-        // The wallet is the first daemon's. Blocks that another one shows say nothing about what this wallet has seen,
-        // so payouts wait until its own daemon is followed again.
-        if !tip.reachable || tip.hash.is_none() || tip.daemon != 0 {
-            self.mode = None;
-            return;
-        }
-        let trouble = match self.pass(&tip, epoch).await {
+        let trouble = match self.pass(epoch).await {
             Ok(Pass::Idle) => return,
             Ok(Pass::Done) => None,
             Err(trouble) => Some(trouble),
@@ -136,7 +137,6 @@ impl Payout {
         match &trouble {
             Some(Trouble::Store(StoreError::Fenced { .. })) => self.fenced = Some(epoch),
             Some(Trouble::Daemon(DaemonError::NotSent { .. } | DaemonError::NoSuchRoute { .. })) => self.mode = None,
-            Some(trouble) if trouble.is_lack_of_money() => self.lacking = Some(tip),
             _ => {}
         }
         // Being told to wait is how the daemon paces sends, not a trouble.
@@ -150,15 +150,26 @@ impl Payout {
         }
     }
 
-    async fn pass(&mut self, tip: &Tip, epoch: i64) -> Result<Pass, Trouble> {
+    async fn pass(&mut self, epoch: i64) -> Result<Pass, Trouble> {
+        let status = self.daemon.status().await?;
+        let tip = Tip { height: status.chain_height, best: status.best_hash.clone() };
+        self.height = tip.height;
+        let outcome = self.pass_at(&tip, status.is_behind(), epoch).await;
+        if outcome.as_ref().is_err_and(Trouble::is_for_this_tip) {
+            self.stuck = Some(tip);
+        }
+        outcome
+    }
+
+    async fn pass_at(&mut self, tip: &Tip, is_behind: bool, epoch: i64) -> Result<Pass, Trouble> {
         let mut open = self.parts.store.intent_list_open().await?;
         self.count(&open);
         let is_new_tip = self.passed.as_ref() != Some(tip);
-        let may_send = self.check_gate(tip).await;
+        let may_send = self.check_gate(is_behind).await;
         let to_follow = open.iter().any(|intent| self.is_to_follow(intent, tip, is_new_tip));
-        let has_funds = self.lacking.as_ref() != Some(tip);
+        let is_stuck = self.stuck.as_ref() == Some(tip);
         let has_due = self.is_due || self.run.is_some();
-        let to_send = has_funds && (has_due || open.iter().any(is_reserved));
+        let to_send = !is_stuck && (has_due || open.iter().any(is_reserved));
         if !is_new_tip && !to_follow {
             match may_send {
                 _ if !to_send => return Ok(Pass::Idle),
@@ -195,7 +206,7 @@ impl Payout {
             self.check_solvency(look.as_ref(), &open).await?;
         }
         may_send?;
-        if has_funds && (has_due || open.iter().any(is_reserved)) {
+        if !is_stuck && (has_due || open.iter().any(is_reserved)) {
             self.send_all(&mut open, look, oldest, epoch).await?;
             self.count(&open);
         }
@@ -289,7 +300,7 @@ impl Payout {
     }
 
     /// Whether anything may be sent at all. What was sent is followed all the same.
-    async fn check_gate(&self, tip: &Tip) -> Result<(), Trouble> {
+    async fn check_gate(&self, is_behind: bool) -> Result<(), Trouble> {
         let settings = &self.parts.settings;
         let paused = match settings.pause_file.clone() {
             _ if !settings.enabled => Some(Trouble::Off),
@@ -307,7 +318,7 @@ impl Payout {
         self.parts.counters.payouts_paused.set(u64::from(paused.is_some()));
         match paused {
             Some(trouble) => Err(trouble),
-            None if tip.syncing => Err(Trouble::Syncing),
+            None if is_behind => Err(Trouble::Syncing),
             None => Ok(()),
         }
     }

@@ -1,10 +1,9 @@
 //! Settled payouts are watched until no reorganisation can reach them. Their books are closed, so a payout that the
 //! chain gives up is only said: an operator decides.
-use messages::facts::Tip;
 use tracing::{error, info};
 use units::Height;
 
-use crate::actor::Payout;
+use crate::actor::{Payout, Tip};
 use crate::evidence;
 use crate::resolve::{FINAL_BLOCKS, Place};
 use crate::trouble::Trouble;

@@ -32,10 +32,7 @@ impl Payout {
         };
         let chosen: HashSet<&(String, u32)> =
             open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
-        let is_free = |coin: &Coin| {
-            let outpoint = (coin.txid.clone(), coin.index);
-            !chosen.contains(&outpoint) && !self.shunned.contains(&outpoint)
-        };
+        let is_free = |coin: &Coin| !chosen.contains(&(coin.txid.clone(), coin.index));
         Ok(Purse::Coins(look, look.coins().filter(is_free).collect()))
     }
 

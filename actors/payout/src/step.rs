@@ -194,7 +194,7 @@ impl Payout {
             attempt: number,
             idempotency_key: key_of(&intent.id, number),
             created_at: (self.parts.clock)(),
-            created_height: self.parts.tip.borrow().height,
+            created_height: self.height,
             outcome: None,
             ..before.clone()
         };

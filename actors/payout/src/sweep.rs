@@ -6,7 +6,7 @@ use daemon::DaemonError;
 use settings::NetworkFee;
 use store::payouts::{Attempt, Intent, IntentLine, IntentState};
 use tracing::{info, warn};
-use units::{Amount, Height};
+use units::Amount;
 
 use crate::actor::Payout;
 use crate::body;
@@ -141,8 +141,12 @@ impl Payout {
     /// Recipients, inputs and what the fee should be.
     async fn draft(&mut self, run: &mut Run, purse: &Purse<'_>) -> Result<Option<Draft>, Trouble> {
         let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
+        let coins: Vec<Coin> = match purse {
+            Purse::Coins(_, coins) => coins.iter().filter(|coin| !self.is_shunned(coin)).cloned().collect(),
+            Purse::Sum(_) => Vec::new(),
+        };
         let (at_once, spendable) = match purse {
-            Purse::Coins(_, coins) => plan::funds(coins),
+            Purse::Coins(..) => plan::funds(&coins),
             Purse::Sum(spendable) => (*spendable, *spendable),
         };
         // What the pool adds must be spendable too.
@@ -168,10 +172,10 @@ impl Payout {
         let need = gross.checked_add(spared).unwrap_or(Amount::MAX);
         let places = batch.into_iter().map(|(place, _)| place).collect();
         Ok(Some(match purse {
-            Purse::Coins(look, coins) => {
+            Purse::Coins(look, _) => {
                 let change_split = plan::change_split(look.tip, coins.len());
                 let short = Trouble::Short(plan::Short { need, have: at_once });
-                let inputs = plan::choose(coins, need).ok_or(short)?;
+                let inputs = plan::choose(&coins, need).ok_or(short)?;
                 let fee = plan::fee(inputs.len(), lines.len(), change_split);
                 Draft { places, lines, fee, inputs, change_split }
             }
@@ -180,6 +184,10 @@ impl Payout {
                 Draft { places, lines, fee, inputs: Vec::new(), change_split: 1 }
             }
         }))
+    }
+
+    fn is_shunned(&self, coin: &Coin) -> bool {
+        self.shunned.contains(&(coin.txid.clone(), coin.index))
     }
 
     /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
@@ -205,6 +213,7 @@ impl Payout {
                 if let Some(coin) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
                     info!(txid = coin.txid, index = coin.index, text, "an output cannot be spent now");
                     self.shunned.insert((coin.txid.clone(), coin.index));
+                    return Ok(None);
                 }
                 return Err(DaemonError::Refused { route, status, text }.into());
             }
@@ -263,7 +272,7 @@ impl Payout {
             true => (PLAIN, body::plain(&draft.lines, &id)),
             false => (ADVANCED, body::advanced(&draft.lines, &id, &draft.inputs, draft.change_split)),
         };
-        let (at, height): (_, Height) = ((self.parts.clock)(), self.parts.tip.borrow().height);
+        let (at, height) = ((self.parts.clock)(), self.height);
         Intent {
             state: IntentState::Reserved,
             gross: Amount::checked_sum(draft.lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX),

@@ -67,8 +67,9 @@ impl Trouble {
         matches!(self, Trouble::Daemon(DaemonError::Busy { .. }))
     }
 
-    /// Only another block can change that.
-    pub(crate) fn is_lack_of_money(&self) -> bool {
-        matches!(self, Trouble::Insolvent { .. } | Trouble::Short(_) | Trouble::FeeAccount { .. })
+    /// Before the next block nothing changes that: money is lacking, or the daemon refuses the very question.
+    pub(crate) fn is_for_this_tip(&self) -> bool {
+        let is_refused = matches!(self, Trouble::Daemon(DaemonError::Refused { .. }));
+        is_refused || matches!(self, Trouble::Insolvent { .. } | Trouble::Short(_) | Trouble::FeeAccount { .. })
     }
 }

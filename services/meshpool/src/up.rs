@@ -8,7 +8,7 @@ use boot::{Metrics, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
-use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, Restrictions, SessionIds, Tip};
+use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, Restrictions, SessionIds};
 use messages::live::SampleLive;
 use messages::payout::{PayoutTick, SweepPayouts};
 use messages::share_ledger::{FoldNow, ReopenClaims};
@@ -225,7 +225,7 @@ impl Pool {
                 clock: Arc::clone(&clock),
             }),
         );
-        let parts = self.payout_parts(published.tips(), epoch.clone());
+        let parts = self.payout_parts(epoch.clone());
         host.start(&payout, roster::MONEY, move || Payout::new(parts.clone()));
         // Early, so that it closes late: sessions that a drain ends still note what they measured.
         let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
@@ -394,7 +394,7 @@ impl Pool {
         self.settings.blocks.confirmations.min(SETTLE_DEPTH_MAX)
     }
 
-    fn payout_parts(&self, tip: watch::Receiver<Tip>, lease: LeaseEpoch) -> PayoutParts {
+    fn payout_parts(&self, lease: LeaseEpoch) -> PayoutParts {
         let settings = Arc::clone(&self.settings);
         let password = move || {
             let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
@@ -411,7 +411,6 @@ impl Pool {
             network: self.settings.pool.network.addresses(),
             reward_address: self.settings.pool.reward_address.clone(),
             settle_depth: self.settle_depth(),
-            tip,
             lease,
             clock: Arc::clone(&self.clock),
             random_id: Arc::new(|| rand::rng().random()),

@@ -94,7 +94,6 @@ async fn a_reorganisation_is_noticed_by_looking_at_the_blocks_again() {
     stage.tick().await;
     assert_eq!(stage.only().await.state, IntentState::Confirmed);
     stage.control().reorganise(meshpool_devnet::ReorgOrder { depth: 2, silent: false }).unwrap();
-    stage.see_tip();
     stage.tick().await;
     assert_eq!(stage.only().await.state, IntentState::Confirmed, "it cannot be said where it is");
     stage.settle().await;

@@ -221,7 +221,6 @@ async fn a_reorganisation_takes_a_confirmation_back_and_nothing_is_paid_twice() 
     stage.tick().await;
     assert_eq!(stage.only().await.state, IntentState::Confirmed);
     stage.control().reorganise(ReorgOrder { depth: 2, silent: false }).unwrap();
-    stage.see_tip();
     stage.tick().await;
     assert_eq!(stage.only().await.state, IntentState::Broadcast, "it waits in the mempool again");
     assert_eq!(paid_once(stage).await.sends().len(), 1);
@@ -234,7 +233,6 @@ async fn a_settled_payout_that_a_deep_reorganisation_takes_is_said_until_it_is_b
     stage.ticks(1).await;
     assert_eq!(stage.counters.payouts_displaced.get(), 0);
     stage.control().reorganise(ReorgOrder { depth: 6, silent: false }).unwrap();
-    stage.see_tip();
     stage.tick().await;
     assert_eq!(stage.counters.payouts_displaced.get(), 1);
     stage.crash();

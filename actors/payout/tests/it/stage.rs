@@ -10,7 +10,6 @@ use chain::Network;
 use daemon::DaemonSettings;
 use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
 use messages::counters::Counters;
-use messages::facts::Tip;
 use messages::payout::{PayoutTick, SweepPayouts};
 use payout::{Payout, PayoutParts};
 use runtime::{Handler, Reply};
@@ -20,7 +19,7 @@ use store::Store;
 use store::ledger::{Balance, MONEY_LEASE, NewEntry, NewPosting};
 use store::payouts::{Intent, IntentState};
 use tokio::sync::watch;
-use units::{Amount, Height, Timestamp};
+use units::{Amount, Timestamp};
 
 use crate::database::{Kind, Scratch};
 
@@ -42,7 +41,6 @@ pub(crate) struct Stage {
     place: DaemonSettings,
     pub(crate) actor: Payout,
     pub(crate) dir: tempfile::TempDir,
-    tip: watch::Sender<Tip>,
     clock_ms: i64,
     ids: Arc<AtomicU64>,
     funded: u64,
@@ -90,14 +88,14 @@ impl Stage {
         });
         let (store, scratch) = opened.join().unwrap();
         let epoch = store.lease_take(MONEY_LEASE, "test", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
-        let (lease, tip) = (watch::Sender::new(Some(epoch)), watch::Sender::default());
+        let lease = watch::Sender::new(Some(epoch));
         let password = watch::Sender::new(Some(PASSWORD));
         let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
         let place =
             DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
-        let parts = parts(&place, &store, &settings, &tip, &lease, &password, &counters, &ids);
+        let parts = parts(&place, &store, &settings, &lease, &password, &counters, &ids);
         let actor = Payout::new(parts);
-        let mut stage = Stage {
+        Stage {
             store,
             counters,
             settings,
@@ -108,14 +106,11 @@ impl Stage {
             place,
             actor,
             dir,
-            tip,
             clock_ms: 0,
             ids,
             funded: 0,
             _scratch: scratch,
-        };
-        stage.see_tip();
-        stage
+        }
     }
 
     pub(crate) fn control(&self) -> Control {
@@ -128,7 +123,6 @@ impl Stage {
             &self.place,
             &self.store,
             &self.settings,
-            &self.tip,
             &self.lease,
             &self.password,
             &self.counters,
@@ -193,17 +187,6 @@ impl Stage {
     pub(crate) fn mine_as(&mut self, order: MineOrder) {
         self.advance(3_000 * i64::try_from(order.count).unwrap());
         self.control().mine(&order).unwrap();
-        self.see_tip();
-    }
-
-    pub(crate) fn see_tip(&mut self) {
-        let tip = self.control().tip();
-        self.tip.send_replace(Tip {
-            height: Height::new(tip.height),
-            hash: Some(tip.hash),
-            syncing: false,
-            reachable: true,
-        });
     }
 
     pub(crate) fn advance(&mut self, ms: i64) {
@@ -391,12 +374,10 @@ impl Stage {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a stage, borrowed one by one")]
 fn parts(
     place: &DaemonSettings,
     store: &Store,
     settings: &PayoutSettings,
-    tip: &watch::Sender<Tip>,
     lease: &watch::Sender<Option<i64>>,
     password: &watch::Sender<Option<&'static str>>,
     counters: &Arc<Counters>,
@@ -411,7 +392,6 @@ fn parts(
         network: Network::Testnet,
         reward_address: None,
         settle_depth: 3,
-        tip: tip.subscribe(),
         lease: lease.subscribe(),
         clock: Arc::new(|| START.plus(Duration::from_secs(100_000))),
         random_id: Arc::new(move || u128::from(ids.fetch_add(1, Ordering::Relaxed) + 0xabc0).to_be_bytes()),
