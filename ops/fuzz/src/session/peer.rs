@@ -9,7 +9,9 @@ use wire::{FromPool, LineEvent, Lines, Request};
 
 /// Nothing on loopback takes longer, unless it never happens.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Requests of a script's submits have ids from here on, all others have smaller ones.
+/// Logins of a script have ids from here on, requests of [`super::LINES`] have smaller ones.
+const LOGIN_IDS: u64 = 100;
+/// Submits of a script have ids from here on.
 pub const SUBMIT_IDS: u64 = 1_000;
 
 /// A job that was pushed.
@@ -112,11 +114,11 @@ impl Peer {
             submits: HashMap::new(),
             addresses: Vec::new(),
             end: None,
-            next_id: 1,
+            next_id: LOGIN_IDS,
         }
     }
 
-    /// An id for a request that is no submit.
+    /// An id for a login.
     pub fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
@@ -303,7 +305,7 @@ impl Peer {
 }
 
 impl Answer {
-    /// Whether it takes a login (or another request with a small id, which only logins get a yes to).
+    /// Whether it takes a login.
     #[must_use]
     pub fn is_login(&self) -> bool {
         self.id < SUBMIT_IDS && self.error.is_none()
