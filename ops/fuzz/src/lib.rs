@@ -9,6 +9,7 @@
 
 pub mod chain;
 pub mod session;
+pub mod settings;
 pub mod share_batch;
 pub mod share_log;
 pub mod wire;
@@ -19,7 +20,7 @@ use arbitrary::{Arbitrary, Unstructured};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("wire_lines", wire::lines),
     ("wire_request", wire::request),
     ("wire_replies", wire::replies),
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 10] = [
     ("share_log_files", share_log::files),
     ("share_batch", share_batch::batch),
     ("session", session::session),
+    ("settings", settings::settings),
 ];
 
 /// Reads a value out of the bytes; when they are used up, zeros follow.

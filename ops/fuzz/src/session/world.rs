@@ -12,7 +12,7 @@ use messages::counters::Counters;
 use messages::facts::{
     CurrentJob, Line, LocalIds, Notice, Pair, Quarantine, Restrictions, SessionId, SessionIds, Template,
 };
-use messages::share_ledger::{AppendEvents, AppendRefusal, AppendShares, Appended, NewShare};
+use messages::share_ledger::{AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
 use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
 use runtime::{Recipient, Refused, Reply};
 use settings::{StratumSettings, VardiffSettings};
@@ -59,7 +59,7 @@ pub struct Books {
     ledger: Option<LedgerMood>,
     prover: Option<ProverMood>,
     records: u64,
-    held_appends: Vec<(Reply<AppendShares>, Appended)>,
+    held_appends: Vec<(Reply<AppendShares>, AppendedShares)>,
     held_proofs: Vec<(Reply<VerifyShare>, Proven)>,
 }
 
@@ -330,13 +330,13 @@ impl Books {
         Appended { first, minute: Minute(1) }
     }
 
-    fn write(&mut self, shares: Vec<NewShare>) -> Appended {
-        let appended = self.position(shares.len());
-        self.written.extend(shares);
-        appended
+    fn write(&mut self, shares: Vec<NewShare>) -> AppendedShares {
+        let at = self.position(shares.len());
+        self.written.extend(shares.iter().cloned());
+        AppendedShares { at, shares }
     }
 
-    fn confirm(&mut self, shares: Vec<NewShare>) -> Appended {
+    fn confirm(&mut self, shares: Vec<NewShare>) -> AppendedShares {
         self.total_confirmed += shares.len() as u64;
         self.confirmed.extend(shares.iter().map(|share| share.nonce));
         self.write(shares)
