@@ -4,19 +4,20 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use units::Timestamp;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $help:literal])+ $name:ident),* $(,)?) => {
         /// The host's counters.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: Counter,)*
+            $($(#[doc = $help])+ pub $name: Counter,)*
             /// When the last share was accepted, in milliseconds since the epoch; 0 for never.
             pub last_share_ms: AtomicI64,
         }
 
         impl Counters {
-            /// Name and value of each, for export.
-            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-                [$((stringify!($name), self.$name.get())),*].into_iter()
+            /// Name, meaning and place of each, for export.
+            #[must_use]
+            pub fn list() -> &'static [(&'static str, &'static str, fn(&Counters) -> &Counter)] {
+                &[$((stringify!($name), concat!($($help),+), |counters| &counters.$name)),*]
             }
         }
     };
@@ -104,6 +105,8 @@ counters! {
     claims_waiting,
     /// Checks given up at the bound of what may be owed: those shares stay provisional.
     checks_forgone_total,
+    /// Block claims that found no place: they stay in the log until a restart.
+    claims_forgone_total,
     /// Block candidates handed to the submitter.
     candidates_total,
     /// Blocks that the daemon accepted.

@@ -13,9 +13,9 @@ use messages::facts::{Clock, Line, LogPosition, Template};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, NewShare, Verdict,
 };
-use runtime::Reply;
+use runtime::{Reply, TraceMark};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, warn};
+use tracing::{Span, error, info_span, warn};
 use units::{Minute, Seq};
 
 use crate::files::{LogDirectory, LogEnd, LogError};
@@ -42,11 +42,22 @@ pub(crate) struct Progress {
     durable: Mutex<Durable>,
     /// Grows with every commit; the fold, which knows the truth, sets it after each pass.
     backlog_bytes: AtomicU64,
+    /// The first commit that is not folded yet: its trace goes on in the fold.
+    trace: Mutex<Option<TraceMark>>,
 }
 
 impl Progress {
     pub(crate) fn durable(&self) -> Durable {
         *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The trace that the next fold continues.
+    pub(crate) fn take_trace(&self) -> Option<TraceMark> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep_trace(&self, span: &Span) {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| TraceMark::of(span));
     }
 
     pub(crate) fn set_backlog_bytes(&self, bytes: u64) {
@@ -149,8 +160,12 @@ impl Disk {
             let (before, batch) =
                 (writer.next, std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT));
             let answers = self.encode(&mut writer, batch);
-            match commit(&mut writer) {
+            let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
+            let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes = writer.bytes.len());
+            match span.in_scope(|| commit(&mut writer)) {
                 Ok(()) => {
+                    self.progress.keep_trace(&span);
+                    drop(span);
                     self.publish(&mut writer, before);
                     answers.into_iter().for_each(|answer| answer.give(Ok(())));
                 }
@@ -259,6 +274,14 @@ fn commit(writer: &mut Writer) -> Result<(), Failure> {
 }
 
 impl Answer {
+    fn span(&self) -> &Span {
+        match self {
+            Answer::Shares(_, reply) => reply.span(),
+            Answer::Events(_, reply) => reply.span(),
+            Answer::Template(reply) => reply.span(),
+        }
+    }
+
     fn give(self, outcome: Result<(), AppendRefusal>) {
         match self {
             Answer::Shares(appended, reply) => reply.send(outcome.map(|()| appended)),

@@ -14,7 +14,7 @@ use store::batch::{ShareBatch, StoredShare};
 use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use store::{Store, StoreError};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::disk::Progress;
@@ -146,7 +146,11 @@ impl Fold {
         }
         let (from, to, new_file) = (place.folded, step.to, step.new_file);
         if let Some(step) = step.build(self.host, self.policy, self.window, (self.clock)()) {
-            let done = runtime.block_on(self.store.fold(step));
+            let span = info_span!("fold", from = from.0, to = to.0);
+            if let Some(mark) = self.progress.take_trace() {
+                mark.continue_in(&span);
+            }
+            let done = runtime.block_on(self.store.fold(step).instrument(span));
             done.map_err(|source| FoldError::Store { from, to, source })?;
             place.folded = to;
         }

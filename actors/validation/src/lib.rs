@@ -38,9 +38,9 @@ use outbox::Outbox;
 use trust::Trust;
 
 /// Checks that may be owed. Beyond it a share stays provisional, and is counted.
-const OWED_MAX: usize = 65_536;
+pub const OWED_MAX: usize = 65_536;
 /// Block claims that may wait. Beyond it they wait in the log for the next restart, and are counted.
-const CLAIMS_MAX: usize = 4_096;
+pub const CLAIMS_MAX: usize = 4_096;
 /// Pairs whose trust is remembered.
 const PAIRS_MAX: usize = 100_000;
 /// A pair that is not seen for so long is forgotten.
@@ -154,7 +154,7 @@ impl Validation {
             return self.claims.push_back(share);
         }
         warn!(seq = share.seq.0, "too many block claims wait; this one stays in the log");
-        self.parts.counters.checks_forgone_total.add(1);
+        self.parts.counters.claims_forgone_total.add(1);
         if sampled {
             self.settled(&share.line.pair());
         }

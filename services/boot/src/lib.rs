@@ -9,6 +9,6 @@ mod signals;
 mod telemetry;
 
 pub use exit::{CONFIG, DATABASE, SUPERVISOR};
-pub use metrics::{Gauge, Metrics};
+pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;
 pub use telemetry::{Telemetry, TelemetryError};

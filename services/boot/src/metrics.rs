@@ -9,6 +9,18 @@ use runtime::{Health, Port};
 /// A named figure, read on demand.
 pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
 
+/// Something that holds what waits, and has a bound.
+pub struct Queue {
+    /// Its name, a label.
+    pub name: &'static str,
+    /// How much waits.
+    pub depth: Gauge,
+    /// How much may wait.
+    pub capacity: u64,
+    /// How often something found no place, since the start of the process.
+    pub refused: Gauge,
+}
+
 /// Registers figures under `meshpool_`.
 pub struct Metrics {
     meter: Meter,
@@ -40,6 +52,41 @@ impl Metrics {
             .u64_observable_gauge(format!("meshpool_{name}"))
             .with_description(help)
             .with_callback(move |observer| observer.observe(read(), &[]))
+            .build();
+    }
+
+    /// Every queue that is no mailbox.
+    pub fn queues(&self, queues: Vec<Queue>) {
+        let queues = Arc::new(queues);
+        let shared = Arc::clone(&queues);
+        let _registered = self
+            .meter
+            .u64_observable_gauge("meshpool_queue_depth")
+            .with_description("What waits, by queue.")
+            .with_callback(move |observer| {
+                shared
+                    .iter()
+                    .for_each(|queue| observer.observe((queue.depth)(), &[KeyValue::new("queue", queue.name)]));
+            })
+            .build();
+        let shared = Arc::clone(&queues);
+        let _registered = self
+            .meter
+            .u64_observable_gauge("meshpool_queue_capacity")
+            .with_description("What may wait, by queue.")
+            .with_callback(move |observer| {
+                shared.iter().for_each(|queue| observer.observe(queue.capacity, &[KeyValue::new("queue", queue.name)]));
+            })
+            .build();
+        let _registered = self
+            .meter
+            .u64_observable_counter("meshpool_queue_refused")
+            .with_description("What found no place, by queue.")
+            .with_callback(move |observer| {
+                let observe =
+                    |queue: &Queue| observer.observe((queue.refused)(), &[KeyValue::new("queue", queue.name)]);
+                queues.iter().for_each(observe);
+            })
             .build();
     }
 

@@ -7,6 +7,7 @@
 
 mod binaries;
 mod books;
+mod collector;
 mod database;
 mod http;
 mod log;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use binaries::{program, repository, target_dir};
 pub use books::Books;
+pub use collector::{Collector, Seen, SeenSpan};
 pub use database::{Scratch, sql};
 pub use http::{Answer, get, request};
 pub use log::{LoggedShare, logged_shares};

@@ -3,6 +3,7 @@ mod audit;
 mod cli;
 mod daemons;
 mod devnet;
+mod figures;
 mod lease;
 mod place;
 mod roster;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
-use boot::{Metrics, Shutdown, Telemetry};
+use boot::{Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
@@ -32,7 +32,7 @@ use web::{DrillOrder, WebParts};
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
-use crate::{daemons, lease, roster};
+use crate::{daemons, figures, lease, roster};
 
 /// How long sessions may take to hear their last answers, and actors to finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -74,7 +74,7 @@ fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
-fn prepare(mut settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
     let place = Place::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
     if url.expose_secret().starts_with("sqlite:") {
@@ -96,11 +96,6 @@ fn prepare(mut settings: Settings, devnet: bool, telemetry: &Telemetry) -> Resul
     if devnet {
         let (dir, url) = (settings.data.dir.join("daemon"), settings.daemon.url.clone());
         child = Some(Devnet::start(&dir, &url, settings.stratum.listen).map_err(config)?);
-        if settings.api.keys.is_empty() {
-            let key = hex::encode(rand::rng().random::<[u8; 12]>());
-            say(&format!("api key  {key}"));
-            settings.api.keys.push(key.into());
-        }
     }
     let outcome = runtime::block_on(async {
         let pool = Pool::prepare(settings, store, counters, lanes).await?;
@@ -306,10 +301,7 @@ impl Pool {
         let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
 
         let ports = host.ports();
-        let metrics = Metrics::default();
-        metrics.actors(&ports);
-        metrics.daemons(published.daemons());
-        export_counters(&metrics, &self.counters);
+        figures::export(&ports, &self.counters, &settings).daemons(published.daemons());
 
         let front = StratumParts {
             settings: settings.stratum.clone(),
@@ -455,19 +447,6 @@ fn reopen_after_restart<A: Actor>(actor: &ActorRef<A>, ledger: Recipient<ReopenC
             generation = generation.max(now);
         }
     })
-}
-
-fn export_counters(metrics: &Metrics, counters: &Arc<Counters>) {
-    let names: Vec<&'static str> = counters.each().map(|(name, _)| name).collect();
-    for name in names {
-        let counters = Arc::clone(counters);
-        let read = move || counters.each().find(|(other, _)| *other == name).map_or(0, |(_, value)| value);
-        if name.ends_with("_total") {
-            metrics.counter(name, "", read);
-        } else {
-            metrics.gauge(name, "", read);
-        }
-    }
 }
 
 /// One thread of sessions per core, but not more than two: the disk and the lanes want the rest.

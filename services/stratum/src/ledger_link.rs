@@ -9,6 +9,7 @@ use messages::share_ledger::{AppendRefusal, AppendShares, AppendedShares, NewSha
 use messages::validation::{BookedShare, OfferShares};
 use runtime::{AskError, Refused};
 use tokio::sync::Notify;
+use tracing::{Instrument, info_span};
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
@@ -75,7 +76,9 @@ impl Front {
 
     async fn append_batch(self: Rc<Self>, batch: Batch) {
         let Batch { pending, shares } = batch;
-        match self.parts.ledger.ask(AppendShares(shares), LEDGER_PATIENCE).await {
+        // One trace for all that came together: a span for each share would cost more than the share.
+        let span = info_span!("submit", shares = shares.len());
+        match self.parts.ledger.ask(AppendShares(shares), LEDGER_PATIENCE).instrument(span).await {
             Ok(Ok(appended)) => self.acknowledge(&pending, appended),
             Ok(Err(AppendRefusal::Full)) | Err(AskError::Busy | AskError::Down) => {
                 pending.iter().for_each(|pending| self.refuse(pending, &Reject::ServerBusy));

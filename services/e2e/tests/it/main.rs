@@ -6,3 +6,4 @@ mod panics;
 mod pressure;
 mod refusals;
 mod start;
+mod telemetry;

@@ -1,0 +1,59 @@
+//! What `/metrics` and the collector see of this process.
+use std::sync::Arc;
+
+use boot::{Metrics, Queue};
+use messages::counters::{Counter, Counters};
+use runtime::Port;
+use settings::Settings;
+
+/// Registers the figures of all actors, counters and queues.
+pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings: &Settings) -> Metrics {
+    let metrics = Metrics::default();
+    metrics.actors(ports);
+    for (name, help, place) in Counters::list() {
+        let counters = Arc::clone(counters);
+        let read = move || place(&counters).get();
+        if name.ends_with("_total") {
+            metrics.counter(name, help.trim(), read);
+        } else {
+            metrics.gauge(name, help.trim(), read);
+        }
+    }
+    let queue = |name, capacity, depth: fn(&Counters) -> &Counter, refused: fn(&Counters) -> &Counter| {
+        let (waiting, turned_away) = (Arc::clone(counters), Arc::clone(counters));
+        Queue {
+            name,
+            depth: Box::new(move || depth(&waiting).get()),
+            capacity,
+            refused: Box::new(move || refused(&turned_away).get()),
+        }
+    };
+    let connections = u64::try_from(settings.stratum.max_connections).unwrap_or(u64::MAX);
+    metrics.queues(vec![
+        queue(
+            "stratum_connections",
+            connections,
+            |counters| &counters.stratum_connections,
+            |counters| &counters.stratum_connections_refused_total,
+        ),
+        queue(
+            "share_log_bytes",
+            settings.ledger.backlog_bytes(),
+            |counters| &counters.log_backlog_bytes,
+            |counters| &counters.log_full_total,
+        ),
+        queue(
+            "owed_checks",
+            validation::OWED_MAX as u64,
+            |counters| &counters.checks_owed,
+            |counters| &counters.checks_forgone_total,
+        ),
+        queue(
+            "block_claims",
+            validation::CLAIMS_MAX as u64,
+            |counters| &counters.claims_waiting,
+            |counters| &counters.claims_forgone_total,
+        ),
+    ]);
+    metrics
+}
