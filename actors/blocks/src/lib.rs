@@ -7,6 +7,7 @@
 //! is the block's id), and price a block by rules that are younger than it.
 #![warn(missing_docs)]
 
+mod courier;
 mod lifecycle;
 mod policy;
 mod submitter;

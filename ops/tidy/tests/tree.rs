@@ -69,3 +69,31 @@ fn actix_is_named_by_the_runtime_only() {
         assert!(!named, "{file} names the actor engine");
     }
 }
+
+/// Text files of the tree that people write.
+fn texts() -> Vec<(String, String)> {
+    let written = |file: &String| !file.ends_with("Cargo.lock") && !file.ends_with("package-lock.json");
+    let read = |file: String| std::fs::read_to_string(root().join(&file)).ok().map(|text| (file, text));
+    files().into_iter().filter(written).filter_map(read).collect()
+}
+
+#[test]
+fn no_file_names_a_place_of_one_machine() {
+    let places = [concat!("/wo", "rk/"), concat!("/tmp/", "wt"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+    for (file, text) in texts() {
+        for place in places {
+            assert!(!text.contains(place), "{file} names {place}");
+        }
+    }
+}
+
+#[test]
+fn no_handler_waits_for_another_actor() {
+    // One message at a time: an actor that waits for another one inside its handler turns its mailbox into a queue of
+    // one. Such work is carried, from a file of its own.
+    let handles = |text: &str| text.lines().any(|line| line.starts_with("impl") && line.contains(" Handler<"));
+    for (file, text) in texts().iter().filter(|(file, _)| file.ends_with(".rs") && file.contains("/src/")) {
+        let asks = text.contains(concat!(".ask", "("));
+        assert!(file.starts_with("actors/runtime/") || !(handles(text) && asks), "{file} asks where it handles");
+    }
+}

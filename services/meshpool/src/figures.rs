@@ -28,7 +28,7 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
             refused: Box::new(move || refused(&turned_away).get()),
         }
     };
-    let connections = u64::try_from(settings.stratum.max_connections).unwrap_or(u64::MAX);
+    let connections = u64::from(settings.stratum.max_connections);
     metrics.queues(vec![
         queue(
             "stratum_connections",

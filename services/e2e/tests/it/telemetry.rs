@@ -61,9 +61,13 @@ fn a_log_for_people_has_one_line_for_each_event_and_no_colours_in_a_file() {
     assert!(log.lines().any(|line| line.contains(" INFO ") && line.contains("stratum listens")), "{log}");
 }
 
+/// Labels and value.
+type Sample = (BTreeMap<String, String>, f64);
+type Samples = BTreeMap<String, Vec<Sample>>;
+
 /// Samples by name, after every rule of the Prometheus text format was checked.
-fn parse(text: &str) -> BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>> {
-    let mut samples: BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>> = BTreeMap::new();
+fn parse(text: &str) -> Samples {
+    let mut samples: Samples = BTreeMap::new();
     let mut types: BTreeMap<String, String> = BTreeMap::new();
     let is_name = |name: &str| {
         let mut bytes = name.bytes();
