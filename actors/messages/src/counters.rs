@@ -3,12 +3,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use units::Timestamp;
 
+use crate::closed::Closed;
+
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident),* $(,)?) => {
         /// The host's counters.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[doc = $help])+ pub $name: Counter,)*
+            /// Ended Stratum connections by reason, refused ones included.
+            pub stratum_closed: Closed,
             /// When the last share was accepted, in milliseconds since the epoch; 0 for never.
             pub last_share_ms: AtomicI64,
         }
@@ -55,6 +59,12 @@ counters! {
     stratum_connections_total,
     /// Connections refused by a limit.
     stratum_connections_refused_total,
+    /// Clients that are banned now (gauge).
+    stratum_bans,
+    /// Bans imposed.
+    stratum_bans_total,
+    /// TLS handshakes completed.
+    stratum_tls_handshakes_total,
     /// Connections closed because they did not read what they were sent.
     stratum_slow_readers_total,
     /// Shares acknowledged.

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod blocks;
+pub mod closed;
 pub mod counters;
 pub mod facts;
 pub mod live;

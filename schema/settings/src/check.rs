@@ -77,6 +77,19 @@ impl Settings {
         }
     }
 
+    fn check_tls(&self, found: &mut Found) {
+        let stratum = &self.stratum;
+        let (cert, key) = (stratum.tls_cert.is_some(), stratum.tls_key.is_some());
+        refuse_pair(found, cert != key, "stratum.tls_cert", "stratum.tls_key", || {
+            "stratum.tls_cert and stratum.tls_key go together".to_owned()
+        });
+        refuse(found, stratum.tls_listen.is_some() && !cert, "stratum.tls_listen", || {
+            "needs stratum.tls_cert and stratum.tls_key".to_owned()
+        });
+        let same = stratum.tls_listen.is_some_and(|address| address == stratum.listen && address.port() != 0);
+        refuse(found, same, "stratum.tls_listen", || "must differ from stratum.listen".to_owned());
+    }
+
     fn check_stratum(&self, found: &mut Found) {
         let stratum = &self.stratum;
         for (key, count) in [
@@ -89,6 +102,7 @@ impl Settings {
         let (seconds, hours) = (Duration::from_secs, |hours: u64| Duration::from_secs(hours * 60 * 60));
         within(found, "stratum.submit_rate_window", stratum.submit_rate_window, seconds(1), seconds(300));
         within(found, "stratum.idle_timeout", stratum.idle_timeout, seconds(30), hours(24));
+        self.check_tls(found);
         let vardiff = &self.vardiff;
         at_least(found, "vardiff.window", vardiff.window, seconds(1));
         refuse_pair(found, vardiff.min > vardiff.max, "vardiff.min", "vardiff.max", || {

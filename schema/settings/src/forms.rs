@@ -1,4 +1,5 @@
 //! How single values are written: blank means unset, secrets are never shown.
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,6 +42,16 @@ impl Blank for Duration {
     }
     fn text(&self) -> String {
         humantime::format_duration(*self).to_string()
+    }
+}
+
+impl Blank for SocketAddr {
+    fn read(text: &str) -> Result<SocketAddr, String> {
+        let expected = || format!("invalid value: found string {text:?}, expected an address with a port or a blank");
+        text.trim().parse().map_err(|_| expected())
+    }
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -45,6 +45,10 @@ fn a_value_of_the_wrong_form_is_shown_with_its_file() {
         ),
         ("pool = 3", "pool: invalid type: found signed int `3`, expected a section"),
         ("[stratum]\nlisten = \"here\"", "stratum.listen: invalid socket address syntax"),
+        (
+            "[stratum]\ntls_listen = \"there\"",
+            "stratum.tls_listen: invalid value: found string \"there\", expected an address with a port or a blank",
+        ),
         ("[stratum]\nlisten = 3333", "stratum.listen: invalid type: found signed int `3333`, expected socket address"),
         ("[stratum]\nstale_grace = 8", "stratum.stale_grace: invalid type: found signed int `8`, expected a duration"),
         (
@@ -194,6 +198,15 @@ fn rules_between_keys_name_the_key_and_its_place() {
         (
             "[pool]\nfee_address = \"W3QZrW5EncuqPh7Y5NFCGW5b8QaDAWVwcKMuUiBfzoSTfG1nEdu98X1vdjUUzJjphDEJUXrLh5uWfiwxEx3P7Ya4i6gTA\"",
             "pool.fee_address: invalid address checksum",
+        ),
+        (
+            "[stratum]\ntls_listen = \"127.0.0.1:3334\"",
+            "stratum.tls_listen: needs stratum.tls_cert and stratum.tls_key",
+        ),
+        ("[stratum]\ntls_cert = \"cert.pem\"", "stratum.tls_cert: stratum.tls_cert and stratum.tls_key go together"),
+        (
+            "[stratum]\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_listen = \"127.0.0.1:3333\"",
+            "stratum.tls_listen: must differ from stratum.listen",
         ),
         (
             "[telemetry]\notlp_endpoint = \"a:1\"",

@@ -16,6 +16,7 @@ mod schema;
 mod sql;
 
 pub mod audit;
+pub mod bans;
 pub mod batch;
 pub mod blocks;
 pub mod fold;

@@ -247,6 +247,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    client_bans (client) {
+        client -> Text,
+        reason -> Text,
+        begun_at -> BigInt,
+        ends_at -> BigInt,
+        times -> BigInt,
+    }
+}
+
 diesel::joinable!(lines -> hosts (host_id));
 diesel::joinable!(lines -> miners (miner_id));
 diesel::joinable!(share_batches -> hosts (host_id));
@@ -290,6 +300,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     intent_lines,
     intent_attempts,
     snapshots,
+    client_bans,
 );
 
 #[cfg(test)]
@@ -311,7 +322,8 @@ mod tests {
         crate::Store::migrate(&format!("sqlite:{path}")).unwrap();
         let mut conn = SqliteConnection::establish(&path).unwrap();
         for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
-            block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots)
+            block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
+            client_bans)
         {
             conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
         }

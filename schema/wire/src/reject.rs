@@ -189,6 +189,11 @@ pub enum LoginRefusal {
     /// Told instead of closing in silence, after which the real client would come back at once.
     #[error("too many connections")]
     TooManyConnections,
+    #[error("too many logins, wait a moment")]
+    TooManyLogins,
+    /// Told to a client, in the sense of limits: whoever shares its network address shares this budget.
+    #[error("too many different addresses or workers from your address")]
+    TooManyNames,
     /// Something of ours is not there. Its own text is for the log, not for a miner.
     #[error("server busy, retry")]
     ServerBusy,

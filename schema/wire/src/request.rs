@@ -127,14 +127,21 @@ fn owned<T: DeserializeOwned>(text: &str) -> Option<T> {
     object(text)
 }
 
-/// Control characters are left out: PostgreSQL cannot store a NUL, and none of them belongs into a log or on a page.
+/// Characters that do not print are left out: PostgreSQL cannot store a NUL, and a name that turns the direction of
+/// writing or ends a line belongs neither into a log nor on a page.
 fn worker(name: &str) -> String {
-    let printable: String = name.chars().filter(|char| !char.is_control()).collect();
+    let printable: String = name.chars().filter(|char| !char.is_control() && !is_format(*char)).collect();
     let cut: String = printable.trim().chars().take(WORKER_CHARS_MAX).collect();
     match cut.trim_end() {
         "" => WORKER_DEFAULT.to_owned(),
         name => name.to_owned(),
     }
+}
+
+/// Invisible characters: zero width, line and paragraph separators, marks and overrides of direction, tags.
+fn is_format(char: char) -> bool {
+    matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// What a client may declare at login, and a pool in its answer.

@@ -90,6 +90,26 @@ impl Metrics {
             .build();
     }
 
+    /// Figures that only grow, one for each value of a label; the name ends in `_total`.
+    pub fn labelled<I: IntoIterator<Item = (&'static str, u64)>>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        read: impl Fn() -> I + Send + Sync + 'static,
+    ) {
+        let _registered = self
+            .meter
+            .u64_observable_counter(format!("meshpool_{}", name.trim_end_matches("_total")))
+            .with_description(help)
+            .with_callback(move |observer| {
+                for (value, count) in read() {
+                    observer.observe(count, &[KeyValue::new(label, value)]);
+                }
+            })
+            .build();
+    }
+
     /// Everything that every actor has: depth, capacity, refusals, lost, restarts by cause, generation, health, and
     /// messages with their handling time by kind.
     pub fn actors(&self, ports: &[Arc<dyn Port>]) {

@@ -19,6 +19,9 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
             metrics.gauge(name, help.trim(), read);
         }
     }
+    let closed = Arc::clone(counters);
+    let read = move || closed.stratum_closed.each().collect::<Vec<_>>();
+    metrics.labelled("stratum_closed_total", "Stratum connections that ended or were refused.", "reason", read);
     let queue = |name, capacity, depth: fn(&Counters) -> &Counter, refused: fn(&Counters) -> &Counter| {
         let (waiting, turned_away) = (Arc::clone(counters), Arc::clone(counters));
         Queue {

@@ -21,7 +21,7 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{Era, HintKeeper, Hints, KeepHints, OriginSalt, StratumParts};
+use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
 use template::{Pace, Patience, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
@@ -125,6 +125,7 @@ struct Pool {
     salt: OriginSalt,
     era: Era,
     hints: Arc<Hints>,
+    bans: Arc<Bans>,
     /// In order of preference.
     daemons: Vec<TemplateSource>,
 }
@@ -156,6 +157,8 @@ impl Pool {
         let era = Era(store.meta_count("stratum_era").await.map_err(database)?);
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
+        let stored = store.bans_list(clock()).await.map_err(database)?;
+        let bans = Bans::new(stored, Arc::clone(&counters), clock());
         let daemons = daemons::sources(&settings);
         Ok(Pool {
             settings: Arc::new(settings),
@@ -172,6 +175,7 @@ impl Pool {
             salt: OriginSalt(bytes),
             era,
             hints,
+            bans: Arc::new(bans),
             daemons,
         })
     }
@@ -200,6 +204,7 @@ impl Pool {
         let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
         let live = ActorRef::<Live>::unbound(roster::QUIET);
         let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
+        let ban_keeper = ActorRef::<BanKeeper>::unbound(roster::QUIET);
 
         let published = Published::new();
         let (position, _) = watch::channel(LogPosition::default());
@@ -225,6 +230,8 @@ impl Pool {
         // Early, so that it closes late: sessions that a drain ends still note what they measured.
         let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
         host.start(&hint_keeper, roster::COSMETIC, keeper);
+        let bans = Arc::clone(&self.bans);
+        host.start(&ban_keeper, roster::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));
         let parts = LifecycleParts {
             daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
@@ -293,6 +300,7 @@ impl Pool {
         host.tick(&payout, Duration::from_secs(1), || PayoutTick);
         host.tick(&live, Duration::from_secs(2), || SampleLive);
         host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
+        host.tick(&ban_keeper, Duration::from_secs(5), || KeepBans);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
@@ -319,6 +327,7 @@ impl Pool {
             restrictions: restrictions.subscribe(),
             notices,
             hints: Arc::clone(&self.hints),
+            bans: Arc::clone(&self.bans),
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&self.ids),

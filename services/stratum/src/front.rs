@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use messages::closed::CloseReason;
 use messages::facts::{CurrentJob, Notice, Restrictions, SessionId};
 use messages::share_ledger::AppendEvents;
 use runtime::Refused;
@@ -14,6 +15,7 @@ use units::Difficulty;
 use wire::JobTemplate;
 
 use crate::StratumParts;
+use crate::accept::{Door, Shared};
 use crate::assignment::Assignment;
 use crate::gate::Place;
 use crate::ledger_link::LedgerLink;
@@ -38,6 +40,7 @@ struct Job {
 /// One arbiter's front. Everything here is thread-local: no lock, no shared map.
 pub(crate) struct Front {
     pub(crate) parts: StratumParts,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) link: LedgerLink,
     pub(crate) restrictions: RefCell<Arc<Restrictions>>,
     pub(crate) rejects: RefCell<Rejects>,
@@ -48,14 +51,16 @@ pub(crate) struct Front {
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
     emptied: Notify,
+    draining: Cell<bool>,
 }
 
 impl Front {
-    pub(crate) fn new(parts: StratumParts, arbiter: u8) -> Rc<Front> {
+    pub(crate) fn new(parts: StratumParts, shared: Arc<Shared>, arbiter: u8) -> Rc<Front> {
         let restrictions = RefCell::new(Arc::clone(&parts.restrictions.borrow()));
         let ranges = RefCell::new(Ranges::new(parts.era, arbiter));
         Rc::new(Front {
             parts,
+            shared,
             link: LedgerLink::default(),
             restrictions,
             rejects: RefCell::default(),
@@ -66,6 +71,7 @@ impl Front {
             free: RefCell::default(),
             open: Cell::new(0),
             emptied: Notify::new(),
+            draining: Cell::new(false),
         })
     }
 
@@ -81,13 +87,12 @@ impl Front {
     // === sessions ===
 
     /// Serves a connection until it ends.
-    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: Place) {
-        let Some(client) = Session::client_of(&stream) else { return };
-        let (id, origin) = (self.parts.sessions.take(), self.parts.salt.origin(client));
-        let session = Rc::new(Session::new(id, stream, origin, place, Instant::now()));
+    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: Place, door: Door) {
+        let (id, origin) = (self.parts.sessions.take(), self.parts.salt.origin(place.peer.address));
+        let session = Rc::new(Session::new(id, stream, door, origin, place));
         let slot = self.enter(&session);
-        Rc::clone(&session).run(Rc::clone(&self)).await;
-        self.leave(slot, &session);
+        let reason = Rc::clone(&session).run(Rc::clone(&self)).await;
+        self.leave(slot, &session, reason);
     }
 
     fn enter(&self, session: &Rc<Session>) -> usize {
@@ -99,18 +104,29 @@ impl Front {
         sessions[slot] = Some(Rc::clone(session));
         self.open.set(self.open.get() + 1);
         self.parts.counters.stratum_connections.add(1);
-        self.parts.counters.stratum_connections_total.add(1);
         slot
     }
 
-    fn leave(&self, slot: usize, session: &Session) {
+    fn leave(&self, slot: usize, session: &Session, reason: CloseReason) {
         self.note_measured(session, Instant::now());
         self.sessions.borrow_mut()[slot] = None;
         self.free.borrow_mut().push(slot);
         self.open.set(self.open.get() - 1);
         self.parts.counters.stratum_connections.sub(1);
-        if session.miner.borrow().is_some() {
+        if session.counted.get() {
             self.parts.counters.stratum_sessions.sub(1);
+        }
+        self.parts.counters.stratum_closed.add(reason);
+        match reason {
+            CloseReason::SlowReader => self.parts.counters.stratum_slow_readers_total.add(1),
+            CloseReason::LineTooLong
+            | CloseReason::NotUtf8
+            | CloseReason::InvalidLines
+            | CloseReason::Bytes
+            | CloseReason::LoginDeadline
+            | CloseReason::TlsDeadline => self.shared.gate.strike(session.place.peer, reason, Instant::now()),
+            // A slow line, a bad certificate, a limit: honest miners have these too.
+            _ => {}
         }
         if self.open.get() == 0 {
             self.emptied.notify_one();
@@ -135,12 +151,18 @@ impl Front {
         }
     }
 
-    /// Lets every session finish what it has read, and returns when all are gone.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Lets every session finish what has arrived, and returns when all are gone.
     pub(crate) async fn drain(&self) {
-        self.for_each_session(|session| session.finish()).await;
+        self.draining.set(true);
+        self.for_each_session(|session| session.drain()).await;
         while self.open.get() > 0 {
             self.emptied.notified().await;
         }
+        self.offer();
         self.log_rejects();
     }
 
@@ -172,7 +194,7 @@ impl Front {
         miner.vardiff.assigned(difficulty, now);
         miner.assignments.push(assignment, now);
         self.parts.counters.jobs_pushed_total.add(1);
-        session.write(self, |out| {
+        session.write(|out| {
             let (nonce_first, nonce_last) = (range.first, range.last);
             let patch =
                 wire::Assignment { job_id: range.job_id, difficulty, target_hex: &target_hex, nonce_first, nonce_last };
@@ -259,7 +281,7 @@ impl Front {
             if session.miner.borrow().is_none() {
                 return;
             }
-            session.write(self, |out| {
+            session.write(|out| {
                 if Some(session.id) == finder {
                     wire::write_notification(out, wire::Notice::MinerBlockFound, "you found a block for the pool");
                 }

@@ -87,7 +87,7 @@ impl Front {
             Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => {
                 for pending in &pending {
                     self.parts.counters.shares_unknown_total.add(1);
-                    pending.session.write(&self, |out| wire::write_error(out, pending.id, UNKNOWN));
+                    pending.session.write(|out| wire::write_error(out, pending.id, UNKNOWN));
                     pending.session.answered();
                 }
             }
@@ -107,7 +107,7 @@ impl Front {
             session.queue(|out| wire::write_submit_ok(out, pending.id, share.verified, difficulty));
         }
         for pending in pending {
-            pending.session.write_out(self); // Nothing left to do when its answers left with an earlier one.
+            pending.session.write_out(); // Nothing left to do when its answers left with an earlier one.
             pending.session.answered();
         }
         self.owe(pending, appended);

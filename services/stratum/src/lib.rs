@@ -10,20 +10,28 @@
 //! batch, assignments of one session. At each the miner is told, or closed with a reason in the counters.
 #![warn(missing_docs)]
 
+mod accept;
 mod assignment;
+mod ban_keeper;
+mod bans;
+mod client;
 mod front;
 mod gate;
 mod hint_keeper;
 mod hints;
 mod ledger_link;
+mod limits;
 mod listen;
 mod login;
 mod origin;
+mod proxy;
 mod pushes;
 mod ranges;
 mod rejects;
 mod session;
 mod submit;
+mod tls;
+mod transport;
 mod vardiff;
 
 use std::net::SocketAddr;
@@ -38,11 +46,15 @@ use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
 
+pub use ban_keeper::{BanKeeper, KeepBans};
+pub use bans::Bans;
+pub use client::Client;
 pub use hint_keeper::{HintKeeper, KeepHints};
 pub use hints::Hints;
 pub use listen::{ListenError, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::Era;
+pub use tls::TlsError;
 
 /// What the front is built from.
 #[derive(Clone)]
@@ -77,6 +89,8 @@ pub struct StratumParts {
     pub notices: broadcast::Sender<Notice>,
     /// What earlier sessions measured.
     pub hints: Arc<Hints>,
+    /// Who may not connect.
+    pub bans: Arc<Bans>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The wall clock.

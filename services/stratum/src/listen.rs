@@ -1,4 +1,4 @@
-//! The listening socket, shared by all arbiters, and the end of listening.
+//! The listening sockets, shared by all arbiters, and the end of listening.
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
@@ -6,43 +6,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use listenfd::ListenFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::StratumParts;
+use crate::accept::{Door, Shared};
 use crate::front::Front;
 use crate::gate::Gate;
+use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
 use crate::ranges::ARBITERS_MAX;
+use crate::tls::{self, TlsError, TlsGate};
 
 /// Connections that the kernel may hold for us while all threads are busy.
 const BACKLOG: i32 = 4096;
-/// Refused connections that are told so at once; beyond it they are closed without a word.
-const REFUSALS_AT_ONCE: usize = 1024;
-/// A client that is refused comes back at once when it is only closed, and after 2 s when its login is refused.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
-/// Pause after an accept that failed for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A peer that does not acknowledge what it was sent for so long is gone.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+/// A silent connection is asked by the kernel whether it is still there after so long, and then this often.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+/// Answers that the kernel keeps for one connection (it takes this twice): far less than it would by itself, and far
+/// more than a miner that reads ever needs.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Descriptors for everything but miners.
+const DESCRIPTORS_BESIDE: u64 = 512;
 
 /// Why the front did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address is taken or not ours.
-    #[error("stratum.listen: cannot listen on {address}")]
+    #[error("{key}: cannot listen on {address}: {source}")]
     Bind {
+        /// The setting.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("stratum.tls_cert, stratum.tls_key: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// A running front.
 pub struct Stratum {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     draining: watch::Sender<bool>,
     drained: mpsc::Receiver<()>,
     arbiters: Vec<Arbiter>,
@@ -50,35 +64,44 @@ pub struct Stratum {
 
 impl Stratum {
     pub(crate) fn start(parts: StratumParts) -> Result<Stratum, ListenError> {
-        let address = parts.settings.listen;
-        let bind = |source| ListenError::Bind { address, source };
-        let listener = listener(address).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
-        let gate = Gate::new(parts.settings.max_connections, parts.settings.max_connections_per_ip);
-        let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
+        let settings = &parts.settings;
+        raise_descriptors(u64::from(settings.max_connections) + DESCRIPTORS_BESIDE);
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, &parts.counters)?)),
+            _ => None,
+        };
+        let mut inherited = Inherited::take();
+        let plain = inherited.listener("stratum.listen", settings.listen)?;
+        let secure =
+            settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose()?;
+        inherited.warn_of_rest();
+        let bind = |source| ListenError::Bind { key: "stratum.listen", address: settings.listen, source };
+        let address = plain.local_addr().map_err(bind)?;
+        let tls_address = secure.as_ref().map(StdListener::local_addr).transpose().map_err(bind)?;
+        let gate = Gate::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
+        let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_AT_ONCE));
+        let shared = Arc::new(Shared { gate, tls: tls.clone(), proxy_headers });
         let (draining, drain) = watch::channel(false);
         let (done, drained) = mpsc::channel(usize::from(ARBITERS_MAX));
         let mut arbiters = Vec::new();
         for index in 0..parts.arbiters.clamp(1, ARBITERS_MAX) {
-            let listener = listener.try_clone().map_err(bind)?;
-            let (parts, gate, refusals) = (parts.clone(), Arc::clone(&gate), Arc::clone(&refusals));
-            let (drain, done) = (drain.clone(), done.clone());
+            let mut doors = vec![(plain.try_clone().map_err(bind)?, Door::Any)];
+            if let Some(secure) = &secure {
+                doors.push((secure.try_clone().map_err(bind)?, Door::Tls));
+            }
+            let (parts, shared, drain, done) = (parts.clone(), Arc::clone(&shared), drain.clone(), done.clone());
+            let watched = (index == 0).then(|| tls.clone());
             let arbiter = Arbiter::new();
             arbiter.spawn_fn(move || {
-                actix_rt::spawn(async move {
-                    let front = Front::new(parts, index);
-                    front.start();
-                    accept(&front, listener, &gate, &refusals, drain).await;
-                    front.drain().await;
-                    if done.send(()).await.is_err() {
-                        warn!("nobody waits for the end of the stratum front");
-                    }
-                });
+                if let Some(tls) = watched {
+                    actix_rt::spawn(tls::watch(tls));
+                }
+                actix_rt::spawn(serve(Front::new(parts, shared, index), doors, drain, done));
             });
             arbiters.push(arbiter);
         }
-        info!(%address, arbiters = arbiters.len(), "stratum listens");
-        Ok(Stratum { address, draining, drained, arbiters })
+        info!(%address, tls = ?tls_address, arbiters = arbiters.len(), "stratum listens");
+        Ok(Stratum { address, tls_address, draining, drained, arbiters })
     }
 
     /// Where it listens; tells the port when 0 was asked for.
@@ -87,7 +110,13 @@ impl Stratum {
         self.address
     }
 
-    /// Accepts no more, lets every session answer what it has read, and closes them; not longer than `grace`.
+    /// Where it listens for TLS only.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
+    /// Accepts no more, lets every session answer what has arrived, and closes them; not longer than `grace`.
     pub async fn drain(mut self, grace: Duration) {
         self.draining.send_replace(true);
         let all = async {
@@ -106,77 +135,148 @@ impl Stratum {
     }
 }
 
-fn listener(address: SocketAddr) -> io::Result<StdListener> {
+/// One arbiter's life.
+async fn serve(
+    front: Rc<Front>,
+    doors: Vec<(StdListener, Door)>,
+    drain: watch::Receiver<bool>,
+    done: mpsc::Sender<()>,
+) {
+    front.start();
+    let mut accepting = Vec::new();
+    for (listener, door) in doors {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                accepting.push(actix_rt::spawn(Rc::clone(&front).accept(listener, door, drain.clone())));
+            }
+            Err(error) => warn!(%error, "stratum cannot listen"),
+        }
+    }
+    for task in accepting {
+        if task.await.is_err() {
+            warn!("stratum stopped accepting connections on one thread");
+        }
+    }
+    front.drain().await;
+    if done.send(()).await.is_err() {
+        warn!("nobody waits for the end of the stratum front");
+    }
+}
+
+// === sockets ===
+
+/// Listening sockets that the process was given by its starter (systemd socket activation). They outlive it, so no
+/// connection is refused between two processes.
+struct Inherited(Vec<StdListener>);
+
+impl Inherited {
+    fn take() -> Inherited {
+        let mut given = ListenFd::from_env();
+        let mut listeners = Vec::new();
+        for index in 0..given.len() {
+            match given.take_tcp_listener(index) {
+                Ok(Some(listener)) => listeners.push(listener),
+                Ok(None) => {}
+                Err(error) => warn!(%error, "an inherited descriptor is no listening socket"),
+            }
+        }
+        Inherited(listeners)
+    }
+
+    /// The inherited socket of this address, or a new one.
+    fn listener(&mut self, key: &'static str, address: SocketAddr) -> Result<StdListener, ListenError> {
+        let fits = |listener: &StdListener| listener.local_addr().is_ok_and(|local| is_same(local, address));
+        let listener = match self.0.iter().position(fits) {
+            Some(place) => {
+                info!(%address, "taking over the listening socket");
+                Ok(self.0.swap_remove(place))
+            }
+            None => bound(address),
+        };
+        listener.and_then(|listener| prepare(&listener).map(|()| listener)).map_err(|source| ListenError::Bind {
+            key,
+            address,
+            source,
+        })
+    }
+
+    fn warn_of_rest(&self) {
+        for listener in &self.0 {
+            let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
+            warn!(address, "an inherited socket is none of stratum.listen and stratum.tls_listen; it is closed");
+        }
+    }
+}
+
+fn is_same(local: SocketAddr, wanted: SocketAddr) -> bool {
+    local.port() == wanted.port() && local.ip().to_canonical() == wanted.ip().to_canonical()
+}
+
+fn bound(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for connections of the process before it to time out.
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-async fn accept(
-    front: &Rc<Front>,
-    listener: StdListener,
-    gate: &Arc<Gate>,
-    refusals: &Arc<Semaphore>,
-    mut drain: watch::Receiver<bool>,
-) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return warn!(%error, "stratum cannot listen"),
-    };
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // An error means that the front's owner is gone; both end listening.
-            _ended = drain.wait_for(|draining| *draining) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "a connection ended before it began");
-                    continue;
-                }
-                match gate.enter(peer.ip().to_canonical()) {
-                    Ok(place) => {
-                        actix_rt::spawn(Rc::clone(front).serve(stream, place));
-                    }
-                    Err(why) => {
-                        front.parts.counters.stratum_connections_refused_total.add(1);
-                        if let Ok(turn) = Arc::clone(refusals).try_acquire_owned() {
-                            actix_rt::spawn(async move {
-                                refuse(stream, why).await;
-                                drop(turn);
-                            });
-                        }
-                    }
-                }
-            }
-            Err(error) => {
-                warn!(%error, "stratum cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+/// What is set here every accepted socket inherits, without a call of its own.
+fn prepare(listener: &StdListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(3))
+}
+
+/// Lets the process open as many files as the system allows, or as it needs.
+fn raise_descriptors(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), ..limit }) {
+        warn!(%error, wanted, "the limit of open files cannot be raised");
+    } else if allowed < wanted {
+        warn!(allowed, wanted, "the system allows fewer open files than stratum.max_connections needs");
     }
 }
 
-/// Answers the first request of a connection that has no place, and closes it after a pause.
-async fn refuse(mut stream: TcpStream, why: &str) {
-    let (read, mut write) = stream.split();
-    let mut line = String::new();
-    let mut limited = BufReader::new(read.take(wire::LINE_MAX as u64));
-    if !matches!(timeout(REFUSAL_PAUSE, limited.read_line(&mut line)).await, Ok(Ok(_))) {
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_socket_sends_at_once_and_notices_a_peer_that_is_gone() {
+        let listener = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        prepare(&listener).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.send_buffer_size().unwrap(), 2 * SEND_BUFFER);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
     }
-    let id = match wire::Request::parse(line.trim()) {
-        Ok(wire::Request::Login { id, .. } | wire::Request::Submit { id, .. } | wire::Request::Unknown { id }) => id,
-        Err(_) => 0,
-    };
-    let mut answer = Vec::new();
-    wire::write_error(&mut answer, id, why);
-    if write.write_all(&answer).await.is_ok() {
-        sleep(REFUSAL_PAUSE).await;
+
+    #[test]
+    fn an_address_that_is_taken_is_named_with_its_setting() {
+        let held = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held.local_addr().unwrap();
+        let error = Inherited(Vec::new()).listener("stratum.listen", address).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("stratum.listen: cannot listen on {address}: ")), "{error}");
+    }
+
+    #[test]
+    fn an_inherited_socket_is_used_by_the_address_that_it_has() {
+        let [one, two] = [0, 0].map(|_| bound("127.0.0.1:0".parse().unwrap()).unwrap());
+        let (first, second) = (one.local_addr().unwrap(), two.local_addr().unwrap());
+        let mut inherited = Inherited(vec![one, two]);
+        assert_eq!(inherited.listener("stratum.listen", second).unwrap().local_addr().unwrap(), second);
+        assert_eq!(inherited.0.len(), 1);
+        assert_eq!(inherited.listener("stratum.tls_listen", first).unwrap().local_addr().unwrap(), first);
     }
 }

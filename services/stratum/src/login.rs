@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use chain::Address;
+use messages::closed::CloseReason;
 use messages::facts::Line;
 use units::{Difficulty, Timestamp};
 use wire::{Capability, Login, LoginRefusal};
@@ -13,31 +14,43 @@ use wire::{Capability, Login, LoginRefusal};
 use crate::assignment::Assignments;
 use crate::front::Front;
 use crate::hints::{Hint, Worker};
+use crate::limits::LOGINS;
 use crate::session::{Miner, Session};
 use crate::vardiff::{Known, Start, Vardiff};
 
 impl Front {
     /// Answers a login and pushes a job if there is one. A second login on a connection replaces the first.
-    pub(crate) fn login(&self, session: &Rc<Session>, id: u64, params: Result<Login, LoginRefusal>) {
-        match params.and_then(|login| self.admit(session, &login).map(|miner| (login, miner))) {
+    pub(crate) fn login(&self, session: &Rc<Session>, id: u64, params: Result<Login, LoginRefusal>, now: Instant) {
+        match params.and_then(|login| self.authorize(session, &login, now).map(|miner| (login, miner))) {
             Ok((login, miner)) => {
                 let required = self.parts.settings.require_claimed_hash;
-                session.write(self, |out| wire::write_login_ok(out, id, login.protocol_version, required));
-                if session.miner.replace(Some(miner)).is_none() {
+                session.write(|out| wire::write_login_ok(out, id, login.protocol_version, required));
+                if !session.counted.replace(true) {
                     self.parts.counters.stratum_sessions.add(1);
                 }
+                *session.miner.borrow_mut() = Some(miner);
                 self.push_job(session);
             }
             Err(refusal) => {
-                session.write(self, |out| wire::write_error(out, id, &refusal));
+                session.write(|out| wire::write_error(out, id, &refusal));
                 if refusal.closes() {
-                    session.finish();
+                    session.finish(match refusal {
+                        LoginRefusal::TooManyLogins => CloseReason::LoginRate,
+                        LoginRefusal::TooManyNames => CloseReason::Names,
+                        _ => CloseReason::LoginRefused,
+                    });
                 }
             }
         }
     }
 
-    fn admit(&self, session: &Session, login: &Login) -> Result<Miner, LoginRefusal> {
+    fn authorize(&self, session: &Session, login: &Login, now: Instant) -> Result<Miner, LoginRefusal> {
+        let mut logins = session.logins.get();
+        let in_time = session.place.peer.is_exempt() || logins.admit(1, now, LOGINS);
+        session.logins.set(logins);
+        if !in_time || !session.place.may_log_in(now) {
+            return Err(LoginRefusal::TooManyLogins);
+        }
         let address = Address::parse(&login.address, &self.parts.network)
             .map_err(|error| LoginRefusal::MalformedAddress(error.to_string()))?;
         if self.parts.settings.require_claimed_hash {
@@ -58,7 +71,7 @@ impl Front {
         if let Some(quarantine) = self.quarantine(&line, (self.parts.clock)()) {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
         }
-        let now = Instant::now();
+        session.place.may_use(&login.address, &login.worker, now)?;
         let start = Start::new(&self.parts.vardiff, self.known(&line), login.difficulty_hint);
         let vardiff = Vardiff::new(&self.parts.vardiff, start, now);
         self.note_measured(session, now);

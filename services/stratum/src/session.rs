@@ -1,51 +1,73 @@
 //! One connection: what it read, what it was sent, what it is still owed.
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use messages::closed::CloseReason;
 use messages::facts::{Line, Origin, SessionId};
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use units::Difficulty;
-use wire::{LineEvent, Lines, Request};
+use wire::{LineError, LineEvent, Lines, Request};
 
+use crate::accept::Door;
 use crate::assignment::Assignments;
 use crate::front::Front;
-use crate::gate::{Place, RateWindow};
+use crate::gate::Place;
 use crate::hints::Worker;
+use crate::limits::{HANDSHAKE_DEADLINE, INVALID_LINES, LOGIN_DEADLINE, Pace, RateWindow};
+use crate::proxy;
+use crate::transport::Transport;
 use crate::vardiff::Vardiff;
 
 /// Bytes that a connection may leave unread before it is closed.
 const OUT_MAX: usize = 64 * 1024;
 /// How long it may leave them unread.
 const OUT_PATIENCE: Duration = Duration::from_secs(30);
-/// From accept to a successful login.
-const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a closed connection may take to read its last answers: one that is closed over unread bytes loses them.
 const LINGER: Duration = Duration::from_secs(1);
+/// Said before a connection is closed because of what it sends.
+const TOO_MUCH: &str = "too much rubbish, closing";
+/// The first byte of TLS. No request begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 const SCRATCH: usize = 64 * 1024;
+/// Lines of one connection before the others have their turn. Their answers fit into [`OUT_MAX`].
+const LINES_PER_TURN: usize = 64;
 
 /// A connection. Everything in it belongs to one thread.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) origin: Origin,
+    pub(crate) place: Place,
     pub(crate) miner: RefCell<Option<Miner>>,
     pub(crate) rate: RefCell<RateWindow>,
+    pub(crate) logins: Cell<Pace>,
+    /// It logged in, and is in the gauge of sessions.
+    pub(crate) counted: Cell<bool>,
     /// Submits whose answer is not written yet.
     pub(crate) under_way: Cell<u32>,
-    stream: TcpStream,
+    transport: Transport,
+    door: Door,
     out: RefCell<Vec<u8>>,
     out_since: Cell<Option<Instant>>,
     wake: Notify,
     stage: Cell<Stage>,
+    /// The first reason to close it counts.
+    reason: Cell<Option<CloseReason>>,
     opened_at: Instant,
+    begun: Cell<bool>,
+    /// When what is being looked at was read: the receive time of its lines.
     read_at: Cell<Instant>,
-    _place: Place,
+    line_at: Cell<Instant>,
+    /// Whole lines wait for their turn.
+    backlog: Cell<bool>,
+    /// Answers of one turn leave together.
+    corked: Cell<bool>,
+    invalid: Cell<Pace>,
+    bytes: Cell<Pace>,
 }
 
 /// Whom a session mines for.
@@ -77,87 +99,132 @@ impl Miner {
 enum Stage {
     /// Reads and writes.
     Open,
+    /// Reads what has already arrived, then finishes.
+    Draining,
     /// Reads no more; ends when everything is answered and written.
     Finishing,
     /// Ends now.
     Gone,
 }
 
+/// What a look at the socket brought.
+enum Received {
+    /// So many new bytes; 0 when lines of before are left.
+    Bytes(usize),
+    End,
+    Nothing,
+}
+
 impl Session {
-    pub(crate) fn new(id: SessionId, stream: TcpStream, origin: Origin, place: Place, now: Instant) -> Session {
+    pub(crate) fn new(id: SessionId, stream: TcpStream, door: Door, origin: Origin, place: Place) -> Session {
+        let now = Instant::now();
         Session {
             id,
             origin,
+            place,
             miner: RefCell::new(None),
             rate: RefCell::new(RateWindow::new(now)),
+            logins: Cell::default(),
+            counted: Cell::new(false),
             under_way: Cell::new(0),
-            stream,
+            transport: Transport::new(stream),
+            door,
             out: RefCell::default(),
             out_since: Cell::new(None),
             wake: Notify::new(),
             stage: Cell::new(Stage::Open),
+            reason: Cell::new(None),
             opened_at: now,
+            begun: Cell::new(false),
             read_at: Cell::new(now),
-            _place: place,
+            backlog: Cell::new(false),
+            corked: Cell::new(false),
+            line_at: Cell::new(now),
+            invalid: Cell::default(),
+            bytes: Cell::default(),
         }
     }
 
-    /// Reads and writes until the connection ends.
-    pub(crate) async fn run(self: Rc<Self>, front: Rc<Front>) {
+    /// Reads and writes until the connection ends; says why it did.
+    pub(crate) async fn run(self: Rc<Self>, front: Rc<Front>) -> CloseReason {
         let mut partial = Vec::new();
         while !self.is_over() {
-            let (reading, writing) = (self.stage.get() == Stage::Open, !self.out.borrow().is_empty());
+            if self.backlog.get() {
+                self.read(&front, &mut partial);
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let (reading, writing) = (self.stage.get() == Stage::Open, self.has_unsent());
             tokio::select! {
-                ready = self.stream.readable(), if reading => {
+                ready = self.transport.readable(), if reading => {
                     if ready.is_err() {
-                        self.stage.set(Stage::Gone);
+                        self.end_now(CloseReason::Failed);
                     } else {
                         self.read(&front, &mut partial);
                     }
                 }
-                ready = self.stream.writable(), if writing => {
+                ready = self.transport.writable(), if writing => {
                     if ready.is_err() {
-                        self.stage.set(Stage::Gone);
+                        self.end_now(CloseReason::Failed);
                     } else {
-                        self.write_out(&front);
+                        self.write_out();
                     }
                 }
                 () = self.wake.notified() => {}
             }
+            if self.stage.get() == Stage::Draining && !self.backlog.get() {
+                self.read(&front, &mut partial);
+                while self.backlog.get() {
+                    self.read(&front, &mut partial);
+                }
+                self.finish(CloseReason::Drained);
+            }
         }
-        if self.stage.get() == Stage::Finishing && SockRef::from(&self.stream).shutdown(Shutdown::Write).is_ok() {
-            let over = async { while self.stream.readable().await.is_ok() && self.discard() {} };
+        let reason = self.reason.get().unwrap_or(CloseReason::Failed);
+        if self.stage.get() == Stage::Finishing && self.transport.shut().is_ok() {
+            let over = async { while self.transport.readable().await.is_ok() && self.transport.discard() {} };
             // Whoever stays longer has read its answers or never will.
             let _left = timeout(LINGER, over).await;
         }
-    }
-
-    /// Reads on for nothing; false when there is no more to come.
-    fn discard(&self) -> bool {
-        match self.stream.try_read(&mut [0; 4096]) {
-            Ok(read) => read > 0,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        }
+        reason
     }
 
     fn is_over(&self) -> bool {
         match self.stage.get() {
-            Stage::Open => false,
-            Stage::Finishing => self.under_way.get() == 0 && self.out.borrow().is_empty(),
+            Stage::Open | Stage::Draining => false,
+            Stage::Finishing => self.under_way.get() == 0 && !self.has_unsent(),
             Stage::Gone => true,
         }
     }
 
-    /// Reads no more; ends once everything that was read is answered.
-    pub(crate) fn finish(&self) {
+    fn has_unsent(&self) -> bool {
+        !self.out.borrow().is_empty() || self.transport.has_unsent()
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.stage.get(), Stage::Open | Stage::Draining)
+    }
+
+    /// The pool stops: what has arrived is answered, then the connection ends.
+    pub(crate) fn drain(&self) {
         if self.stage.get() == Stage::Open {
+            self.stage.set(Stage::Draining);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Reads no more; ends once everything that was read is answered.
+    pub(crate) fn finish(&self, reason: CloseReason) {
+        if self.is_reading() {
             self.stage.set(Stage::Finishing);
+            self.reason.set(self.reason.get().or(Some(reason)));
         }
         self.wake.notify_one();
     }
 
-    pub(crate) fn end_now(&self) {
+    pub(crate) fn end_now(&self, reason: CloseReason) {
         self.stage.set(Stage::Gone);
+        self.reason.set(self.reason.get().or(Some(reason)));
         self.wake.notify_one();
     }
 
@@ -175,63 +242,167 @@ impl Session {
         BUFFER.with_borrow_mut(|buffer| {
             let kept = partial.len();
             buffer[..kept].copy_from_slice(partial);
-            match self.stream.try_read(&mut buffer[kept..]) {
-                Ok(0) => {
+            self.corked.set(true);
+            match self.receive(&mut buffer[kept..]) {
+                Received::Nothing => {}
+                Received::End => {
                     if let Some(event) = Lines::last(&buffer[..kept]) {
-                        self.take(front, event, Instant::now());
+                        self.take(front, event);
                     }
-                    self.finish();
+                    self.finish(CloseReason::Client);
                 }
-                Ok(read) => {
-                    let read_at = Instant::now();
-                    self.read_at.set(read_at);
-                    let mut lines = Lines::new(&buffer[..kept + read]);
-                    for event in lines.by_ref() {
-                        if self.stage.get() != Stage::Open {
-                            return;
-                        }
-                        self.take(front, event, read_at);
+                Received::Bytes(read) => {
+                    let received = &buffer[..kept + read];
+                    if self.check_bytes(front, received, read) {
+                        let rest = self.take_lines(front, received);
+                        partial.clear();
+                        partial.extend_from_slice(rest);
+                        partial.shrink_to_fit();
                     }
-                    partial.clear();
-                    partial.extend_from_slice(lines.rest());
-                    partial.shrink_to_fit();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => self.stage.set(Stage::Gone),
             }
+            self.corked.set(false);
+            self.write_out();
         });
     }
 
-    fn take(self: &Rc<Self>, front: &Rc<Front>, event: LineEvent<'_>, read_at: Instant) {
-        match event {
-            LineEvent::Blank => {}
-            LineEvent::Broken(error) => {
-                self.write(front, |out| wire::write_error(out, 0, error));
-                self.finish();
+    fn receive(&self, buffer: &mut [u8]) -> Received {
+        if self.backlog.replace(false) {
+            return Received::Bytes(0);
+        }
+        match self.transport.try_read(buffer) {
+            Ok(0) => return Received::End,
+            Ok(read) => {
+                self.read_at.set(Instant::now());
+                return Received::Bytes(read);
             }
-            LineEvent::Line(line) => match Request::parse(&line) {
-                Ok(Request::Submit { id, params }) => front.submit(self, id, params, read_at),
-                Ok(Request::Login { id, params }) => front.login(self, id, params),
-                Ok(Request::Unknown { id }) => {
-                    self.write(front, |out| wire::write_error(out, id, wire::UNKNOWN_METHOD))
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => self.end_now(CloseReason::TlsFailed),
+            Err(_) => self.end_now(CloseReason::Failed),
+        }
+        Received::Nothing
+    }
+
+    /// Whether the bytes are to be looked at as lines.
+    fn check_bytes(&self, front: &Front, received: &[u8], read: usize) -> bool {
+        (self.begun.replace(true) || !self.begin(front, received)) && self.spend_bytes(front, read)
+    }
+
+    /// Takes one turn's lines; gives back the rest.
+    fn take_lines<'a>(self: &Rc<Self>, front: &Rc<Front>, received: &'a [u8]) -> &'a [u8] {
+        let mut lines = Lines::new(received);
+        for _ in 0..LINES_PER_TURN {
+            let Some(event) = lines.next() else { return lines.rest() };
+            self.take(front, event);
+            if !self.is_reading() {
+                return &[];
+            }
+        }
+        self.backlog.set(true);
+        lines.rest()
+    }
+
+    /// Looks at the first bytes; true when they are no lines.
+    fn begin(&self, front: &Front, received: &[u8]) -> bool {
+        if received[0] == TLS_HANDSHAKE {
+            let begun = match front.shared.tls.as_ref().map(|gate| gate.begin(self.read_at.get())) {
+                Some(Ok(Some(tls))) => self.transport.begin_tls(tls, received).is_ok(),
+                Some(Ok(None)) => {
+                    self.end_now(CloseReason::TlsBusy);
+                    return true;
                 }
-                Err(bad) => self.write(front, |out| wire::write_error(out, 0, bad)),
-            },
+                Some(Err(_)) | None => false,
+            };
+            if !begun {
+                self.end_now(CloseReason::TlsFailed);
+            }
+            return true;
+        }
+        if self.door == Door::Tls {
+            self.end_now(CloseReason::TlsFailed);
+            return true;
+        }
+        if received.starts_with(proxy::V1_PREFIX) || received.starts_with(proxy::V2_PREFIX) {
+            // Believed from nobody, or everybody could be anybody.
+            self.write(|out| wire::write_error(out, 0, wire::BadLine));
+            self.finish(CloseReason::ProxyUntrusted);
+            return true;
+        }
+        false
+    }
+
+    fn spend_bytes(&self, front: &Front, read: usize) -> bool {
+        let (mut bytes, now) = (self.bytes.get(), self.read_at.get());
+        let read = u32::try_from(read).unwrap_or(u32::MAX);
+        if self.place.peer.is_exempt() || bytes.admit(read, now, front.shared.gate.limits.bytes) {
+            self.bytes.set(bytes);
+            return true;
+        }
+        self.write(|out| wire::write_error(out, 0, TOO_MUCH));
+        self.finish(CloseReason::Bytes);
+        false
+    }
+
+    fn take(self: &Rc<Self>, front: &Rc<Front>, event: LineEvent<'_>) {
+        let read_at = self.read_at.get();
+        self.line_at.set(read_at);
+        let line = match event {
+            LineEvent::Blank => return,
+            LineEvent::Broken(error) => {
+                self.write(|out| wire::write_error(out, 0, error));
+                return self.finish(match error {
+                    LineError::Overlong => CloseReason::LineTooLong,
+                    LineError::NotUtf8 => CloseReason::NotUtf8,
+                });
+            }
+            LineEvent::Line(line) => line,
+        };
+        match Request::parse(&line) {
+            Ok(Request::Submit { id, params }) => {
+                let invalid = params.is_err();
+                front.submit(self, id, params, read_at);
+                if invalid {
+                    self.spend_invalid_line(read_at);
+                }
+            }
+            Ok(Request::Login { id, params }) => {
+                let invalid = params.is_err();
+                front.login(self, id, params, read_at);
+                if invalid {
+                    self.spend_invalid_line(read_at);
+                }
+            }
+            Ok(Request::Unknown { id }) => {
+                self.write(|out| wire::write_error(out, id, wire::UNKNOWN_METHOD));
+                self.spend_invalid_line(read_at);
+            }
+            Err(bad) => {
+                self.write(|out| wire::write_error(out, 0, bad));
+                self.spend_invalid_line(read_at);
+            }
         }
     }
 
+    fn spend_invalid_line(&self, now: Instant) {
+        let mut invalid = self.invalid.get();
+        if self.place.peer.is_exempt() || invalid.admit(1, now, INVALID_LINES) {
+            return self.invalid.set(invalid);
+        }
+        self.write(|out| wire::write_error(out, 0, TOO_MUCH));
+        self.finish(CloseReason::InvalidLines);
+    }
+
     /// Sends at once what the socket takes; the rest waits, within a bound.
-    pub(crate) fn write(&self, front: &Front, line: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.out.borrow_mut();
         let before = out.len();
         line(&mut out);
-        if before == 0 {
+        if before == 0 && !self.corked.get() {
             drop(out);
-            self.write_out(front);
+            self.write_out();
         } else if out.len() > OUT_MAX {
-            front.parts.counters.stratum_slow_readers_total.add(1);
             drop(out);
-            self.end_now();
+            self.end_now(CloseReason::SlowReader);
         }
     }
 
@@ -240,15 +411,19 @@ impl Session {
         line(&mut self.out.borrow_mut());
     }
 
-    pub(crate) fn write_out(&self, front: &Front) {
+    pub(crate) fn write_out(&self) {
         let mut out = self.out.borrow_mut();
-        if out.is_empty() {
+        if out.is_empty() && !self.transport.has_unsent() {
             return;
         }
-        match self.stream.try_write(&out) {
+        match self.transport.try_write(&out) {
             Ok(sent) if sent == out.len() => {
                 *out = Vec::new(); // No buffer for an idle session.
-                self.out_since.set(None);
+                let waits = self.transport.has_unsent().then(Instant::now);
+                self.out_since.set(self.out_since.get().filter(|_| waits.is_some()).or(waits));
+                if waits.is_some() {
+                    self.wake.notify_one();
+                }
             }
             Ok(sent) => {
                 out.drain(..sent);
@@ -261,11 +436,10 @@ impl Session {
                 }
                 self.wake.notify_one();
             }
-            Err(_) => self.stage.set(Stage::Gone),
+            Err(_) => self.end_now(CloseReason::Failed),
         }
         if out.len() > OUT_MAX {
-            front.parts.counters.stratum_slow_readers_total.add(1);
-            self.stage.set(Stage::Gone);
+            self.end_now(CloseReason::SlowReader);
         }
         if self.stage.get() != Stage::Open {
             self.wake.notify_one();
@@ -274,20 +448,22 @@ impl Session {
 
     /// Ends a connection that did not log in, said nothing, or did not read, for too long.
     pub(crate) fn look(&self, front: &Front, now: Instant) {
-        let silent = now.saturating_duration_since(self.read_at.get()) > front.parts.settings.idle_timeout;
-        let anonymous = self.miner.borrow().is_none()
-            && now.saturating_duration_since(self.opened_at) > LOGIN_DEADLINE.min(front.parts.settings.idle_timeout);
-        let deaf = self.out_since.get().is_some_and(|since| now.saturating_duration_since(since) > OUT_PATIENCE);
-        if deaf {
-            front.parts.counters.stratum_slow_readers_total.add(1);
+        let for_longer = |since, limit| now.saturating_duration_since(since) > limit;
+        let idle_timeout = front.parts.settings.idle_timeout;
+        let exempt = self.place.peer.is_exempt();
+        // The operator's patience bounds ours.
+        let over =
+            |since: Option<Instant>, limit: Duration| since.is_some_and(|at| for_longer(at, limit.min(idle_timeout)));
+        let waits_for_login = Some(self.opened_at).filter(|_| !exempt && self.miner.borrow().is_none());
+        let shakes_hands = self.transport.handshaking_since().filter(|_| !exempt);
+        if over(self.out_since.get(), OUT_PATIENCE) {
+            self.end_now(CloseReason::SlowReader);
+        } else if over(shakes_hands, HANDSHAKE_DEADLINE) {
+            self.end_now(CloseReason::TlsDeadline);
+        } else if over(waits_for_login, LOGIN_DEADLINE) {
+            self.end_now(CloseReason::LoginDeadline);
+        } else if for_longer(self.line_at.get(), idle_timeout) {
+            self.end_now(CloseReason::Idle);
         }
-        if deaf || anonymous || silent {
-            self.end_now();
-        }
-    }
-
-    /// The address its limits are counted by.
-    pub(crate) fn client_of(stream: &TcpStream) -> Option<IpAddr> {
-        stream.peer_addr().ok().map(|peer| peer.ip().to_canonical())
     }
 }

@@ -33,7 +33,7 @@ impl Front {
                 }
             }
             Err(reject) => {
-                session.write(self, |out| wire::write_error(out, id, &reject));
+                session.write(|out| wire::write_error(out, id, &reject));
                 self.count_reject(session, &reject);
             }
         }
@@ -131,7 +131,7 @@ impl Front {
     pub(crate) fn refuse(&self, pending: &Pending, reject: &Reject) {
         self.release(pending);
         let session = &pending.session;
-        session.write(self, |out| wire::write_error(out, pending.id, reject));
+        session.write(|out| wire::write_error(out, pending.id, reject));
         self.count_reject(session, reject);
         session.answered();
     }

@@ -97,6 +97,7 @@ impl World {
             restrictions: restrictions.subscribe(),
             notices: notices.clone(),
             hints: Arc::new(Hints::new(Arc::clone(&counters))),
+            bans: Arc::default(),
             counters: Arc::clone(&counters),
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
             ids: Arc::default(),

@@ -1,8 +1,10 @@
 //! What the miner's side of the pool is set to.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use units::Difficulty;
 
@@ -15,6 +17,17 @@ pub const MAINNET_POW_MEMORY_KIB: u32 = 2_097_152;
 pub struct StratumSettings {
     /// Address and port to listen on. Loopback by default: the port is exposed on purpose.
     pub listen: SocketAddr,
+    /// Address and port that speak TLS only. TLS is also spoken on `listen` to those who begin with it.
+    #[serde(with = "crate::forms::optional")]
+    pub tls_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM. Read again when the file changes and at SIGHUP.
+    #[serde(with = "crate::forms::optional")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[serde(with = "crate::forms::optional")]
+    pub tls_key: Option<PathBuf>,
+    /// Networks whose PROXY protocol headers (version 1 or 2) are believed. From anybody else they are refused.
+    pub proxy_from: Vec<IpNet>,
     /// Connections at once, over all clients.
     pub max_connections: u32,
     /// Connections at once from one client address.
@@ -40,6 +53,10 @@ impl Default for StratumSettings {
     fn default() -> StratumSettings {
         StratumSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3333)),
+            tls_listen: None,
+            tls_cert: None,
+            tls_key: None,
+            proxy_from: Vec::new(),
             max_connections: 4096,
             max_connections_per_ip: 16,
             submit_rate_max: 120,

@@ -1,0 +1,9 @@
+-- Clients (IPv4 address or IPv6 /64) that may not connect, or were not allowed to a while ago. Bounded by its writers.
+CREATE TABLE client_bans (
+    client TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    begun_at BIGINT NOT NULL,
+    ends_at BIGINT NOT NULL,
+    -- How many there were in a row.
+    times BIGINT NOT NULL CHECK (times > 0)
+);

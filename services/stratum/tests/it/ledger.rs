@@ -1,0 +1,86 @@
+//! A share ledger that does as it is told.
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use messages::share_ledger::{AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
+use runtime::{Recipient, Refused, Reply};
+use units::Seq;
+
+use crate::pool::now;
+
+/// What happens to the next messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Written and answered at once.
+    #[default]
+    Writes,
+    /// Kept until [`Ledger::release`].
+    Holds,
+    /// The mailbox is full.
+    Busy,
+    /// The disk budget is used up.
+    Full,
+    /// The disk failed.
+    Breaks,
+    /// The actor died with the message in hand.
+    Loses,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    mood: Mood,
+    shares: Vec<NewShare>,
+    held: VecDeque<(AppendShares, Reply<AppendShares>)>,
+}
+
+impl Ledger {
+    pub(crate) fn recipient(self: &Arc<Self>) -> Recipient<AppendShares> {
+        let ledger = Arc::clone(self);
+        Recipient::from_fn(move |message, reply| ledger.take(message, reply))
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.0.lock().unwrap().mood = mood;
+    }
+
+    /// Shares that were written.
+    pub(crate) fn shares(&self) -> Vec<NewShare> {
+        self.0.lock().unwrap().shares.clone()
+    }
+
+    /// Messages that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.0.lock().unwrap().held.len()
+    }
+
+    /// Writes everything that is held, and from now on what comes.
+    pub(crate) fn release(&self) {
+        self.set(Mood::Writes);
+        let held = std::mem::take(&mut self.0.lock().unwrap().held);
+        for (message, reply) in held {
+            assert!(self.take(message, reply).is_ok());
+        }
+    }
+
+    fn take(&self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Refused<AppendShares>> {
+        let mut state = self.0.lock().unwrap();
+        match state.mood {
+            Mood::Writes => {
+                let first = Seq(state.shares.len() as u64 + 1);
+                state.shares.extend_from_slice(&message.0);
+                drop(state);
+                let at = Appended { first, minute: now().minute() };
+                reply.send(Ok(AppendedShares { at, shares: message.0 }));
+            }
+            Mood::Holds => state.held.push_back((message, reply)),
+            Mood::Busy => return Err(Refused::Busy(message)),
+            Mood::Full => reply.send(Err(AppendRefusal::Full)),
+            Mood::Breaks => reply.send(Err(AppendRefusal::Disk)),
+            Mood::Loses => drop(reply),
+        }
+        Ok(())
+    }
+}

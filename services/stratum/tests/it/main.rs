@@ -1,0 +1,13 @@
+//! The front over real sockets, with a share ledger and a validation that the tests hold in their hands.
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
+
+mod drain;
+mod hostile;
+mod ledger;
+mod limits;
+mod miner;
+mod pool;
+mod protocol;
+mod rejects;
+mod session;
+mod tls;

@@ -1,0 +1,117 @@
+//! Refused submits, counted through the log into the database.
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use messages::facts::LogPosition;
+use messages::share_ledger::FoldNow;
+use runtime::{ActorRef, Host, Limits, Message, OnExhausted, Policy, Recipient, Restart};
+use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
+use store::Store;
+use tokio::sync::watch;
+
+use crate::miner::{Miner, error, share_ok};
+use crate::pool::{HASH_1, PATIENCE, Pool, Setup, now, template};
+
+const POLICY: Policy = Policy {
+    restart: Restart::Permanent,
+    max_restarts: 0,
+    within: Duration::from_secs(60),
+    backoff_min: Duration::from_millis(10),
+    backoff_max: Duration::from_secs(1),
+    on_exhausted: OnExhausted::StopHost,
+    stall_after: Duration::from_secs(60),
+};
+
+#[derive(QueryableByName, Debug, PartialEq, Eq)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    worker: String,
+    #[diesel(sql_type = Text)]
+    reason: String,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+const ROWS: &str = "SELECT l.worker, r.reason, CAST(SUM(r.count) AS BIGINT) AS count FROM rejects r \
+                    JOIN lines l ON l.id = r.line_id GROUP BY l.worker, r.reason ORDER BY l.worker, r.reason";
+
+/// Loses whatever it is told.
+fn nobody<M: Message>() -> Recipient<M> {
+    Recipient::from_fn(|_, reply| {
+        drop(reply);
+        Ok(())
+    })
+}
+
+#[test]
+fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pool.sqlite").display().to_string();
+    let url = format!("sqlite:{path}");
+    Store::migrate(&url).unwrap();
+    let store = Store::open(&url, 2).unwrap();
+    runtime::block_on(async {
+        let ledger = ActorRef::<ShareLedger>::unbound(Limits { messages: 64, urgent: 16 });
+        let mut setup = Setup::new();
+        let parts = ShareLedgerParts {
+            directory: LogDirectory::open(&dir.path().join("log")).unwrap(),
+            host: store.host_register("host", now()).await.unwrap(),
+            policy: store.policy_ensure("{}", now()).await.unwrap(),
+            store,
+            capacity: ledger.capacity(),
+            segment_max_bytes: 1 << 20,
+            backlog_max_bytes: 1 << 30,
+            window: Duration::from_secs(3600),
+            clock: Arc::new(now),
+            ids: Arc::clone(&setup.ids),
+            counters: Arc::clone(&setup.counters),
+            position: watch::channel(LogPosition::default()).0,
+            owner: Arc::default(),
+            stall: Arc::default(),
+            validation: nobody(),
+            submitter: nobody(),
+        };
+        let mut host = Host::default();
+        host.start(&ledger, POLICY, ShareLedger::factory(parts));
+        host.tick(&ledger, Duration::from_millis(50), || FoldNow);
+        (setup.ledger, setup.events) = (Some(ledger.recipient()), Some(ledger.recipient()));
+        let mut pool = Pool::start(setup);
+        pool.mine(&template(41_237));
+        for (n, worker) in [(1, "rig-1"), (2, "rig-2")] {
+            let mut miner = Miner::connect(&pool).await;
+            let job = miner.log_in(n, worker).await;
+            miner.send(&job.submit(2, 0)).await;
+            // The actor may still be opening its log.
+            let opened = async {
+                while miner.line().await != share_ok(2) {
+                    miner.send(&job.submit(2, 0)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, opened).await.unwrap();
+            for id in 3..3 + 50 * n {
+                miner.send(&job.submit(id, 0)).await;
+                assert_eq!(miner.line().await, error(id, "duplicate share"));
+            }
+            for id in [3, 4] {
+                miner.send(&job.claim(id, 1, HASH_1)).await;
+                assert_eq!(miner.line().await, error(id, "low difficulty share"));
+            }
+        }
+        pool.drain(Duration::from_secs(10)).await;
+        host.run(async {}, Duration::from_secs(10)).await.unwrap();
+    });
+    let mut conn = SqliteConnection::establish(&path).unwrap();
+    let mut rows: Vec<Row> = diesel::sql_query(ROWS).load(&mut conn).unwrap();
+    rows.retain(|row| row.reason != "other"); // While the log was being opened.
+    let row = |worker: &str, reason: &str, count| Row { worker: worker.into(), reason: reason.into(), count };
+    let low = "low difficulty share";
+    let expected = [
+        row("rig-1", "duplicate share", 50),
+        row("rig-1", low, 2),
+        row("rig-2", "duplicate share", 100),
+        row("rig-2", low, 2),
+    ];
+    assert_eq!(rows, expected);
+}
