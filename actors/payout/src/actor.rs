@@ -95,6 +95,7 @@ pub struct Payout {
     stuck: Option<Tip>,
     /// The epoch that the database has refused.
     fenced: Option<i64>,
+    /// What the last trouble was about.
     said: Option<String>,
 }
 
@@ -140,13 +141,16 @@ impl Payout {
             _ => {}
         }
         // Being told to wait is how the daemon paces sends, not a trouble.
-        let trouble = trouble.filter(|trouble| !trouble.is_busy()).map(|trouble| trouble.to_string());
-        if trouble != self.said {
-            match &trouble {
-                Some(trouble) => warn!(trouble, "payouts cannot go on now; it is tried again"),
+        let trouble = trouble.filter(|trouble| !trouble.is_busy());
+        let topic = trouble.as_ref().map(Trouble::topic);
+        if topic != self.said {
+            match trouble {
+                // Change is locked for a while after every send: this comes and goes.
+                Some(Trouble::Short(short)) => info!(%short, "payouts wait for funds"),
+                Some(trouble) => warn!(%trouble, "payouts cannot go on now; it is tried again"),
                 None => info!("payouts go on"),
             }
-            self.said = trouble;
+            self.said = topic;
         }
     }
 

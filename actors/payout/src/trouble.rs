@@ -62,6 +62,17 @@ impl Trouble {
         }
     }
 
+    /// What is said once: figures that change with every block make no new trouble.
+    pub(crate) fn topic(&self) -> String {
+        match self {
+            Trouble::Scanning { .. } => "scanning".to_owned(),
+            Trouble::Insolvent { .. } => "insolvent".to_owned(),
+            Trouble::Short(_) => "short".to_owned(),
+            Trouble::FeeAccount { .. } => "fee account".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The daemon asks to be left alone for a moment, which is how it paces sends.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Trouble::Daemon(DaemonError::Busy { .. }))
