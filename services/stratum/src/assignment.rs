@@ -12,6 +12,10 @@ use crate::ranges::Range;
 
 /// Jobs of the past that are still known by name, so that a late share hears why it is late.
 const REMEMBERED: usize = 12;
+/// Shares that one job may have: what bounds the set of its taken nonces without ever forgetting one. A job that is
+/// three quarters full is replaced by one with a range of its own; until the miner has it the rest is enough.
+const TAKEN_MAX: usize = 1 << 16;
+const TAKEN_MANY: usize = TAKEN_MAX / 4 * 3;
 /// How long a superseded job is remembered beyond its grace time.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 
@@ -69,9 +73,20 @@ impl Assignment {
         inside.then(|| u32::try_from(nonce.get() - self.range.first.get()).ok()).flatten()
     }
 
-    /// Reserves a nonce; `false` for a duplicate.
-    pub(crate) fn reserve(&mut self, offset: u32) -> bool {
-        self.taken.insert(offset)
+    /// Reserves a nonce.
+    ///
+    /// # Errors
+    /// It is taken, or the job has all the shares it may have.
+    pub(crate) fn reserve(&mut self, offset: u32) -> Result<(), Reject> {
+        if self.taken.len() >= TAKEN_MAX && !self.taken.contains(&offset) {
+            return Err(Reject::ServerBusy);
+        }
+        if self.taken.insert(offset) { Ok(()) } else { Err(Reject::Duplicate) }
+    }
+
+    /// Whether it should be replaced before it is full.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.taken.len() >= TAKEN_MANY
     }
 
     fn check_age(&self, read_at: Instant, grace: Duration, current: Option<u64>) -> Result<(), Reject> {

@@ -202,13 +202,18 @@ impl Front {
         });
     }
 
-    /// Notes an accepted share; pushes a job at once if the difficulty is far off. Returns the next job's difficulty.
+    /// Notes an accepted share; pushes a job at once if the difficulty is far off, or if the job has had its fill of
+    /// shares. Returns the next job's difficulty.
     pub(crate) fn retarget(&self, session: &Session, difficulty: Difficulty, now: Instant) -> Difficulty {
         let outcome = match session.miner.borrow_mut().as_mut() {
             Some(miner) => miner.vardiff.accepted(&self.parts.vardiff, difficulty, now),
             None => return difficulty,
         };
         self.follow_up(session, outcome);
+        let is_nearly_full = |miner: &Miner| miner.assignments.current().is_some_and(Assignment::is_nearly_full);
+        if session.miner.borrow().as_ref().is_some_and(is_nearly_full) {
+            self.push_job(session);
+        }
         session.miner.borrow().as_ref().map_or(difficulty, Miner::next_difficulty)
     }
 

@@ -80,9 +80,7 @@ impl Front {
         if claimed.is_some_and(|hash| !claims_block && !job.target.is_met_by(&hash)) {
             return Err(Reject::LowDifficulty);
         }
-        if !job.reserve(offset) {
-            return Err(Reject::Duplicate);
-        }
+        job.reserve(offset)?;
         let share = NewShare {
             line: Arc::clone(&miner.line),
             template: Arc::clone(&job.template),

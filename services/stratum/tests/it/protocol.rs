@@ -444,6 +444,37 @@ fn sixteen_submits_in_one_packet_are_all_answered() {
 }
 
 #[test]
+fn a_job_with_many_shares_is_replaced_and_none_of_them_is_taken_twice() {
+    with_pool(
+        |setup| setup.settings.submit_rate_max = 1_000_000,
+        async |pool| {
+            let (mut miner, job) = ready(pool).await;
+            let mut next = None;
+            for thousand in 0..50 {
+                let all: String = (0..1000).map(|n| job.submit(n, thousand * 1000 + n) + "\n").collect();
+                miner.send_bytes(all.as_bytes()).await;
+                for n in 0..1000 {
+                    let mut line = miner.line().await;
+                    if line.contains(r#""method":"job""#) {
+                        assert!(next.replace(Job::of(&line)).is_none(), "one new job");
+                        line = miner.line().await;
+                    }
+                    assert_eq!(line, share_ok(n));
+                }
+            }
+            let next = next.expect("a new job");
+            assert!(next.first > job.last || next.last < job.first);
+            for (n, nonce) in [0, 1, 25_000, 49_999].into_iter().enumerate() {
+                miner.send(&job.submit(n as u64, nonce)).await;
+                assert_eq!(miner.line().await, error(n as u64, "duplicate share"));
+            }
+            miner.send(&next.submit(9, 0)).await;
+            assert_eq!(miner.line().await, share_ok(9));
+        },
+    );
+}
+
+#[test]
 fn a_job_does_not_wait_for_a_submit_and_a_line_in_two_halves_is_not_lost_to_it() {
     with_pool(
         |_| (),
