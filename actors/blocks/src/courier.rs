@@ -138,6 +138,7 @@ impl Desk {
             return outcome;
         }
         let daemon = self.daemon.place();
+        let mut said = None;
         let mut name = candidate.template.daemon_id.as_deref().filter(|_| by_name);
         loop {
             let answer = self.submit(candidate, name).await;
@@ -160,7 +161,11 @@ impl Desk {
                     }
                 }
                 Err(error) => {
-                    warn!(%id, daemon, %error, "submit without a clear answer");
+                    let text = error.to_string();
+                    if said.as_ref() != Some(&text) {
+                        warn!(%id, daemon, text, "submit without a clear answer; it goes on");
+                        said = Some(text);
+                    }
                     if let Some(outcome) = self.on_chain(candidate, id).await {
                         return outcome;
                     }

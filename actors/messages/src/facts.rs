@@ -136,7 +136,8 @@ pub struct Tip {
     pub daemon: usize,
     /// Height of the best block.
     pub height: Height,
-    /// Its id, where the daemon told all of it.
+    /// Its id, where the daemon told all of it. Empty also while its chain has less work than one seen before: the pool
+    /// may have nothing better to mine on, but no block's fate and no payment follows from such a chain.
     pub hash: Option<BlockId>,
     /// Whether the daemon says that it is catching up.
     pub syncing: bool,

@@ -12,7 +12,6 @@ use opentelemetry::metrics::Histogram;
 use runtime::{Task, spawn};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use units::Timestamp;
 
 use crate::choice::{Choice, Seen};
 use crate::node::Node;
@@ -25,8 +24,6 @@ use crate::{TIP_TO_JOB_BOUNDS, TemplateParts};
 const PINNED_KEY: &str = "reward_address";
 /// A definition that is not logged by then is logged with the template's first share.
 const DEFINE_PATIENCE: Duration = Duration::from_secs(1);
-/// A lease is renewed this long before it ends.
-const RENEW_AHEAD: Duration = Duration::from_secs(120);
 /// How long a lease lasts where the daemon does not say.
 const LEASE: Duration = Duration::from_secs(600);
 /// Looks in a row while the tip keeps moving.
@@ -34,14 +31,14 @@ const LOOKS: usize = 3;
 
 /// Follows the daemons.
 pub(crate) struct Follower {
-    parts: TemplateParts,
-    nodes: Vec<Node>,
+    pub(crate) parts: TemplateParts,
+    pub(crate) nodes: Vec<Node>,
     choice: RefCell<Choice>,
     fetched_at: Cell<Option<Instant>>,
     /// Since when the chosen daemon shows a chain with less work than the current job's.
     back_since: Cell<Option<Instant>>,
     said: RefCell<Option<String>>,
-    renewing: RefCell<Option<Task>>,
+    pub(crate) renewing: RefCell<Option<Task>>,
     tip_to_job: Histogram<f64>,
 }
 
@@ -134,10 +131,11 @@ impl Follower {
             return Ok(Look::Again);
         }
         let (height, syncing) = (status.chain_height, status.is_behind());
+        let told = |hash| published.is_best(status.total_work).then_some(hash);
         published.set_tip(|tip| {
             // Another daemon's chain counts once it gave a template, or agrees with the one that did.
             if tip.daemon == place {
-                let hash = tip.hash.filter(|hash| status.is_tip(tip.height, hash));
+                let hash = tip.hash.filter(|hash| status.is_tip(tip.height, hash)).and_then(told);
                 *tip = Tip { daemon: place, height, hash, syncing, reachable: true };
             }
         });
@@ -146,7 +144,7 @@ impl Follower {
         let current = job.as_ref().map(|job| (&*job.template, age));
         if !needs_template(current, &status, &self.parts.settings.pace) {
             self.back_since.set(None);
-            let hash = job.map(|job| job.template.prev_hash);
+            let hash = job.and_then(|job| told(job.template.prev_hash));
             published.set_tip(|tip| *tip = Tip { daemon: place, height, hash, syncing, reachable: true });
             return Ok(Look::Done);
         }
@@ -160,7 +158,7 @@ impl Follower {
         if !status.is_tip(parent.height, &parent.hash) {
             return Ok(Look::Again);
         }
-        let tip = Tip { daemon: place, height, hash: Some(parent.hash), syncing, reachable: true };
+        let tip = Tip { daemon: place, height, hash: told(parent.hash), syncing, reachable: true };
         published.set_tip(|now| {
             if now.daemon == place {
                 *now = tip.clone();
@@ -280,43 +278,6 @@ impl Follower {
             Err(error) => error.to_string(),
         };
         warn!(height = %template.height, why, "template is published before its definition is logged");
-    }
-
-    fn soon(&self) -> Timestamp {
-        (self.parts.clock)().plus(RENEW_AHEAD)
-    }
-
-    /// Keeps the leases of templates that miners still work on, so that their blocks can be submitted by name. Beside
-    /// the looks: a daemon that is validating a block answers late, and the next job must not wait for that.
-    fn renew_leases(self: &Rc<Self>) {
-        if self.renewing.borrow().as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
-        let ending = self.parts.published.leases_ending(self.soon());
-        if ending.is_empty() {
-            return;
-        }
-        let this = Rc::clone(self);
-        let task = spawn(async move {
-            for (issuer, id) in ending {
-                this.renew(issuer, &id).await;
-            }
-        });
-        self.renewing.replace(Some(task));
-    }
-
-    async fn renew(&self, issuer: usize, id: &str) {
-        let Some(node) = self.nodes.get(issuer) else { return };
-        if node.no_renewals.get() {
-            return;
-        }
-        let published = &self.parts.published;
-        match node.client.renew_template(id).await {
-            Ok(ends) => published.lease_is(issuer, id, Some(ends)),
-            Err(DaemonError::NoSuchRoute { .. }) => node.no_renewals.set(true),
-            Err(error) if error.is_unreachable() => debug!(%error, "lease not renewed now"),
-            Err(_) => published.lease_is(issuer, id, None), // Gone or stale: the full form remains.
-        }
     }
 
     /// The address that every template must pay: from the settings, else stored earlier, else the first daemon's

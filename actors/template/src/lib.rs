@@ -17,6 +17,7 @@
 mod actor;
 mod choice;
 mod follow;
+mod leases;
 mod node;
 mod published;
 mod rules;

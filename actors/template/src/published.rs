@@ -28,6 +28,8 @@ struct Current {
     live: Vec<Live>,
     /// Work of the chain that they build on.
     work: u64,
+    /// The most that any template of this process built on.
+    most_work: u64,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,11 @@ impl Published {
         self.lock().work
     }
 
+    /// Whether no chain with more work was seen.
+    pub(crate) fn is_best(&self, work: u64) -> bool {
+        work >= self.lock().most_work
+    }
+
     /// Lets a chain with less work be followed.
     pub(crate) fn forget_work(&self) {
         self.lock().work = 0;
@@ -148,6 +155,7 @@ impl Published {
         let Offer { template, lease_ends, known_at, .. } = offer;
         current.live.push(Live { template: Arc::downgrade(&template), lease_ends, left: false });
         current.work = offer.work;
+        current.most_work = current.most_work.max(offer.work);
         let known_at = before.as_ref().filter(|_| same).map_or(known_at, |job| job.known_at);
         let push_number = before.map_or(0, |job| job.push) + u64::from(push);
         // Under the lock: what is sent last is what was decided last.

@@ -116,6 +116,14 @@ async fn an_older_template_never_replaces_a_newer_one() {
     stage.again(|parts| parts.settings.pace.step_back = Duration::ZERO);
     stage.look().await;
     assert_eq!(stage.job().unwrap().template.height, Height::new(10), "for ever it is not insisted upon");
+    assert_eq!(
+        (stage.tip().height, stage.tip().hash),
+        (Height::new(9), None),
+        "but nothing about money follows from it"
+    );
+    stage.world().grow(11);
+    stage.look().await;
+    assert_eq!(stage.tip().hash, Some(id(11)), "as much work as was ever seen");
 }
 
 #[actix_rt::test]
