@@ -38,7 +38,7 @@ function options() {
     options: {
       url: { type: "string" },
       meshpool: { type: "string", default: join(target, "debug", "meshpool") },
-      until: { type: "string", default: "credited" },
+      until: { type: "string", default: "settled" },
       screenshot: { type: "string" },
       timeout: { type: "string", default: "120" },
       chromium: { type: "string", default: process.env["CHROMIUM"] ?? "/usr/bin/chromium" },
@@ -138,7 +138,7 @@ async function look(browser, url, wanted) {
     await phone.waitForSelector('[data-testid="block-row"]', { timeout: 10_000 });
     if (wanted.screenshot !== undefined) {
       await desk.waitForTimeout(PICTURE_MS);
-      await desk.screenshot({ path: wanted.screenshot, clip: { x: 0, y: 0, width: WIDTHS.desk, height: 1180 }, fullPage: true });
+      await desk.screenshot({ path: wanted.screenshot, clip: { x: 0, y: 0, width: WIDTHS.desk, height: 960 }, fullPage: true });
     }
     await fits(desk, "the dashboard", errors);
     await fits(phone, "the dashboard", errors);
