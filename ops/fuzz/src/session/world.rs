@@ -47,10 +47,10 @@ pub struct World {
 pub struct Books {
     /// Shares that were written.
     pub written: Vec<NewShare>,
-    /// Nonces of those that the front was or will be told of.
-    pub confirmed: Vec<Nonce>,
-    /// Nonces of those that Validation has heard of.
-    pub offered: Vec<Nonce>,
+    /// Nonces of shares that the front was or will be told of, and that Validation has not heard of yet.
+    unheard: HashSet<Nonce>,
+    /// Nonces that Validation has heard of twice, or without reason.
+    strays: Vec<Nonce>,
     /// Nonces that were submitted in the run before: what a connection left behind that was cut off may come late.
     pub earlier: HashSet<u64>,
     /// Whoever was seen in a message; nobody may be left when the front has ended.
@@ -125,7 +125,7 @@ impl World {
     /// A clean state for the next run.
     pub fn begin(&self) {
         let mut books = self.books();
-        (books.written, books.confirmed, books.offered) = Default::default();
+        books.written.clear();
         books.seen.retain(|line| line.strong_count() > 0);
         books.behave(Some(LedgerMood::Takes), Some(ProverMood::Proves));
         drop(books);
@@ -142,15 +142,16 @@ impl World {
         loop {
             let books = self.books();
             let (open, sessions) = (self.counters.stratum_connections.get(), self.counters.stratum_sessions.get());
-            let (told, heard) = (self.counters.shares_accepted_total.get(), books.offered.len());
-            if (open, sessions, told, heard) == (0, 0, books.total_confirmed, books.confirmed.len()) {
+            let told = self.counters.shares_accepted_total.get();
+            if (open, sessions, told, books.unheard.len()) == (0, 0, books.total_confirmed, 0) {
+                assert!(books.strays.is_empty(), "Validation hears of each share once: {:?}", books.strays);
                 break;
             }
             assert!(
                 Instant::now() < deadline,
-                "left behind: {open} connections, {sessions} sessions; of {} shares {told} acknowledged; of {} offered {heard}",
+                "left behind: {open} connections, {sessions} sessions; of {} shares {told} acknowledged, {:?} not offered",
                 books.total_confirmed,
-                books.confirmed.len()
+                books.unheard
             );
             drop(books);
             std::thread::yield_now();
@@ -295,7 +296,9 @@ fn recipients(books: &Arc<Mutex<Books>>) -> Recipients {
             Ok(())
         }),
         Recipient::from_fn(move |message: OfferShares, reply: Reply<OfferShares>| {
-            lock(&validation).offered.extend(message.0.iter().map(|share| share.nonce));
+            let books = &mut *lock(&validation);
+            let heard = message.0.iter().map(|share| share.nonce);
+            books.strays.extend(heard.filter(|nonce| !books.unheard.remove(nonce)));
             reply.send(());
             Ok(())
         }),
@@ -339,7 +342,7 @@ impl Books {
 
     fn confirm(&mut self, shares: Vec<NewShare>) -> AppendedShares {
         self.total_confirmed += shares.len() as u64;
-        self.confirmed.extend(shares.iter().map(|share| share.nonce));
+        self.unheard.extend(shares.iter().map(|share| share.nonce));
         self.write(shares)
     }
 
