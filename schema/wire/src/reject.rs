@@ -186,9 +186,6 @@ pub enum LoginRefusal {
     ClaimedHashRequired,
     #[error("{0}")]
     Quarantined(Box<Quarantine>),
-    /// Told instead of closing in silence, after which the real client would come back at once.
-    #[error("too many connections")]
-    TooManyConnections,
     #[error("too many logins, wait a moment")]
     TooManyLogins,
     /// Told to a client, in the sense of limits: whoever shares its network address shares this budget.

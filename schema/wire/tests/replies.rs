@@ -138,7 +138,6 @@ fn every_login_refusal_has_its_text_and_closes_unless_it_was_unreadable() {
         ),
         (LoginRefusal::VersionRequired, "pool requires protocol_version >= 2", true),
         (LoginRefusal::ClaimedHashRequired, "pool requires submit_claimed_hash capability", true),
-        (LoginRefusal::TooManyConnections, "too many connections", true),
         (LoginRefusal::TooManyLogins, "too many logins, wait a moment", true),
         (LoginRefusal::TooManyNames, "too many different addresses or workers from your address", true),
         (LoginRefusal::ServerBusy, "server busy, retry", true),

@@ -6,8 +6,10 @@
 //!
 //! What it refuses to do: ask the database for anything, hash, and keep a miner waiting for another one.
 //!
-//! Bounds: connections in all and per client, bytes of a line, bytes a connection may leave unread, shares of one
-//! batch, assignments of one session. At each the miner is told, or closed with a reason in the counters.
+//! Bounds: connections in all, per client and per network; logins, names, invalid lines and bytes per client; bytes of
+//! a line, bytes a connection may leave unread, shares of one batch and of one job, assignments of one session. At each
+//! the miner is told, or closed with a reason in `meshpool_stratum_closed_total`. Penalties fall on the client, its
+//! IPv4 address or IPv6 /64, never on a payout address.
 #![warn(missing_docs)]
 
 mod accept;
