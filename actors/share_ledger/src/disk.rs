@@ -47,6 +47,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// A log that ends there.
+    #[cfg(test)]
+    pub(crate) fn at(durable: Durable) -> Progress {
+        Progress { durable: Mutex::new(durable), ..Progress::default() }
+    }
+
     pub(crate) fn durable(&self) -> Durable {
         *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }

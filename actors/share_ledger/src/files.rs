@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use units::{Minute, Seq};
 
+use crate::reader::Durable;
 use crate::record::{FILE_HEAD, FileHead, Frame, Record, frame};
 
 /// Why the log cannot be used. Nothing is changed when one of these is returned.
@@ -88,13 +89,10 @@ impl LogDirectory {
     /// # Errors
     /// [`LogError::Io`].
     pub fn host_name(&self, draw: impl FnOnce() -> String) -> Result<String, LogError> {
-        let path = self.path.join("host");
-        match fs::read_to_string(&path) {
-            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(at(&path)(error)),
+        if let Some(name) = self.stored_host_name()? {
+            return Ok(name);
         }
+        let path = self.path.join("host");
         let (name, fresh) = (draw(), self.path.join("host.new"));
         let write = || {
             let mut file = File::create(&fresh)?;
@@ -105,6 +103,19 @@ impl LogDirectory {
         };
         write().map_err(at(&path))?;
         Ok(name)
+    }
+
+    /// The name, if one was drawn.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn stored_host_name(&self) -> Result<Option<String>, LogError> {
+        let path = self.path.join("host");
+        match fs::read_to_string(&path) {
+            Ok(name) => Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(&path)(error)),
+        }
     }
 
     /// Its files, oldest first.
@@ -142,6 +153,23 @@ impl LogDirectory {
             Ok(file)
         };
         make().map_err(at(&path))
+    }
+
+    /// Up to where somebody beside the writer can read: the last whole record. `None` without a readable file.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn readable(&self) -> Result<Option<Durable>, LogError> {
+        // The newest may have no header yet.
+        for file in self.files()?.iter().rev().take(2) {
+            let bytes = fs::read(&file.path).map_err(at(&file.path))?;
+            if let Some(head) = FileHead::decode(&bytes).filter(|head| head.number == file.number) {
+                let scan = scan(file.number, &bytes);
+                let seq = Seq(head.base.plus(scan.records).0.saturating_sub(1));
+                return Ok(Some(Durable { file: file.number, offset: scan.end as u64, seq }));
+            }
+        }
+        Ok(None)
     }
 
     /// Finds the end. A torn tail, which no acknowledgement can depend on, is copied aside and cut.

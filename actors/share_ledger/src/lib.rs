@@ -11,6 +11,7 @@
 //! not in the database yet. Beyond each the sender is told at once.
 #![warn(missing_docs)]
 
+mod audit;
 mod claims;
 mod disk;
 mod files;
@@ -34,6 +35,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 use units::{HostId, PolicyId};
 
+pub use audit::{LogAudit, LogAuditError, audit_log};
 pub use claims::OpenClaims;
 pub use disk::DiskStall;
 pub use files::{LogDirectory, LogEnd, LogError, LogFile};

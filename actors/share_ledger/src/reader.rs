@@ -116,6 +116,12 @@ impl LogReader {
         self.offset - (self.buffer.len() - self.at) as u64
     }
 
+    /// Position of the next record.
+    #[must_use]
+    pub(crate) fn position(&self) -> Seq {
+        self.next
+    }
+
     /// The current file's number.
     #[must_use]
     pub fn file_number(&self) -> u64 {

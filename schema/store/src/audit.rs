@@ -90,6 +90,22 @@ impl Store {
         self.run(move |db| async move { batches(&mut db.read().await?.conn(), host, after, limit).await }).await
     }
 
+    /// Shares of a host from `first` to `last` that have a verdict, in order.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn verdict_list(&self, host: HostId, first: Seq, last: Seq) -> Result<Vec<Seq>> {
+        #[derive(QueryableByName)]
+        struct Judged {
+            #[diesel(sql_type = BigInt)]
+            share_seq: i64,
+        }
+        let select =
+            "SELECT share_seq FROM verdicts WHERE host_id = $1 AND share_seq BETWEEN $2 AND $3 ORDER BY share_seq";
+        let rows: Vec<Judged> = self.rows(select, binds![host.0, first.to_i64(), last.to_i64()]).await?;
+        Ok(rows.into_iter().map(|row| Seq::from_i64(row.share_seq)).collect())
+    }
+
     /// All hosts: row, name, folded position.
     ///
     /// # Errors

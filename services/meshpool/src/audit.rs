@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 use settings::Settings;
+use share_ledger::{LogAuditError, audit_log};
 use store::audit::Difference;
 use store::batch::ShareBatch;
 use store::{Store, StoreError};
@@ -36,16 +37,26 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
     };
     let report = runtime::block_on(async {
         let mut found = compare(&store).await?;
+        let log = audit_log(&settings.data.dir.join("log"), &store).await?;
+        found.extend(log.differences);
         found.extend(look_for(&store, &accepted).await?);
-        Ok::<_, StoreError>(found)
+        Ok::<_, LogAuditError>((found, log.pending, log.compared))
     });
     match report {
-        Ok(found) => {
+        Ok((found, pending, compared)) => {
             let mut checks: HashMap<&str, usize> = HashMap::new();
             for difference in &found {
                 *checks.entry(difference.check).or_default() += 1;
             }
-            say(&json!({ "differences": found.len(), "acknowledged": accepted.len(), "by_check": checks, "found": found }).to_string());
+            let report = json!({
+                "differences": found.len(),
+                "pending": pending,
+                "compared_with_log": compared,
+                "acknowledged": accepted.len(),
+                "by_check": checks,
+                "found": found,
+            });
+            say(&report.to_string());
             if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => fail(boot::DATABASE, &format!("audit was broken off: {error}")),

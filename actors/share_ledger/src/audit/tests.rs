@@ -1,0 +1,199 @@
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::counters::Counters;
+use messages::facts::LogPosition;
+use tokio::sync::watch;
+use units::Amount;
+
+use super::*;
+use crate::disk::Progress;
+use crate::fold::Fold;
+use crate::record::{FILE_HEAD, FileHead, LineDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
+
+const HEADER: [u8; 92] = [5; 92];
+
+/// A host's log and the database beside it.
+struct Host {
+    place: tempfile::TempDir,
+    store: Store,
+}
+
+impl Host {
+    fn new() -> Host {
+        let place = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", place.path().join("pool.sqlite").display());
+        Store::migrate(&url).unwrap();
+        let store = Store::open(&url, 2).unwrap();
+        Host { place, store }
+    }
+
+    fn log(&self) -> LogDirectory {
+        let log = LogDirectory::open(&self.place.path().join("log")).unwrap();
+        log.host_name(|| "h1".into()).unwrap();
+        log
+    }
+
+    /// Makes these records the only file of the log.
+    fn write(&self, records: &[Record<'_>]) {
+        let log = self.log();
+        for file in log.files().unwrap() {
+            std::fs::remove_file(file.path).unwrap();
+        }
+        let mut file = log.create(FileHead { number: 1, base: Seq(1) }).unwrap();
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| record.encode(1, &mut bytes));
+        file.write_all(&bytes).unwrap();
+    }
+
+    fn fold(&self) {
+        let now = Timestamp::from_ms(1_795_000_000_000);
+        let host = runtime::block_on(self.store.host_register("h1", now)).unwrap();
+        let policy = runtime::block_on(self.store.policy_ensure("{}", now)).unwrap();
+        let durable = self.log().readable().unwrap().unwrap();
+        let (position, _) = watch::channel(LogPosition::default());
+        let fold = Fold {
+            directory: self.log(),
+            store: self.store.clone(),
+            host,
+            policy,
+            window: Duration::from_secs(3600),
+            clock: Arc::new(move || now),
+            counters: Arc::new(Counters::default()),
+            progress: Arc::new(Progress::at(durable)),
+            position,
+        };
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        drop(wake);
+        std::thread::spawn(move || fold.run(&woken)).join().unwrap();
+    }
+
+    fn audit(&self) -> LogAudit {
+        runtime::block_on(audit_log(&self.place.path().join("log"), &self.store)).unwrap()
+    }
+}
+
+fn share(nonce: u64) -> Record<'static> {
+    Record::Share(Share {
+        line: 1,
+        template: 2,
+        nonce: Nonce::new(nonce),
+        difficulty: Difficulty::new(60).unwrap(),
+        received_at: Timestamp::from_ms(1_795_000_000_000),
+        minute: Minute(29_916_666),
+        flags: 0,
+    })
+}
+
+fn verdict(of: u64) -> Record<'static> {
+    let (minute, difficulty) = (Minute(29_916_666), Difficulty::new(60).unwrap());
+    Record::Verdict(VerdictRecord { share: Seq(of), minute, line: 1, difficulty, verdict: 0 })
+}
+
+fn rejects() -> Record<'static> {
+    Record::Rejects(RejectsRecord { line: 1, minute: Minute(29_916_666), count: 1, reason: "stale job" })
+}
+
+/// Definitions, then what is counted from position 1.
+fn log_of(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
+    let template = TemplateDefinition {
+        local_id: 2,
+        header_base: &HEADER,
+        target: &[6; 32],
+        reward: Amount::from_atoms(72_325_093_035).unwrap(),
+        fetched_at: Timestamp::from_ms(0),
+        daemon_id: "",
+        reward_address: "UKSV",
+        block: "{}",
+    };
+    let line = LineDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig" };
+    let mut all = vec![Record::Commit { ordinal: 1 }, Record::Line(line), Record::Template(template)];
+    all.extend(records);
+    all
+}
+
+/// Names of the checks that found something after the log was replaced by `after`.
+fn found(after: Vec<Record<'static>>) -> Vec<(&'static str, String)> {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1), share(2), verdict(1), rejects(), share(3)]));
+    host.fold();
+    host.write(&log_of(after));
+    host.audit().differences.into_iter().map(|difference| (difference.check, difference.subject)).collect()
+}
+
+#[test]
+fn what_is_folded_agrees_and_what_is_not_is_pending() {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1), share(2), verdict(1), rejects(), share(3)]));
+    host.fold();
+    let audit = host.audit();
+    assert_eq!((audit.differences, audit.pending, audit.compared), (vec![], 0, 3));
+    host.write(&log_of(vec![share(1), share(2), verdict(1), rejects(), share(3), share(4), verdict(4)]));
+    let audit = host.audit();
+    assert_eq!((audit.differences, audit.pending, audit.compared), (vec![], 2, 3));
+}
+
+#[test]
+fn a_tail_that_is_being_written_is_no_difference() {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1)]));
+    host.fold();
+    let file = host.log().files().unwrap().remove(0);
+    let mut torn = Vec::new();
+    share(2).encode(1, &mut torn);
+    std::fs::OpenOptions::new().append(true).open(file.path).unwrap().write_all(&torn[..20]).unwrap();
+    let audit = host.audit();
+    assert_eq!((audit.differences, audit.pending, audit.compared), (vec![], 0, 1));
+}
+
+#[test]
+fn a_share_that_says_something_else_is_named() {
+    let found = found(vec![share(1), share(22), verdict(1), rejects(), share(3)]);
+    assert_eq!(found, [("stored share is as the log has it", "2".to_owned())]);
+}
+
+#[test]
+fn a_share_that_only_one_side_has_is_named() {
+    let lost_by_log = found(vec![share(1), rejects(), verdict(1), rejects(), share(3)]);
+    assert_eq!(lost_by_log, [("stored share is in the log", "2".to_owned())]);
+    let lost_by_tables = found(vec![share(1), share(2), verdict(1), share(9), share(3)]);
+    assert_eq!(lost_by_tables, [("share of the log is stored", "4".to_owned())]);
+}
+
+#[test]
+fn a_verdict_that_the_tables_lack_is_named() {
+    let found = found(vec![share(1), share(2), verdict(1), verdict(2), share(3)]);
+    assert_eq!(found, [("verdict of the log is stored", "2".to_owned())]);
+}
+
+#[test]
+fn a_log_that_ends_before_the_database_is_named_with_what_it_lacks() {
+    let found = found(vec![share(1), share(2), verdict(1)]);
+    let checks: Vec<_> = found.iter().map(|(check, _)| *check).collect();
+    assert_eq!(checks, ["log reaches as far as the database", "stored share is in the log"]);
+}
+
+#[test]
+fn a_damaged_log_is_a_difference_with_its_place() {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1), share(2)]));
+    host.fold();
+    let file = host.log().files().unwrap().remove(0);
+    // Another file follows: what is unreadable here is not a tail that is being written.
+    drop(host.log().create(FileHead { number: 2, base: Seq(3) }).unwrap());
+    let mut bytes = std::fs::read(&file.path).unwrap();
+    bytes[FILE_HEAD + 12] ^= 1;
+    std::fs::write(&file.path, bytes).unwrap();
+    let found = host.audit().differences;
+    assert_eq!(found.iter().map(|difference| difference.check).collect::<Vec<_>>(), ["log can be read"]);
+    assert!(found[0].subject.contains("00000000000000000001.log at 32"), "{found:?}");
+}
+
+#[test]
+fn where_there_is_no_log_there_is_nothing_to_compare() {
+    let host = Host::new();
+    let audit = host.audit();
+    assert_eq!((audit.pending, audit.differences), (0, vec![]));
+    assert!(!host.place.path().join("log").exists(), "an audit makes nothing");
+}
