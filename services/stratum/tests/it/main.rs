@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 
 mod drain;
+mod framing;
 mod hostile;
 mod ledger;
 mod limits;
