@@ -223,6 +223,8 @@ impl Peer {
                 true
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
+            // The fuzzer's own timer.
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             // What the pool did not read when it closed.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                 self.close(End::Closed);
