@@ -1,6 +1,7 @@
 //! Where the daemon is and which token opens it.
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -19,6 +20,10 @@ pub struct DaemonSettings {
     /// A fixed token; blank counts as none.
     pub token: Option<SecretString>,
 }
+
+/// Gives a wallet's password anew each time, so that one may appear or change while the pool runs. May block on a file
+/// system; `None` when nobody gave one.
+pub type WalletPassword = Arc<dyn Fn() -> Option<SecretString> + Send + Sync>;
 
 /// The token in use. Files are read when first needed and again when the daemon refuses what they held.
 #[derive(Debug)]

@@ -158,6 +158,8 @@ pub struct DaemonHealth {
     pub height: Height,
     /// Its event stream stands.
     pub events: bool,
+    /// Its wallet was needed the last time, is not open, and the pool cannot open it.
+    pub wallet_shut: bool,
 }
 
 /// What is known of a daemon.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::{BlockId, Network};
-use daemon::{Daemon, DaemonError, DaemonSettings};
+use daemon::{Daemon, DaemonError, DaemonSettings, WalletPassword};
 use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch};
 use messages::payout::{PayoutTick, SweepPayouts};
@@ -20,7 +20,7 @@ use crate::resolve::Key;
 use crate::sweep::Run;
 use crate::trail::Trail;
 use crate::trouble::Trouble;
-use crate::wallet::{Password, Wallet};
+use crate::wallet::Wallet;
 
 /// Makes the 128 random bits of an intent's id.
 pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -31,7 +31,7 @@ pub struct PayoutParts {
     /// The first daemon: its wallet pays.
     pub daemon: DaemonSettings,
     /// Opens its wallet.
-    pub password: Password,
+    pub password: WalletPassword,
     /// The books.
     pub store: Store,
     /// Its section of the settings.

@@ -138,7 +138,7 @@ impl Look {
         let total = Amount::checked_sum(found.iter().map(|output| output.amount));
         let sent = Amount::checked_sum(intent.lines.iter().map(|line| line.net).chain([intent.fee_expected]));
         let change = total.zip(sent).and_then(|(total, sent)| total.checked_sub(sent)).unwrap_or_default();
-        match self.given_back(first, change) {
+        match self.given_back(&memo_hex(&intent.id), first, change) {
             GivenBack::Exactly(txid) => {
                 let place = Place::Block { depth: self.tip.get().saturating_sub(first.get()) };
                 (Inputs::Leaving, Some(Seen { txid: txid.to_string(), fee: intent.fee_expected, place }))
@@ -149,24 +149,27 @@ impl Look {
         }
     }
 
-    fn given_back(&self, height: Height, change: Amount) -> GivenBack {
+    /// `memo`: of the payout. Payouts of equal blocks leave equal change, so what the wallet knows as another one's
+    /// transaction is not looked at, and two that fit tell nothing.
+    fn given_back(&self, memo: &str, height: Height, change: Amount) -> GivenBack {
         let Some(outputs) = self.by_block.get(&height) else { return GivenBack::Nothing };
         let mut by_tx: BTreeMap<TxId, Amount> = BTreeMap::new();
         for (txid, amount) in outputs {
             let sum = by_tx.entry(*txid).or_insert(Amount::ZERO);
             *sum = sum.checked_add(*amount).unwrap_or(Amount::MAX);
         }
-        let exact = by_tx.into_iter().find(|(_, sum)| *sum == change);
-        exact.map_or(GivenBack::Otherwise, |(txid, _)| GivenBack::Exactly(txid))
+        let is_others = |txid: &TxId| self.sends.iter().any(|send| send.txid == *txid && !has_memo(send, memo));
+        let mut exact = by_tx.into_iter().filter(|(txid, sum)| *sum == change && !is_others(txid));
+        match (exact.next(), exact.next()) {
+            (Some((txid, _)), None) => GivenBack::Exactly(txid),
+            _ => GivenBack::Otherwise,
+        }
     }
 
     /// The send with the payout's memo: the one in a block if there is one, else one that waits, else the newest.
     pub(crate) fn send_of(&self, id: &str) -> Result<Option<Seen>, Trouble> {
         let memo = memo_hex(id);
-        let has_memo = |send: &&WalletSend| {
-            send.recipients.iter().any(|recipient| recipient.memo_hex.as_deref() == Some(memo.as_str()))
-        };
-        let ours: Vec<&WalletSend> = self.sends.iter().filter(has_memo).collect();
+        let ours: Vec<&WalletSend> = self.sends.iter().filter(|send| has_memo(send, &memo)).collect();
         let mined: Vec<&&WalletSend> = ours.iter().filter(|send| send.chain_state == ChainState::Confirmed).collect();
         if mined.len() > 1 {
             let why = format!("{} transactions with its memo are in blocks", mined.len());
@@ -184,6 +187,10 @@ impl Look {
             },
         }))
     }
+}
+
+fn has_memo(send: &WalletSend, memo: &str) -> bool {
+    send.recipients.iter().any(|recipient| recipient.memo_hex.as_deref() == Some(memo))
 }
 
 #[cfg(test)]

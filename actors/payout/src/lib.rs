@@ -24,4 +24,3 @@ mod trouble;
 mod wallet;
 
 pub use actor::{Payout, PayoutParts, RandomId};
-pub use wallet::Password;

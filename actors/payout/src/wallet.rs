@@ -3,8 +3,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::{Daemon, DaemonError, WalletState};
-use secrecy::SecretString;
+use daemon::{Daemon, DaemonError, WalletPassword, WalletState};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -13,17 +12,14 @@ use crate::trouble::Trouble;
 /// Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Gives the wallet's password anew each time, so that one may appear while the pool runs.
-pub type Password = Arc<dyn Fn() -> Option<SecretString> + Send + Sync>;
-
 pub(crate) struct Wallet {
-    password: Password,
+    password: WalletPassword,
     /// When it was last opened, or tried to be, in vain.
     failed_at: Cell<Option<Instant>>,
 }
 
 impl Wallet {
-    pub(crate) fn new(password: Password) -> Wallet {
+    pub(crate) fn new(password: WalletPassword) -> Wallet {
         Wallet { password, failed_at: Cell::new(None) }
     }
 

@@ -369,6 +369,7 @@ impl Follower {
             state: choice.state(place, now),
             height: choice.height(place),
             events: node.events.get(),
+            wallet_shut: node.wallet.is_shut(),
         });
         self.parts.published.set_daemons(health.collect());
     }

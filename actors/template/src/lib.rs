@@ -32,12 +32,11 @@ pub use trouble::Trouble;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::DaemonSettings;
+use daemon::{DaemonSettings, WalletPassword};
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds};
 use messages::share_ledger::DefineTemplate;
 use runtime::Recipient;
-use secrecy::SecretString;
 use store::Store;
 
 /// How templates are fetched.
@@ -54,12 +53,12 @@ pub struct TemplateSettings {
 }
 
 /// One daemon.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct TemplateSource {
     /// Where it is and what opens it.
     pub daemon: DaemonSettings,
-    /// Opens its wallet when that is not loaded or locked. `None`: only say that it is.
-    pub wallet_password: Option<SecretString>,
+    /// Opens its wallet when that is not loaded or locked. While it gives none: only say that it is.
+    pub wallet_password: WalletPassword,
 }
 
 /// When a template is renewed although the tip is the same.

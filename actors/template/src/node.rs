@@ -1,5 +1,6 @@
 //! One daemon of the list: its client, its wallet, and what it has said.
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use chain::BlockId;
@@ -34,7 +35,7 @@ impl Node {
     pub(crate) fn new(source: &TemplateSource) -> Node {
         Node {
             client: Daemon::new(&source.daemon),
-            wallet: Wallet::new(source.wallet_password.clone()),
+            wallet: Wallet::new(Arc::clone(&source.wallet_password)),
             no_renewals: Cell::new(false),
             events: Cell::new(false),
             heard: Cell::new(None),

@@ -66,7 +66,7 @@ impl Books {
         })
     }
 
-    /// What a credited block paid out to whom, fee included.
+    /// What a credited block gave to its miners, the pool's fee taken off.
     #[must_use]
     pub fn credits(&self, block: &Block) -> Vec<(String, u64)> {
         let credits = self.ask(async |store| store.block_credits(block.id).await);

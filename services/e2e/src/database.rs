@@ -48,6 +48,18 @@ impl Scratch {
         Scratch { cluster, name }
     }
 
+    /// Lets nobody in and throws everybody out, as if it were gone.
+    pub fn shut(&self) {
+        let name = &self.name;
+        sql(&self.cluster, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+        sql(&self.cluster, &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+    }
+
+    /// Lets everybody in again.
+    pub fn open(&self) {
+        sql(&self.cluster, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name));
+    }
+
     /// Its URL.
     ///
     /// # Panics

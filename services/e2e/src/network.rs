@@ -99,6 +99,15 @@ impl Network {
         network
     }
 
+    /// The two miners of the preset on a chain with a block every second, so that money moves soon.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn brisk(dir: &Path) -> Network {
+        Network::start(dir, Fleet::PRESET, &["--target-secs", "1", "--difficulty-floor", "20"])
+    }
+
     /// Starts the process, for the first time or again.
     ///
     /// # Panics

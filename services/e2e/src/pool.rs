@@ -186,7 +186,7 @@ impl Config {
         let mut env = self.env.clone();
         if self.devnet {
             args.extend(["--devnet".to_owned(), "--data-dir".to_owned(), self.data_dir().display().to_string()]);
-            env.extend(self.keys.iter().map(|(key, value)| (variable(key), plain(value))));
+            env.extend(self.variables());
         } else {
             let file = self.dir.join("pool.toml");
             std::fs::write(&file, self.text()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -199,6 +199,19 @@ impl Config {
     pub fn start(&self) -> Pool {
         let process = self.spawn("pool", "up", &[]);
         Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
+    }
+
+    /// Starts it by another program that ends as `meshpool up --devnet`, with these variables beside the settings.
+    #[must_use]
+    pub fn start_by(&self, program: &Path, env: Vec<(String, String)>) -> Pool {
+        let env: Vec<_> = env.into_iter().chain(self.variables()).collect();
+        let args = ["--data-dir".to_owned(), self.data_dir().display().to_string()];
+        let process = Process::spawn("pool", program, args, &env, &self.dir);
+        Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
+    }
+
+    fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.keys.iter().map(|(key, value)| (variable(key), plain(value)))
     }
 
     /// Starts the pool and waits until it is ready to serve miners.

@@ -25,6 +25,8 @@ pub fn address_of(name: &str) -> String {
 pub struct Job {
     /// Its name.
     pub id: String,
+    /// Height of the block that is tried for.
+    pub height: u64,
     /// What is hashed.
     pub header_base: HeaderBase,
     /// Below it, a hash is a share.
@@ -44,6 +46,7 @@ impl Job {
         let target = |key: &str| Target::from_hex(&text(key)).unwrap_or_else(|error| panic!("{key}: {error}"));
         Job {
             id: text("job_id"),
+            height: number("height"),
             header_base: HeaderBase::from_hex(&text("header_base")).unwrap_or_else(|error| panic!("{error}")),
             target: target("target"),
             network_target: target("network_target"),
@@ -107,7 +110,15 @@ impl Client {
     /// # Panics
     /// When the connection is gone.
     pub fn send(&mut self, message: &Value) {
-        self.writer.write_all(format!("{message}\n").as_bytes()).expect("the pool takes a line");
+        self.send_line(&message.to_string());
+    }
+
+    /// Sends a line as it is.
+    ///
+    /// # Panics
+    /// When the connection is gone.
+    pub fn send_line(&mut self, line: &str) {
+        self.writer.write_all(format!("{line}\n").as_bytes()).expect("the pool takes a line");
     }
 
     /// Sends a share; returns the id of its answer.
@@ -193,14 +204,23 @@ impl Client {
     /// # Panics
     /// When none comes.
     pub fn job(&mut self) -> Job {
+        self.job_above(0)
+    }
+
+    /// The newest job, waiting for one above this height.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn job_above(&mut self, height: u64) -> Job {
         let give_up_at = Instant::now() + PATIENCE;
         // What is there already may be newer.
         while self.hear(Duration::from_millis(1)) {}
         loop {
-            if let Some(job) = self.pushed.iter().rev().find(|message| message["method"] == "job") {
-                return Job::read(&job["params"]);
+            let newest = self.pushed.iter().rev().find(|message| message["method"] == "job");
+            if let Some(job) = newest.map(|message| Job::read(&message["params"])).filter(|job| job.height > height) {
+                return job;
             }
-            assert!(Instant::now() < give_up_at, "no job");
+            assert!(Instant::now() < give_up_at, "no job above height {height}");
             self.hear(Duration::from_millis(500));
         }
     }

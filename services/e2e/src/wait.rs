@@ -1,4 +1,5 @@
 //! Waiting on a state, never for a time.
+use std::fmt::Debug;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,22 @@ pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Optio
 /// When it is not so `within` the time.
 pub fn wait_until(what: &str, within: Duration, mut look: impl FnMut() -> bool) {
     wait_for(what, within, || look().then_some(()));
+}
+
+/// Looks until nothing is left.
+///
+/// # Panics
+/// When something is left after that time; says what.
+pub fn wait_gone<T: Debug>(what: &str, within: Duration, mut look: impl FnMut() -> Vec<T>) {
+    let give_up_at = Instant::now() + within;
+    loop {
+        let left = look();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < give_up_at, "waited {within:?} for the end of {what}, left: {left:#?}");
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// A port that nobody has, below those that the system gives to connections, so that none is taken away again.

@@ -159,9 +159,10 @@ impl Pool {
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(clock()).await.map_err(database)?;
         let bans = Bans::new(stored, Arc::clone(&counters), clock());
+        let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
         Ok(Pool {
-            settings: Arc::new(settings),
+            settings,
             store,
             counters,
             lanes,
@@ -396,17 +397,10 @@ impl Pool {
     }
 
     fn payout_parts(&self, lease: LeaseEpoch) -> PayoutParts {
-        let settings = Arc::clone(&self.settings);
-        let password = move || {
-            let endpoint = settings.daemon.endpoints().into_iter().next().unwrap_or_default();
-            settings.wallet_password(&endpoint).unwrap_or_else(|error| {
-                warn!(%error, "no wallet password yet");
-                None
-            })
-        };
+        let first = self.daemons.first().expect("the settings always name a first daemon");
         PayoutParts {
-            daemon: self.daemons.first().cloned().unwrap_or_default().daemon,
-            password: Arc::new(password),
+            daemon: first.daemon.clone(),
+            password: Arc::clone(&first.wallet_password),
             store: self.store.clone(),
             settings: self.settings.payout.clone(),
             network: self.settings.pool.network.addresses(),

@@ -34,6 +34,10 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
     }
     let mut degraded = Vec::new();
     for (place, daemon) in parts.daemons.borrow().iter().enumerate() {
+        if daemon.wallet_shut {
+            let sentence = format!("daemon {}'s wallet is not open, and the pool cannot open it", place + 1);
+            if daemon.chosen { reasons.push(sentence) } else { degraded.push(sentence) }
+        }
         let Some(trouble) = trouble(daemon.state) else { continue };
         let sentence = format!("daemon {} {trouble}", place + 1);
         match daemon.state {

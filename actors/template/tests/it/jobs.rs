@@ -7,7 +7,6 @@ use std::time::Duration;
 use messages::facts::Tip;
 use messages::template::RefreshReason;
 use runtime::{Recipient, Refused};
-use secrecy::SecretString;
 use template::{Pace, Published};
 use units::Height;
 
@@ -171,7 +170,7 @@ async fn an_unloaded_wallet_is_loaded_with_the_password() {
     let mut world = World::new();
     world.wallet_loaded = false;
     let mut stage = Stage::in_world(world, |_| {});
-    stage.again(|parts| parts.sources[0].wallet_password = Some(SecretString::from("sesame")));
+    stage.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("sesame".into())));
     stage.look().await;
     assert_eq!((stage.world().loads, stage.job().is_some()), (1, true));
 }
@@ -181,7 +180,7 @@ async fn a_wrong_password_is_not_tried_again_at_once() {
     let mut world = World::new();
     world.wallet_loaded = false;
     let mut stage = Stage::in_world(world, |_| {});
-    stage.again(|parts| parts.sources[0].wallet_password = Some(SecretString::from("wrong")));
+    stage.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("wrong".into())));
     for _ in 0..3 {
         stage.look().await;
     }

@@ -35,7 +35,7 @@ impl Net {
                 cookie_path: Some(daemon.cookie_path()),
                 ..DaemonSettings::default()
             },
-            wallet_password: Some(SecretString::from(password.trim().to_owned())),
+            wallet_password: Arc::new(move || Some(SecretString::from(password.trim()))),
         };
         let (mut parts, _, store_dir) = parts(vec![source], |all| {
             all.reward_address = None;

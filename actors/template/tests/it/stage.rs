@@ -274,7 +274,7 @@ impl Stage {
 pub(crate) fn source(url: &str) -> TemplateSource {
     let token = Some(SecretString::from("t"));
     let daemon = DaemonSettings { url: url.to_owned(), token, ..DaemonSettings::default() };
-    TemplateSource { daemon, wallet_password: None }
+    TemplateSource { daemon, wallet_password: Arc::new(|| None) }
 }
 
 /// Parts whose definitions are collected, and the directory of their database.

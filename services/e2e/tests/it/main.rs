@@ -3,7 +3,10 @@
 mod crashes;
 mod difficulty;
 mod panics;
+mod payouts;
+mod postgres;
 mod pressure;
+mod recorded;
 mod refusals;
 mod start;
 mod telemetry;

@@ -170,9 +170,9 @@ fn damage_before_the_tail_is_not_repaired_but_ends_the_process() {
 #[test]
 fn a_daemon_that_is_away_is_waited_for_and_named() {
     let place = tempfile::tempdir().unwrap();
-    let mut network = Network::start(&place.path().join("network"), Fleet::NONE, &[]);
-    network.stop();
+    let mut network = planned(&place);
     let config = Config::new(place.path(), &network);
+    // Neither its cookie nor its wallet's password is there yet.
     let mut pool = config.start();
     for _ in 0..2 {
         pool.wait_reason("daemon does not answer", MINUTE);
@@ -181,5 +181,25 @@ fn a_daemon_that_is_away_is_waited_for_and_named() {
         network.stop();
     }
     pool.wait_reason("daemon does not answer", MINUTE);
+    assert_eq!(pool.terminate(), 0);
+}
+
+#[test]
+fn a_wallet_that_nobody_can_open_is_waited_for_and_named() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &[]);
+    let config = Config::new(place.path(), &network).set("daemon.wallet_password_file", "");
+    let mut pool = config.start();
+    pool.wait_reason("daemon 1's wallet is not open", MINUTE);
+    assert!(pool.process.log().contains("no wallet password is set"));
+    // An operator opens it by hand.
+    let cookie = std::fs::read_to_string(network.cookie_path()).unwrap();
+    let bearer = format!("Bearer {}", cookie.trim());
+    let load =
+        serde_json::json!({ "password": std::fs::read_to_string(network.wallet_password_file()).unwrap().trim() });
+    let url = format!("{}/api/wallet/load", config.daemon_url());
+    let answer = e2e::request("POST", &url, &[("Authorization", &bearer)], Some(&load)).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    pool.wait_ready();
     assert_eq!(pool.terminate(), 0);
 }

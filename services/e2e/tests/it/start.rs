@@ -1,9 +1,11 @@
 //! From nothing to a running pool, and back.
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, wait_until};
+use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, repository, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 /// Whether the daemon of `up --devnet` is there.
 fn has_network(config: &Config) -> bool {
@@ -19,19 +21,48 @@ fn wait_block(pool: &Pool, state: &str) {
 }
 
 #[test]
-fn the_devnet_starts_from_nothing_and_a_signal_ends_it_all() {
+fn the_devnet_reaches_a_settled_payout_within_two_minutes_and_shows_it() {
     let place = tempfile::tempdir().unwrap();
     let config = Config::devnet(place.path());
-    for signal in ["TERM", "INT"] {
-        let mut pool = config.start_ready();
-        assert!(has_network(&config));
-        wait_block(&pool, "credited");
-        pool.process.signal(signal);
-        assert_eq!(pool.process.code(MINUTE), 0, "{signal}");
-        assert!(pool.process.out().contains(&format!("page     http://127.0.0.1:{}/", config.api_port())));
-        assert!(!has_network(&config), "the network outlives the pool after {signal}");
-        audit(&config).assert_clean();
+    let began_at = Instant::now();
+    let mut pool = config.start_ready();
+    assert!(has_network(&config));
+    let out = pool.process.out();
+    for said in
+        [format!("http://127.0.0.1:{}/", config.api_port()), config.data_dir().display().to_string(), pool.stratum()]
+    {
+        assert!(out.contains(&said), "it does not say where `{said}` is: {out}");
     }
+    let page = pool.try_get("/").unwrap();
+    assert!(page.status == 200 && page.body.contains("<html"), "{page:?}");
+    wait_until("a settled payout in the API", TWO_MINUTES.saturating_sub(began_at.elapsed()), || {
+        let payouts = pool.get("/api/payouts/recent");
+        payouts["items"].as_array().unwrap().iter().any(|payout| payout["state"] == "settled")
+    });
+    println!("settled after {:?}", began_at.elapsed());
+    wait_block(&pool, "credited");
+    let stats = pool.get("/api/stats");
+    assert!(stats["pool"]["paid_to_miners_total"].as_u64() > Some(0), "{stats}");
+    pool.process.signal("TERM");
+    assert_eq!(pool.process.code(MINUTE), 0);
+    assert!(!has_network(&config), "the network outlives the pool");
+    audit(&config).assert_clean();
+}
+
+#[test]
+fn the_devnet_goes_on_where_it_was_and_ends_with_ctrl_c() {
+    let place = tempfile::tempdir().unwrap();
+    let config = Config::devnet(place.path());
+    let pool = config.start_ready();
+    wait_block(&pool, "credited");
+    assert_eq!(pool.terminate(), 0);
+    let before = config.books().blocks().len();
+    let mut pool = config.start_ready();
+    wait_until("more blocks", MINUTE, || config.books().blocks().len() > before);
+    pool.process.signal("INT");
+    assert_eq!(pool.process.code(MINUTE), 0);
+    assert!(!has_network(&config), "the network outlives the pool");
+    audit(&config).assert_clean();
 }
 
 #[test]
@@ -74,4 +105,31 @@ fn a_second_pool_does_not_start_on_the_same_data() {
     assert!(log.contains("data.dir") && log.contains("in use by another process"), "{log}");
     assert_eq!(first.reasons(), Some(Vec::new()));
     assert_eq!(first.terminate(), 0);
+}
+
+/// Takes the release build, which is why it is not run with the others: `ops/campaign` does.
+#[test]
+#[ignore = "builds a release: run ops/campaign"]
+fn a_fresh_clone_needs_one_command_to_reach_a_settled_payout() {
+    let place = tempfile::tempdir().unwrap();
+    let clone = place.path().join("clone");
+    let cloned =
+        Command::new("git").args(["clone", "--quiet", "--no-hardlinks"]).arg(repository()).arg(&clone).status();
+    assert!(cloned.unwrap().success());
+    let config = Config::devnet(&clone);
+    let names =
+        ["HOME", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR", "npm_config_cache", "http_proxy", "https_proxy"];
+    let env = names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut pool = config.start_by(&clone.join("ops/run"), env.collect());
+    wait_until("the build", Duration::from_secs(40 * 60), || {
+        assert!(pool.process.ended().is_none(), "ops/run ended");
+        pool.process.out().contains("page ")
+    });
+    let began_at = Instant::now();
+    wait_until("a settled payout in the API", TWO_MINUTES, || {
+        pool.try_get("/api/payouts/recent").is_some_and(|answer| answer.body.contains("\"settled\""))
+    });
+    println!("settled after {:?}", began_at.elapsed());
+    pool.process.signal("INT");
+    assert_eq!(pool.process.code(MINUTE), 0);
 }

@@ -94,7 +94,9 @@ fn parse(text: &str) -> Samples {
             Some((name, labels)) => (name, labels.strip_suffix('}').unwrap_or_else(|| panic!("no end: {line}"))),
             None => (front, ""),
         };
-        assert!(is_name(name) && types.contains_key(name), "{line}");
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let family = of_histogram.filter(|family| types.get(*family).is_some_and(|kind| kind == "histogram"));
+        assert!(is_name(name) && types.contains_key(family.unwrap_or(name)), "{line}");
         let labels = labels.split("\",").filter(|pair| !pair.is_empty()).map(|pair| {
             let (label, value) = pair.split_once("=\"").unwrap_or_else(|| panic!("no label: {line}"));
             assert!(is_name(label), "{line}");

@@ -145,6 +145,7 @@ fn a_broken_daemon_is_a_reason_only_while_it_is_the_chosen_one() {
                 state,
                 height: Height::new(1),
                 events: true,
+                wallet_shut: false,
             };
             let foreign = DaemonState::ForeignAddress;
             site.knobs.daemons.send_replace(vec![daemon(false, foreign), daemon(true, DaemonState::Good)]);
@@ -159,6 +160,10 @@ fn a_broken_daemon_is_a_reason_only_while_it_is_the_chosen_one() {
             assert_eq!(answer.json()["reasons"], json!(["daemon 1 would pay another address than the pool's"]));
             assert_eq!(answer.json()["degraded"], json!(["daemon 2 does not answer"]));
             assert!(!answer.body.contains("10.1.2.3"), "where daemons are is nobody's business");
+            let shut = DaemonHealth { wallet_shut: true, ..daemon(true, DaemonState::Good) };
+            site.knobs.daemons.send_replace(vec![shut]);
+            let reasons = site.get("/readyz").await.json()["reasons"].clone();
+            assert_eq!(reasons, json!(["daemon 1's wallet is not open, and the pool cannot open it"]));
         },
     );
 }

@@ -1,0 +1,169 @@
+//! Money leaves once, whatever happens in the middle.
+use std::time::Duration;
+
+use e2e::{Config, Network, Pool, Proof, audit, wait_until};
+use meshpool_devnet::{Action, Fault, MineOrder, Phase};
+use serde_json::json;
+use store::payouts::IntentState;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A settled payout on a loaded machine: a block to credit, coins that mature, blocks on top.
+const SETTLE: Duration = Duration::from_secs(120);
+const FEE_BPS: u64 = 100;
+const SEND: &str = "wallet/send/advanced";
+
+struct World {
+    _place: tempfile::TempDir,
+    network: Network,
+    config: Config,
+    proof: Proof,
+}
+
+impl World {
+    fn new() -> World {
+        let place = tempfile::tempdir().unwrap();
+        let network = Network::brisk(&place.path().join("network"));
+        // With a fee there is change, which tells of a transaction that the wallet itself forgot.
+        let config = Config::new(place.path(), &network).set("payout.interval", "1s").set("pool.fee_bps", FEE_BPS);
+        World { _place: place, network, config, proof: Proof::with_fee(FEE_BPS) }
+    }
+
+    fn count(&self, state: IntentState) -> usize {
+        self.config.books().payouts().iter().filter(|payout| payout.state == state).count()
+    }
+
+    /// A pool that has settled a payout.
+    fn pool(&self) -> Pool {
+        let pool = self.config.start_ready();
+        self.wait_settled(1);
+        pool
+    }
+
+    /// Waits for so many settled payouts, looking for double payments all the while.
+    fn wait_settled(&self, count: usize) {
+        wait_until(&format!("{count} settled payouts"), SETTLE, || {
+            self.proof.payouts_are_sent_once(&self.network, &self.config);
+            self.count(IntentState::Settled) >= count
+        });
+    }
+
+    /// Makes the next send go wrong and waits until it did.
+    fn break_next_send(&self, phase: Phase, action: Action) {
+        self.network.fault(&Fault::once(SEND, phase, action));
+        wait_until("a send that goes wrong", MINUTE, || self.network.faults_left() == 0);
+    }
+
+    /// Waits for another attempt that spends the same outputs.
+    fn wait_replacement(&self, pool: &Pool) {
+        wait_until("a replacement", SETTLE, || pool.metric("meshpool_payouts_replaced_total", "") >= 1);
+    }
+
+    /// Closes the books and compares everything with everything.
+    fn end(self, pool: Pool) {
+        let (pool, settled) = self.proof.payouts_are_settled(&self.network, pool);
+        assert!(settled > 1, "{settled} payouts were settled");
+        self.proof.blocks_are_credited_once(&self.network, &self.config, 3);
+        self.proof.shares_are_booked(&self.network, &self.config);
+        audit(&self.config).assert_clean();
+        assert_eq!(pool.terminate(), 0);
+        audit(&self.config).assert_clean();
+    }
+}
+
+#[test]
+fn a_reply_that_is_lost_ends_in_one_payment() {
+    let world = World::new();
+    let pool = world.pool();
+    for phase in [Phase::During, Phase::Effected] {
+        let before = world.count(IntentState::Settled);
+        world.break_next_send(phase, Action::Drop);
+        // The one that went wrong and one after it.
+        world.wait_settled(before + 2);
+    }
+    world.end(pool);
+}
+
+#[test]
+fn a_daemon_that_restarts_in_the_middle_of_a_send_pays_once() {
+    let world = World::new();
+    let pool = world.pool();
+    // Before anything was sent: the key stays `accepted` for ever, and another attempt spends the same outputs.
+    let before = world.count(IntentState::Settled);
+    world.break_next_send(Phase::During, Action::Restart { down_ms: 500 });
+    world.wait_replacement(&pool);
+    world.wait_settled(before + 2);
+    world.end(pool);
+}
+
+#[test]
+fn a_transaction_that_the_daemon_forgot_but_the_network_did_not_pays_once() {
+    let world = World::new();
+    let pool = world.pool();
+    let before = world.count(IntentState::Settled);
+    world.break_next_send(Phase::Effected, Action::Restart { down_ms: 500 });
+    wait_until("the daemon to be back", MINUTE, || pool.reasons().is_some_and(|reasons| reasons.is_empty()));
+    world.network.mine(&MineOrder { forgotten: true, ..MineOrder::default() });
+    world.wait_settled(before + 2);
+    world.end(pool);
+}
+
+#[test]
+fn a_forgotten_transaction_that_is_mined_after_its_replacement_was_sent_pays_once() {
+    let world = World::new();
+    let pool = world.pool();
+    let before = world.count(IntentState::Settled);
+    world.break_next_send(Phase::Effected, Action::Restart { down_ms: 500 });
+    world.wait_replacement(&pool);
+    // Whichever of them is first takes the outputs.
+    world.network.mine(&MineOrder { forgotten: true, empty: true, ..MineOrder::default() });
+    world.wait_settled(before + 2);
+    world.end(pool);
+}
+
+#[test]
+fn a_pool_killed_at_each_step_of_a_payout_pays_once() {
+    let world = World::new();
+    let mut pool = world.pool();
+    let slow = || Action::DelayMs(2_000);
+    for step in ["asked", "sent, not told", "broadcast", "confirmed"] {
+        let before = world.count(IntentState::Settled);
+        match step {
+            "asked" => world.break_next_send(Phase::During, slow()),
+            "sent, not told" => world.break_next_send(Phase::Effected, slow()),
+            "broadcast" => wait_until(step, MINUTE, || world.count(IntentState::Broadcast) > 0),
+            _ => wait_until(step, MINUTE, || world.count(IntentState::Confirmed) > 0),
+        }
+        pool.process.kill();
+        println!("killed when a payout was {step}: {before} settled before");
+        world.proof.payouts_are_sent_once(&world.network, &world.config);
+        audit(&world.config).assert_clean();
+        pool = world.config.start_ready();
+        world.wait_settled(before + 2);
+    }
+    world.end(pool);
+}
+
+#[test]
+fn a_wallet_that_is_locked_is_opened_again_and_nothing_is_lost() {
+    let world = World::new();
+    let pool = world.pool();
+    let before = world.count(IntentState::Settled);
+    world.network.order("/wallet/lock", &json!({}));
+    world.wait_settled(before + 2);
+    assert!(pool.process.log().contains("daemon's wallet is open"));
+    world.end(pool);
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_send_pays_once() {
+    let world = World::new();
+    let pool = world.pool();
+    for phase in [Phase::During, Phase::Effected] {
+        let before = world.count(IntentState::Settled);
+        world.break_next_send(phase, Action::DelayMs(1_000));
+        pool.drill(&json!({ "panic": "payout" }));
+        world.wait_settled(before + 2);
+    }
+    assert!(pool.metric("meshpool_actor_restarts_total", "actor=\"payout\",cause=\"panicked\"") >= 2);
+    world.end(pool);
+}
