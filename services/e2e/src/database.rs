@@ -1,10 +1,14 @@
 //! Databases for pools to fill: a PostgreSQL database of one's own, and SQL past the store.
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::SqliteConnection;
 use diesel::connection::{Connection, SimpleConnection};
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+
+use crate::binaries::repository;
 
 const CLUSTER: &str = "MESHPOOL_TEST_POSTGRES";
 
@@ -77,4 +81,56 @@ impl Drop for Scratch {
             sql(&self.cluster, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
     }
+}
+
+/// A PostgreSQL cluster of one's own, to be stopped in the middle; gone when dropped.
+pub struct Cluster {
+    place: PathBuf,
+    url: String,
+}
+
+impl Cluster {
+    /// Makes one in an empty directory, which its owner must be able to reach.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start(place: &Path) -> Cluster {
+        Cluster { place: place.to_owned(), url: throwaway("start", place) }
+    }
+
+    /// URL of its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Stops it as a crash would.
+    pub fn pause(&self) {
+        throwaway("pause", &self.place);
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn resume(&self) {
+        assert_eq!(throwaway("start", &self.place), self.url);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        throwaway("stop", &self.place);
+    }
+}
+
+/// Runs `ops/throwaway-postgres` and returns what it prints.
+fn throwaway(order: &str, place: &Path) -> String {
+    let program = repository().join("ops/throwaway-postgres");
+    let output = Command::new(&program).arg(order).arg(place).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || std::thread::panicking(), "{} {order}: {said}", program.display());
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
