@@ -4,7 +4,7 @@
 //! fsync returned.
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
@@ -310,8 +310,18 @@ impl Writer {
         self.next = self.next.plus(u64::from(record.is_positioned()));
     }
 
+    /// Whether this file has no such definition yet; notes that it will. Only this thread writes marks, and nearly always
+    /// the mark is there, so it is only read: a write would take the line from the caches of all other threads.
+    fn is_new(&self, mark: &AtomicU32) -> bool {
+        let is_new = mark.load(Ordering::Relaxed) != self.mark();
+        if is_new {
+            mark.store(self.mark(), Ordering::Relaxed);
+        }
+        is_new
+    }
+
     fn define_line(&mut self, line: &Line) {
-        if line.defined_in.swap(self.mark(), Ordering::Relaxed) != self.mark() {
+        if self.is_new(&line.defined_in) {
             self.put(&Record::Line(LineDefinition {
                 local_id: line.local_id,
                 origin: line.origin.0,
@@ -322,7 +332,7 @@ impl Writer {
     }
 
     fn define_template(&mut self, template: &Template) {
-        if template.defined_in.swap(self.mark(), Ordering::Relaxed) != self.mark() {
+        if self.is_new(&template.defined_in) {
             self.put(&Record::Template(TemplateDefinition {
                 local_id: template.local_id,
                 header_base: template.header_base.as_bytes(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chain::Target;
+use foldhash::fast::RandomState;
 use messages::facts::{Line, Template};
 use units::{Difficulty, Nonce};
 use wire::Reject;
@@ -32,7 +33,7 @@ pub(crate) struct Assignment {
     superseded_at: Option<Instant>,
     /// Offsets of nonces that are in the log or on their way there. Ranges never overlap, so this set is the
     /// session's own and exact.
-    taken: HashSet<u32>,
+    taken: HashSet<u32, RandomState>,
 }
 
 /// The current job and those before it that may still be submitted to.
@@ -58,7 +59,7 @@ impl Assignment {
             line,
             given_at: now,
             superseded_at: None,
-            taken: HashSet::new(),
+            taken: HashSet::default(),
         }
     }
 

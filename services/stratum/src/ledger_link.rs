@@ -40,6 +40,15 @@ struct Batch {
     shares: Vec<NewShare>,
 }
 
+impl Batch {
+    /// Hands out what it has. The next one will be about as large, so it gets its room at once.
+    fn take(&mut self) -> Batch {
+        let room = self.pending.len();
+        let next = Batch { pending: Vec::with_capacity(room), shares: Vec::with_capacity(room) };
+        std::mem::replace(self, next)
+    }
+}
+
 /// What waits for the log, and what Validation is still to hear of.
 #[derive(Default)]
 pub(crate) struct LedgerLink {
@@ -57,7 +66,7 @@ impl Front {
         batch.pending.push(pending);
         batch.shares.push(share);
         if batch.pending.len() == SHARES_PER_MESSAGE {
-            actix_rt::spawn(Rc::clone(self).append_batch(std::mem::take(&mut *batch)));
+            actix_rt::spawn(Rc::clone(self).append_batch(batch.take()));
         }
     }
 
@@ -67,7 +76,7 @@ impl Front {
             self.link.flush.notified().await;
             // Sessions that are ready now still join this batch.
             tokio::task::yield_now().await;
-            let batch = self.link.batch.take();
+            let batch = self.link.batch.borrow_mut().take();
             if !batch.pending.is_empty() {
                 actix_rt::spawn(Rc::clone(&self).append_batch(batch));
             }

@@ -31,6 +31,7 @@ mod pushes;
 mod ranges;
 mod rejects;
 mod session;
+mod spare;
 mod submit;
 mod tls;
 mod transport;

@@ -20,6 +20,7 @@ use crate::front::Front;
 use crate::gate::Place;
 use crate::hints::Worker;
 use crate::limits::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Pace, RateWindow};
+use crate::spare;
 use crate::transport::Transport;
 use crate::vardiff::Vardiff;
 
@@ -224,6 +225,7 @@ impl Session {
     pub(crate) fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.out.borrow_mut();
         let before = out.len();
+        spare::equip(&mut out);
         line(&mut out);
         if before == 0 && !self.corked.get() {
             drop(out);
@@ -236,7 +238,9 @@ impl Session {
 
     /// Adds a line that [`Session::write_out`] will send together with others.
     pub(crate) fn queue(&self, line: impl FnOnce(&mut Vec<u8>)) {
-        line(&mut self.out.borrow_mut());
+        let mut out = self.out.borrow_mut();
+        spare::equip(&mut out);
+        line(&mut out);
     }
 
     pub(crate) fn write_out(&self) {
@@ -246,7 +250,7 @@ impl Session {
         }
         match self.transport.try_write(&out) {
             Ok(sent) if sent == out.len() => {
-                *out = Vec::new(); // No buffer for an idle session.
+                spare::strip(&mut out);
                 let waits = self.transport.has_unsent().then(Instant::now);
                 self.out_since.set(self.out_since.get().filter(|_| waits.is_some()).or(waits));
                 if waits.is_some() {
