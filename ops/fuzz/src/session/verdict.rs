@@ -8,6 +8,8 @@ use super::world::World;
 
 /// What a login is told before its connection is closed.
 const CLOSING: [&str; 4] = ["invalid address", "pool requires", "address quarantined", "server busy"];
+/// Submits without an answer that are remembered: those of the last hundred runs or more.
+const EARLIER_MAX: usize = 10_000;
 /// What a submit is told whose share may or may not be in the log.
 const UNKNOWN: &str = "share outcome unknown";
 
@@ -43,7 +45,11 @@ pub(super) fn judge(world: &World, peers: &[Peer]) -> usize {
         accepted += yes;
     }
     drop(written);
-    books.earlier = by_nonce.into_keys().collect();
+    let is_open =
+        |submits: &[(&Peer, &Submitted, Option<&Answer>)]| submits.iter().any(|(.., answer)| answer.is_none());
+    books.earlier.extend(by_nonce.iter().filter(|(_, submits)| is_open(submits)).map(|(nonce, _)| *nonce));
+    let forgotten = books.earlier.len().saturating_sub(EARLIER_MAX);
+    books.earlier.drain(..forgotten);
     accepted
 }
 

@@ -1,5 +1,5 @@
 //! Everything around a front: a chain, a ledger, a Validation, each as friendly as the script wants it.
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
@@ -51,8 +51,8 @@ pub struct Books {
     unheard: HashSet<Nonce>,
     /// Nonces that Validation has heard of twice, or without reason.
     strays: Vec<Nonce>,
-    /// Nonces that were submitted in the run before: what a connection left behind that was cut off may come late.
-    pub earlier: HashSet<u64>,
+    /// Nonces of runs before whose connection was cut off before their answer: they may still come.
+    pub earlier: VecDeque<u64>,
     /// Whoever was seen in a message; nobody may be left when the front has ended.
     pub seen: Vec<Weak<Line>>,
     total_confirmed: u64,
