@@ -139,6 +139,8 @@ counters! {
     payouts_skipped,
     /// 1 while nothing is sent because payouts are off or the pause file exists (gauge).
     payouts_paused,
+    /// 1 while nothing is sent because the wallet is not open and the pool cannot open it (gauge).
+    payouts_wallet_shut,
     /// 1 while the wallet holds less than the pool owes (gauge).
     payouts_insolvent,
     /// Payouts that the wallet was seen to have sent.

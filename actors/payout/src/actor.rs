@@ -1,4 +1,5 @@
 //! One step at a time, under the money lease.
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,8 @@ pub struct Payout {
     is_due: bool,
     /// The tip of the last pass without trouble.
     passed: Option<Tip>,
+    /// Keys of requests whose refusal was said.
+    pub(crate) refusals: RefCell<HashSet<String>>,
     /// Payouts that nothing new can be learned of before the next tip.
     looked: HashMap<String, Tip>,
     /// The tip at which nothing could be sent, which only another one can change.
@@ -116,6 +119,7 @@ impl Payout {
             run: None,
             is_due: false,
             passed: None,
+            refusals: RefCell::default(),
             looked: HashMap::new(),
             stuck: None,
             fenced: None,
@@ -140,6 +144,8 @@ impl Payout {
             Some(Trouble::Daemon(DaemonError::NotSent { .. } | DaemonError::NoSuchRoute { .. })) => self.mode = None,
             _ => {}
         }
+        let is_shut = matches!(trouble, Some(Trouble::NoPassword(_) | Trouble::WalletShut(_)));
+        self.parts.counters.payouts_wallet_shut.set(u64::from(is_shut));
         // Being told to wait is how the daemon paces sends, not a trouble.
         let trouble = trouble.filter(|trouble| !trouble.is_busy());
         let topic = trouble.as_ref().map(Trouble::topic);
@@ -355,6 +361,7 @@ impl Payout {
         let now = (self.parts.clock)();
         let oldest = open.iter().map(|intent| now.since(intent.created_at)).max().unwrap_or(Duration::ZERO);
         counters.payouts_oldest_seconds.set(oldest.as_secs());
+        self.refusals.get_mut().retain(|key| open.iter().any(|intent| key.starts_with(&intent.id)));
         self.looked.retain(|id, _| open.iter().any(|intent| intent.id == *id));
         self.trail.keep(&open.iter().filter_map(|intent| intent.txid.as_deref()).collect::<Vec<_>>());
     }

@@ -94,7 +94,10 @@ impl Payout {
             Ok(SendStatus::InProgress) => Key::Running,
             Ok(SendStatus::Completed(sent)) => Key::Done { txid: sent.txid.to_string(), fee: sent.fee },
             Ok(SendStatus::Failed { status, error }) => {
-                warn!(payout = intent.id, status, error, "the daemon has refused a payout");
+                // Asked again and again, it says the same each time.
+                if self.refusals.borrow_mut().insert(attempt.idempotency_key.clone()) {
+                    warn!(payout = intent.id, status, error, "the daemon has refused a payout");
+                }
                 Key::Failed { definite: status < 500 }
             }
             Err(DaemonError::NoSuchRoute { .. }) => Key::Mute,

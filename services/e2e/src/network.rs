@@ -153,6 +153,31 @@ impl Network {
         self.dir.join("wallet.password")
     }
 
+    // === what an operator does by hand ===
+
+    fn wallet(&self, action: &str) {
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            text.trim().to_owned()
+        };
+        let bearer = format!("Bearer {}", read(&self.cookie_path()));
+        let body = json!({ "password": read(&self.wallet_password_file()) });
+        let url = format!("http://127.0.0.1:{}/api/wallet/{action}", self.daemon_port);
+        let answer = http::request("POST", &url, &[("Authorization", &bearer)], Some(&body));
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert_eq!(answer.status, 200, "{url}: {}", answer.body);
+    }
+
+    /// Loads the daemon's wallet, with its password.
+    pub fn load_wallet(&self) {
+        self.wallet("load");
+    }
+
+    /// Unlocks the daemon's wallet, with its password.
+    pub fn unlock_wallet(&self) {
+        self.wallet("unlock");
+    }
+
     // === control ===
 
     fn control(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {

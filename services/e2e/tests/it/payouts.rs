@@ -21,11 +21,15 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::with_fee(FEE_BPS)
+    }
+
+    fn with_fee(fee_bps: u64) -> World {
         let place = tempfile::tempdir().unwrap();
         let network = Network::brisk(&place.path().join("network"));
         // With a fee there is change, which tells of a transaction that the wallet itself forgot.
-        let config = Config::new(place.path(), &network).set("payout.interval", "1s").set("pool.fee_bps", FEE_BPS);
-        World { _place: place, network, config, proof: Proof::with_fee(FEE_BPS) }
+        let config = Config::new(place.path(), &network).set("payout.interval", "1s").set("pool.fee_bps", fee_bps);
+        World { _place: place, network, config, proof: Proof::with_fee(fee_bps) }
     }
 
     fn count(&self, state: IntentState) -> usize {
@@ -108,6 +112,27 @@ fn a_transaction_that_the_daemon_forgot_but_the_network_did_not_pays_once() {
 }
 
 #[test]
+fn a_forgotten_transaction_that_left_no_change_stops_no_other_payout_and_pays_once() {
+    // Without a fee all of a reward is paid out, and the wallet keeps no trace of what it forgot.
+    let world = World::with_fee(0);
+    let pool = world.pool();
+    let before = world.count(IntentState::Settled);
+    world.break_next_send(Phase::Effected, Action::Restart { down_ms: 500 });
+    let doubtful = world.config.books().payouts().into_iter().find(|payout| payout.state == IntentState::Unknown);
+    let doubtful = doubtful.expect("the one that was asked for").intent;
+    wait_until("the daemon to be back", MINUTE, || pool.reasons().is_some_and(|reasons| reasons.is_empty()));
+    world.network.mine(&MineOrder { forgotten: true, ..MineOrder::default() });
+    wait_until("its end or a word to the operator", SETTLE, || {
+        let payouts = world.config.books().payouts();
+        let payout = payouts.into_iter().find(|payout| payout.intent == doubtful).unwrap();
+        payout.state == IntentState::Settled || payout.attention.is_some()
+    });
+    world.wait_settled(before + 3);
+    audit(&world.config).assert_clean();
+    assert_eq!(pool.terminate(), 0);
+}
+
+#[test]
 fn a_forgotten_transaction_that_is_mined_after_its_replacement_was_sent_pays_once() {
     let world = World::new();
     let pool = world.pool();
@@ -165,5 +190,24 @@ fn a_panic_in_the_middle_of_a_send_pays_once() {
         world.wait_settled(before + 2);
     }
     assert!(pool.metric("meshpool_actor_restarts_total", "actor=\"payout\",cause=\"panicked\"") >= 2);
+    world.end(pool);
+}
+
+#[test]
+fn a_locked_wallet_without_a_password_is_named_and_payouts_go_on_when_it_is_opened() {
+    let world = World::new();
+    let pool = world.pool();
+    assert_eq!(pool.terminate(), 0);
+    let config = world.config.clone().set("daemon.wallet_password_file", "");
+    let mut pool = config.start_ready();
+    world.network.order("/wallet/lock", &json!({}));
+    pool.wait_reason("payouts wait for the wallet", MINUTE);
+    let accepted = pool.metric("meshpool_blocks_accepted_total", "");
+    wait_until("a block all the same", MINUTE, || pool.metric("meshpool_blocks_accepted_total", "") > accepted);
+    // An operator opens it by hand.
+    let before = world.count(IntentState::Settled);
+    world.network.unlock_wallet();
+    pool.wait_ready();
+    world.wait_settled(before + 2);
     world.end(pool);
 }

@@ -193,13 +193,7 @@ fn a_wallet_that_nobody_can_open_is_waited_for_and_named() {
     pool.wait_reason("daemon 1's wallet is not open", MINUTE);
     assert!(pool.process.log().contains("no wallet password is set"));
     // An operator opens it by hand.
-    let cookie = std::fs::read_to_string(network.cookie_path()).unwrap();
-    let bearer = format!("Bearer {}", cookie.trim());
-    let load =
-        serde_json::json!({ "password": std::fs::read_to_string(network.wallet_password_file()).unwrap().trim() });
-    let url = format!("{}/api/wallet/load", config.daemon_url());
-    let answer = e2e::request("POST", &url, &[("Authorization", &bearer)], Some(&load)).unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    network.load_wallet();
     pool.wait_ready();
     assert_eq!(pool.terminate(), 0);
 }
