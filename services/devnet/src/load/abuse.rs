@@ -12,10 +12,10 @@ use super::{AbuseArgs, Common, LoadError, Mode};
 /// Connections that are opened again in a second at most; what the real client does when it is closed at once is less.
 const REOPENED_PER_SECOND: u32 = 1300;
 const TURN: Duration = Duration::from_millis(10);
-/// Pause between two bytes of a login that is slow.
-const BYTE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two bytes of a login that is slow, and between two questions of who does not hear the answers.
+const SLOW_PAUSE: Duration = Duration::from_secs(1);
 /// Requests that a deaf connection sends at once.
-const ASKED_AT_ONCE: usize = 64;
+const ASKED_AT_ONCE: usize = 4;
 const MEGABYTE: usize = 1 << 20;
 /// The start of a TLS 1.2 record with a client hello.
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
@@ -92,7 +92,7 @@ impl Crowd {
 
     fn run(mut self, over: &AtomicBool) -> Result<Seen, LoadError> {
         let start = Instant::now();
-        let (mut allowance, mut turn, mut next_byte) = (0u32, 0, Instant::now());
+        let (mut allowance, mut turn, mut next_turn) = (0u32, 0, Instant::now());
         while !over.load(Ordering::Relaxed) {
             let earned = (start.elapsed().as_secs_f64() * f64::from(REOPENED_PER_SECOND)) as u32;
             for _ in 0..self.fleet.len().min(usize::try_from(earned - allowance).unwrap_or(0)) {
@@ -100,8 +100,8 @@ impl Crowd {
                 turn += 1;
             }
             allowance = earned;
-            if self.mode != Mode::Slow || Instant::now() >= next_byte {
-                next_byte = Instant::now() + BYTE_PAUSE;
+            if !matches!(self.mode, Mode::Slow | Mode::Deaf) || Instant::now() >= next_turn {
+                next_turn = Instant::now() + SLOW_PAUSE;
                 (0..self.sent.len()).for_each(|number| self.misbehave(number));
             }
             let turn_ends = Instant::now() + TURN;
@@ -133,13 +133,14 @@ impl Crowd {
         let (sent, login) = (&mut self.sent[number], &self.logins[number]);
         match self.mode {
             Mode::HalfOpen | Mode::Storm => return,
-            Mode::Deaf if *sent == 0 => {
+            Mode::Deaf | Mode::Flood if *sent == 0 => {
                 client.out.extend_from_slice(login);
                 *sent = 1;
             }
-            Mode::Deaf => {
+            Mode::Deaf | Mode::Flood => {
                 if client.out.is_empty() {
-                    for id in 0..ASKED_AT_ONCE {
+                    let count = if self.mode == Mode::Flood { 16 * ASKED_AT_ONCE } else { ASKED_AT_ONCE };
+                    for id in 0..count {
                         let ask = format!(
                             "{{\"id\":{id},\"method\":\"submit\",\"params\":{{\"job_id\":\"0\",\"nonce\":{id}}}}}\n"
                         );
@@ -167,11 +168,14 @@ impl Crowd {
                 }
             }
         }
-        client.flush();
+        if !client.flush() {
+            self.fleet.close(number);
+            self.seen.closed += 1;
+        }
     }
 
     fn listen(&mut self, patience: Duration) -> Result<(), LoadError> {
-        if self.mode == Mode::Deaf {
+        if matches!(self.mode, Mode::Deaf | Mode::Flood) {
             // Not even the end of a connection is heard, until a write fails.
             std::thread::sleep(patience);
             return Ok(());

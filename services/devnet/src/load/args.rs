@@ -144,8 +144,10 @@ pub struct AbuseArgs {
 /// A way to misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Log in, ask on and on, and never read
+    /// Log in, ask a few things a second, and never read
     Deaf,
+    /// The same as fast as the socket takes it: meant for a few hundred connections
+    Flood,
     /// Connect and say nothing
     HalfOpen,
     /// Send a login one byte a second
