@@ -152,7 +152,11 @@ impl LogReader {
         let mut open = File::open(&file.path).map_err(at(&file.path))?;
         let head = read_head(&file, &mut open)?;
         if head.base != self.next {
-            let why = format!("it begins with record {}, the file before it ends with {}", head.base, self.next.0 - 1);
+            let why = format!(
+                "it begins with record {}, the file before it ends with {}",
+                head.base,
+                self.next.0.saturating_sub(1)
+            );
             return Err(damaged(&file, 0, &why));
         }
         (self.file, self.open, self.offset) = (file, open, FILE_HEAD as u64);
