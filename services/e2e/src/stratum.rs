@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// How long a pool may take to say something.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Shares of a flood that wait for their answers.
+const IN_FLIGHT: u64 = 256;
 /// Memory of the devnet's hash.
 const POW_MEMORY_KIB: u32 = 1024;
 
@@ -222,6 +224,34 @@ impl Client {
             }
             assert!(Instant::now() < give_up_at, "no job above height {height}");
             self.hear(Duration::from_millis(500));
+        }
+    }
+
+    /// Submits shares of a job as fast as the pool answers, until the connection ends. Returns the nonces that were
+    /// acknowledged.
+    pub fn flood(mut self, job: &Job) -> Vec<u64> {
+        let (hash, first) = (job.made_up_hash(), self.next_id);
+        let (mut acknowledged, mut answered, mut is_open) = (Vec::new(), 0, true);
+        loop {
+            let mut lines = String::new();
+            while is_open && self.next_id - first < answered + IN_FLIGHT {
+                let (id, nonce) = (self.next_id, job.nonce_start + (self.next_id - first));
+                let params = json!({ "job_id": job.id, "nonce": nonce, "claimed_hash": hash });
+                lines += &json!({ "id": id, "method": "submit", "params": params }).to_string();
+                lines.push('\n');
+                self.next_id += 1;
+            }
+            is_open &= self.writer.write_all(lines.as_bytes()).is_ok();
+            // What the pool has said before it died still counts.
+            if !self.hear(PATIENCE) {
+                return acknowledged;
+            }
+            for answer in self.answers.drain(..) {
+                answered += 1;
+                if answer["result"]["accepted"] == true {
+                    acknowledged.push(job.nonce_start + (answer["id"].as_u64().expect("answers have ids") - first));
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The pool is killed at random moments while two miners work, and loses nothing.
 use std::time::{Duration, Instant};
 
-use e2e::{Config, Fleet, Network, Proof, Scratch, audit, wait_until};
+use e2e::{Client, Config, Fleet, Network, Proof, Scratch, address_of, audit, wait_until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -85,4 +85,40 @@ fn a_killed_pool_loses_no_acknowledged_share_and_books_everything_once() {
 #[test]
 fn a_killed_pool_on_postgres_loses_no_acknowledged_share_and_books_everything_once() {
     campaign(Some(&Scratch::postgres()), asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS_ON_POSTGRES));
+}
+
+#[test]
+fn a_flooded_pool_that_is_killed_has_every_share_that_it_acknowledged() {
+    const FLOOD_KILLS: u64 = 5;
+    let seed = asked("MESHPOOL_E2E_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    println!("MESHPOOL_E2E_SEED={seed}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let place = tempfile::tempdir().unwrap();
+    // Nothing is hashed here, so that there are thousands of shares in a second.
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &["--difficulty-floor", "1000000"]);
+    let config = Config::new(place.path(), &network).trusting().easy();
+    let mut proof = Proof::default();
+    for kill in 1..=FLOOD_KILLS {
+        let mut pool = config.start_ready();
+        let flood = |name: &str| {
+            let mut client = Client::login(&pool.stratum(), &address_of(name), "flood");
+            let job = client.job();
+            let thread_job = job.clone();
+            (job, std::thread::spawn(move || client.flood(&thread_job)))
+        };
+        let floods = [flood("first"), flood("second")];
+        live(Duration::from_millis(chance.random_range(100..1_500)));
+        pool.process.kill();
+        for (job, flood) in floods {
+            let acknowledged = flood.join().unwrap();
+            acknowledged.iter().for_each(|nonce| proof.acknowledged(&job, *nonce));
+        }
+        println!("kill {kill}: {} shares kept", proof.shares_are_kept(&network, &config));
+        audit(&config).assert_clean();
+    }
+    let pool = config.start_ready();
+    assert!(proof.shares_are_kept(&network, &config) > 1_000);
+    proof.shares_are_booked(&network, &config);
+    audit(&config).assert_clean();
+    assert_eq!(pool.terminate(), 0);
 }
