@@ -104,8 +104,9 @@ impl Network {
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn brisk(dir: &Path) -> Network {
-        Network::start(dir, Fleet::PRESET, &["--target-secs", "1", "--difficulty-floor", "20"])
+    pub fn brisk(dir: &Path, args: &[&str]) -> Network {
+        let brisk = ["--target-secs", "1", "--difficulty-floor", "20"];
+        Network::start(dir, Fleet::PRESET, &[&brisk[..], args].concat())
     }
 
     /// Starts the process, for the first time or again.

@@ -21,12 +21,12 @@ struct World {
 
 impl World {
     fn new() -> World {
-        World::with_fee(FEE_BPS)
+        World::on(FEE_BPS, &[])
     }
 
-    fn with_fee(fee_bps: u64) -> World {
+    fn on(fee_bps: u64, args: &[&str]) -> World {
         let place = tempfile::tempdir().unwrap();
-        let network = Network::brisk(&place.path().join("network"));
+        let network = Network::brisk(&place.path().join("network"), args);
         // With a fee there is change, which tells of a transaction that the wallet itself forgot.
         let config = Config::new(place.path(), &network).set("payout.interval", "1s").set("pool.fee_bps", fee_bps);
         World { _place: place, network, config, proof: Proof::with_fee(fee_bps) }
@@ -53,7 +53,11 @@ impl World {
 
     /// Makes the next send go wrong and waits until it did.
     fn break_next_send(&self, phase: Phase, action: Action) {
-        self.network.fault(&Fault::once(SEND, phase, action));
+        self.break_next(SEND, phase, action);
+    }
+
+    fn break_next(&self, route: &str, phase: Phase, action: Action) {
+        self.network.fault(&Fault::once(route, phase, action));
         wait_until("a send that goes wrong", MINUTE, || self.network.faults_left() == 0);
     }
 
@@ -114,7 +118,7 @@ fn a_transaction_that_the_daemon_forgot_but_the_network_did_not_pays_once() {
 #[test]
 fn a_forgotten_transaction_that_left_no_change_stops_no_other_payout_and_pays_once() {
     // Without a fee all of a reward is paid out, and the wallet keeps no trace of what it forgot.
-    let world = World::with_fee(0);
+    let world = World::on(0, &[]);
     let pool = world.pool();
     let before = world.count(IntentState::Settled);
     world.break_next_send(Phase::Effected, Action::Restart { down_ms: 500 });
@@ -210,4 +214,25 @@ fn a_locked_wallet_without_a_password_is_named_and_payouts_go_on_when_it_is_open
     pool.wait_ready();
     world.wait_settled(before + 2);
     world.end(pool);
+}
+
+#[test]
+fn a_daemon_with_only_the_basic_routes_pays_and_its_doubts_are_an_operators() {
+    let world = World::on(FEE_BPS, &["--routes", "basic"]);
+    let pool = world.pool();
+    // Nobody can be asked what became of it, so nobody asks for it again.
+    world.break_next("wallet/send", Phase::Effected, Action::Drop);
+    let in_doubt = || {
+        let payouts = world.config.books().payouts().into_iter();
+        payouts.filter(|payout| payout.state == IntentState::Unknown && payout.attention.is_some()).count()
+    };
+    wait_until("a word to the operator", MINUTE, || in_doubt() == 1);
+    let before = world.count(IntentState::Settled);
+    world.wait_settled(before + 2);
+    assert_eq!(in_doubt(), 1);
+    let shown = pool.get("/api/payouts/recent");
+    assert!(shown["items"].as_array().unwrap().iter().any(|payout| payout["attention"].is_string()), "{shown}");
+    world.proof.payouts_are_sent_once(&world.network, &world.config);
+    audit(&world.config).assert_clean();
+    assert_eq!(pool.terminate(), 0);
 }

@@ -10,7 +10,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 fn a_pool_on_postgres_reaches_a_settled_payout() {
     let place = tempfile::tempdir().unwrap();
     let postgres = Scratch::postgres();
-    let network = Network::brisk(&place.path().join("network"));
+    let network = Network::brisk(&place.path().join("network"), &[]);
     let config = Config::new(place.path(), &network).set("payout.interval", "1s").database(&postgres.url());
     assert_eq!(config.command("migrate").0, 0);
     let pool = config.start_ready();
