@@ -1,9 +1,12 @@
 //! The lines of a real miner, recorded on an existing pool, said to this one.
 use std::collections::HashMap;
+use std::time::Duration;
 
-use e2e::{Client, Config, Fleet, Job, Network, Proof, address_of, audit, repository};
+use e2e::{Client, Config, Fleet, Job, Network, Proof, address_of, audit, repository, wait_for};
 use meshpool_devnet::MineOrder;
 use serde_json::Value;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// One line of a recording.
 struct Recorded {
@@ -163,15 +166,15 @@ fn late_shares_are_refused_in_the_recorded_words() {
         let id = client.submit(&job.id, job.nonce_start + nonce, &first.made_up_hash());
         client.answer(id)["error"].as_str().unwrap_or_default().to_owned()
     };
-    let harder = (0..50).find_map(|nonce| {
-        let id = client.submit(&first.id, first.nonce_start + nonce, &first.made_up_hash());
+    let mut nonces = first.nonce_start..;
+    let harder = wait_for("a harder job after many quick shares", MINUTE, || {
+        let id = client.submit(&first.id, nonces.next()?, &first.made_up_hash());
         client.answer(id);
         let job = client.job();
         (job.id != first.id).then_some(job)
     });
-    let harder = harder.expect("a harder job after many quick shares");
     assert_eq!(harder.height, first.height);
-    let superseded = late(&mut client, &first, 100);
+    let superseded = late(&mut client, &first, 100_000);
     network.mine(&MineOrder::default());
     client.job_above(first.height);
     let stale = late(&mut client, &harder, 0);
