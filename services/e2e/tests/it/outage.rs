@@ -35,7 +35,7 @@ fn a_database_that_is_away_for_ten_seconds_costs_no_miner_anything() {
     let before = accepted();
     // A new block reaches miners, and somebody new may come: neither needs the database.
     network.mine(&MineOrder::default());
-    let next = watcher.job();
+    let next = watcher.job_above(first.height);
     assert_ne!(first.header_base, next.header_base);
     let mut newcomer = Client::login(&pool.stratum(), &address_of("newcomer"), "n");
     let job = newcomer.job();
