@@ -73,7 +73,10 @@ counters! {
     shares_rejected_total,
     /// Submits answered `server busy, retry`.
     shares_busy_total,
-    /// Submits whose durability could not be told.
+    /// Submits whose answer was lost or late, until the log says what became of them (gauge). What may be under way to
+    /// the ledger bounds it.
+    shares_in_doubt,
+    /// Submits answered `share outcome unknown`, since the log did not say so in time.
     shares_unknown_total,
     /// Job lines written.
     jobs_pushed_total,

@@ -63,6 +63,35 @@ impl Message for AppendShares {
     const NAME: &'static str = "append_shares";
 }
 
+/// Which of these shares are in the log? Asked when the answer to [`AppendShares`] was lost or late. Answered after
+/// everything that was sent before it, so that "not there" is final.
+#[derive(Debug)]
+pub struct FindShares {
+    /// They can only be behind this position: one that was answered before they were sent.
+    pub after: Seq,
+    /// Local id of the template, and the nonce.
+    pub shares: Vec<(u32, Nonce)>,
+}
+
+/// A share as the log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoggedShare {
+    /// Its position, and the minute it was booked to.
+    pub at: Appended,
+    /// When its line was read from the socket.
+    pub received_at: Timestamp,
+    /// The pool recomputed its hash before it was written.
+    pub verified: bool,
+    /// Its claimed hash meets the network target.
+    pub claims_block: bool,
+}
+
+impl Message for FindShares {
+    /// In the order of the question. An error means that it has to be asked again.
+    type Reply = Result<Vec<Option<LoggedShare>>, AppendRefusal>;
+    const NAME: &'static str = "find_shares";
+}
+
 /// What became known about shares and blocks after they were logged.
 #[derive(Debug, Clone)]
 pub enum Event {

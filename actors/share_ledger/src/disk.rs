@@ -2,16 +2,14 @@
 //!
 //! Everything that arrived while the last fsync ran goes into the next one. Nobody is answered before the
 //! fsync returned.
-use std::fs::File;
-use std::io::Write;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
 use messages::counters::Counters;
-use messages::facts::{Clock, Line, LogPosition, Template};
+use messages::facts::{Clock, LogPosition, Template};
 use messages::share_ledger::{
-    AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, NewShare, Verdict,
+    AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, FindShares, NewShare,
 };
 use runtime::{Reply, TraceMark};
 use tokio::sync::{oneshot, watch};
@@ -19,12 +17,11 @@ use tracing::{Span, error, info_span, warn};
 use units::{Minute, Seq};
 
 use crate::files::{LogDirectory, LogEnd, LogError};
+use crate::find::find_shares;
 use crate::fold::RECORDS_PER_STEP;
 use crate::reader::Durable;
-use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FileHead, LineDefinition, Record, RejectsRecord, Share,
-    TemplateDefinition, VERIFIED, VerdictRecord,
-};
+use crate::record::FileHead;
+use crate::writer::{Failure, Writer};
 
 /// Most messages that go into one commit: bounds the memory of its buffer and the wait of the first in it.
 const MESSAGES_PER_COMMIT: usize = 1024;
@@ -34,6 +31,7 @@ pub(crate) enum Job {
     Shares(Vec<NewShare>, Reply<AppendShares>),
     Events(Vec<Event>, Reply<AppendEvents>),
     Template(Arc<Template>, Reply<DefineTemplate>),
+    Find(FindShares, Reply<FindShares>),
 }
 
 /// What the disk and the fold tell each other.
@@ -97,6 +95,10 @@ impl DiskStall {
     }
 }
 
+/// Held by the disk thread that writes; knows where this process began to.
+#[derive(Debug, Default)]
+pub struct LogOwner(Mutex<Option<Seq>>);
+
 /// Everything the thread needs.
 pub(crate) struct Disk {
     pub(crate) directory: LogDirectory,
@@ -112,35 +114,19 @@ pub(crate) struct Disk {
     pub(crate) fold: crossbeam_channel::Sender<()>,
 }
 
-struct Writer {
-    file: File,
-    number: u64,
-    offset: u64,
-    ordinal: u64,
-    next: Seq,
-    minute: Minute,
-    bytes: Vec<u8>,
-    /// Records since the fold was last told of any.
-    untold: u64,
-}
-
 enum Answer {
     Shares(AppendedShares, Reply<AppendShares>),
     Events(Appended, Reply<AppendEvents>),
     Template(Reply<DefineTemplate>),
+    Found(FindShares, Reply<FindShares>),
 }
 
 impl Disk {
     /// Finds the log's end, tells it, and runs until all senders are gone or the disk can no longer be trusted.
     ///
     /// `owner` keeps two generations of the actor apart: the thread of the one before ends with what it was given.
-    pub(crate) fn run(
-        self,
-        owner: &Mutex<()>,
-        opened: oneshot::Sender<Result<LogEnd, LogError>>,
-        jobs: &Receiver<Job>,
-    ) {
-        let _owner = owner.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn run(self, owner: &LogOwner, opened: oneshot::Sender<Result<LogEnd, LogError>>, jobs: &Receiver<Job>) {
+        let mut began = owner.0.lock().unwrap_or_else(PoisonError::into_inner);
         let started = self.directory.recover().and_then(|end| {
             let writer = self.new_file(end.next_file, end.next_seq, end.minute)?;
             Ok((end, writer))
@@ -150,11 +136,12 @@ impl Disk {
             Err(error) => (opened.send(Err(error)), None),
         };
         if let (Ok(()), Some(writer)) = (told, writer) {
-            self.serve(writer, jobs);
+            let began = *began.get_or_insert(writer.next);
+            self.serve(writer, began, jobs);
         }
     }
 
-    fn serve(&self, mut writer: Writer, jobs: &Receiver<Job>) {
+    fn serve(&self, mut writer: Writer, began: Seq, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             self.stall.wait();
             if writer.offset >= self.segment_max_bytes {
@@ -168,16 +155,16 @@ impl Disk {
             let answers = self.encode(&mut writer, batch);
             let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
             let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes = writer.bytes.len());
-            match span.in_scope(|| commit(&mut writer)) {
+            match span.in_scope(|| writer.commit()) {
                 Ok(()) => {
                     self.progress.keep_trace(&span);
                     drop(span);
                     self.publish(&mut writer, before);
-                    answers.into_iter().for_each(|answer| answer.give(Ok(())));
+                    answers.into_iter().for_each(|answer| self.give(answer, began));
                 }
                 Err(Failure::NotWritten(error)) => {
-                    warn!(%error, "share log refused a write; nothing of it was kept");
-                    answers.into_iter().for_each(|answer| answer.give(Err(AppendRefusal::Full)));
+                    error!(%error, "share log refused a write or a sync; nothing of it was kept");
+                    answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Full));
                     // A new file, since what the lines and templates believe to be defined is not.
                     match self.new_file(writer.number + 1, before, writer.minute) {
                         Ok(next) => writer = next,
@@ -186,7 +173,7 @@ impl Disk {
                 }
                 Err(Failure::Unknown(error)) => {
                     error!(%error, "share log could not be synced");
-                    return answers.into_iter().for_each(|answer| answer.give(Err(AppendRefusal::Disk)));
+                    return answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Disk));
                 }
             }
         }
@@ -194,16 +181,7 @@ impl Disk {
 
     fn new_file(&self, number: u64, next: Seq, minute: Minute) -> Result<Writer, LogError> {
         let file = self.directory.create(FileHead { number, base: next })?;
-        let writer = Writer {
-            file,
-            number,
-            offset: FILE_HEAD as u64,
-            ordinal: 0,
-            next,
-            minute,
-            bytes: Vec::with_capacity(1 << 20),
-            untold: 0,
-        };
+        let writer = Writer::new(file, number, next, minute);
         self.set_durable(&writer);
         Ok(writer)
     }
@@ -234,10 +212,7 @@ impl Disk {
     }
 
     fn encode(&self, writer: &mut Writer, batch: impl Iterator<Item = Job>) -> Vec<Answer> {
-        writer.bytes.clear();
-        writer.ordinal += 1;
-        writer.minute = writer.minute.max((self.clock)().minute());
-        Record::Commit { ordinal: writer.ordinal }.encode(writer.number, &mut writer.bytes);
+        writer.begin((self.clock)().minute());
         let full = self.progress.backlog_bytes() > self.backlog_max_bytes;
         let mut answers = Vec::with_capacity(16);
         for job in batch {
@@ -259,24 +234,27 @@ impl Disk {
                     writer.define_template(&template);
                     answers.push(Answer::Template(reply));
                 }
+                Job::Find(question, reply) => answers.push(Answer::Found(question, reply)),
             }
         }
         answers
     }
-}
 
-enum Failure {
-    NotWritten(std::io::Error),
-    Unknown(std::io::Error),
-}
-
-fn commit(writer: &mut Writer) -> Result<(), Failure> {
-    if let Err(error) = writer.file.write_all(&writer.bytes) {
-        // Cut what may have been written of it: only then is it certain that the records are not in the log.
-        let cut = writer.file.set_len(writer.offset).and_then(|()| writer.file.sync_all());
-        return Err(if cut.is_ok() { Failure::NotWritten(error) } else { Failure::Unknown(error) });
+    /// What was asked for is durable.
+    fn give(&self, answer: Answer, began: Seq) {
+        match answer {
+            Answer::Shares(appended, reply) => reply.send(Ok(appended)),
+            Answer::Events(appended, reply) => reply.send(Ok(appended)),
+            Answer::Template(reply) => reply.send(Ok(())),
+            Answer::Found(question, reply) => {
+                let found = find_shares(&self.directory, self.progress.durable(), began, &question);
+                reply.send(found.map_err(|error| {
+                    warn!(%error, "shares in doubt cannot be looked up");
+                    AppendRefusal::Disk
+                }));
+            }
+        }
     }
-    writer.file.sync_data().map_err(Failure::Unknown)
 }
 
 impl Answer {
@@ -285,119 +263,16 @@ impl Answer {
             Answer::Shares(_, reply) => reply.span(),
             Answer::Events(_, reply) => reply.span(),
             Answer::Template(reply) => reply.span(),
+            Answer::Found(_, reply) => reply.span(),
         }
     }
 
-    fn give(self, outcome: Result<(), AppendRefusal>) {
+    fn refuse(self, refusal: AppendRefusal) {
         match self {
-            Answer::Shares(appended, reply) => reply.send(outcome.map(|()| appended)),
-            Answer::Events(appended, reply) => reply.send(outcome.map(|()| appended)),
-            Answer::Template(reply) => reply.send(outcome),
-        }
-    }
-}
-
-// === impl Writer ===
-
-impl Writer {
-    /// Files are numbered by 64 bits, the marks in lines and templates have 32: enough for 250 PiB of log.
-    fn mark(&self) -> u32 {
-        u32::try_from(self.number).unwrap_or(u32::MAX)
-    }
-
-    fn put(&mut self, record: &Record<'_>) {
-        record.encode(self.number, &mut self.bytes);
-        self.next = self.next.plus(u64::from(record.is_positioned()));
-    }
-
-    /// Whether this file has no such definition yet; notes that it will. Only this thread writes marks, and nearly always
-    /// the mark is there, so it is only read: a write would take the line from the caches of all other threads.
-    fn is_new(&self, mark: &AtomicU32) -> bool {
-        let is_new = mark.load(Ordering::Relaxed) != self.mark();
-        if is_new {
-            mark.store(self.mark(), Ordering::Relaxed);
-        }
-        is_new
-    }
-
-    fn define_line(&mut self, line: &Line) {
-        if self.is_new(&line.defined_in) {
-            self.put(&Record::Line(LineDefinition {
-                local_id: line.local_id,
-                origin: line.origin.0,
-                address: &line.address,
-                worker: &line.worker,
-            }));
-        }
-    }
-
-    fn define_template(&mut self, template: &Template) {
-        if self.is_new(&template.defined_in) {
-            self.put(&Record::Template(TemplateDefinition {
-                local_id: template.local_id,
-                header_base: template.header_base.as_bytes(),
-                target: template.network_target.as_bytes(),
-                reward: template.reward,
-                fetched_at: template.fetched_at,
-                daemon_id: template.daemon_id.as_deref().unwrap_or(""),
-                reward_address: &template.reward_address,
-                block: template.block.get(),
-            }));
-        }
-    }
-
-    fn share(&mut self, share: &NewShare) {
-        self.define_line(&share.line);
-        self.define_template(&share.template);
-        let flags = (u8::from(share.verified) * VERIFIED) | (u8::from(share.claims_block) * CLAIMS_BLOCK);
-        self.put(&Record::Share(Share {
-            line: share.line.local_id,
-            template: share.template.local_id,
-            nonce: share.nonce,
-            difficulty: share.difficulty,
-            received_at: share.received_at,
-            minute: self.minute,
-            flags,
-        }));
-    }
-
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::Verdict { share, minute, line, difficulty, verdict } => {
-                self.define_line(line);
-                let verdict = match verdict {
-                    Verdict::Verified => 0,
-                    Verdict::Rejected => 1,
-                    Verdict::Voided => 2,
-                };
-                self.put(&Record::Verdict(VerdictRecord {
-                    share: *share,
-                    minute: *minute,
-                    line: line.local_id,
-                    difficulty: *difficulty,
-                    verdict,
-                }));
-            }
-            Event::Candidate { share, line, template, nonce, received_at } => {
-                self.define_line(line);
-                self.define_template(template);
-                self.put(&Record::Candidate(CandidateRecord {
-                    share: *share,
-                    line: line.local_id,
-                    template: template.local_id,
-                    nonce: *nonce,
-                    received_at: *received_at,
-                }));
-            }
-            Event::Rejects { line, reason, minute, count } => {
-                self.define_line(line);
-                self.put(&Record::Rejects(RejectsRecord {
-                    line: line.local_id,
-                    minute: *minute,
-                    count: *count,
-                    reason,
-                }));
-            }
+            Answer::Shares(_, reply) => reply.send(Err(refusal)),
+            Answer::Events(_, reply) => reply.send(Err(refusal)),
+            Answer::Template(reply) => reply.send(Err(refusal)),
+            Answer::Found(_, reply) => reply.send(Err(refusal)),
         }
     }
 }

@@ -172,7 +172,8 @@ impl LogDirectory {
         Ok(None)
     }
 
-    /// Finds the end. A torn tail, which no acknowledgement can depend on, is copied aside and cut.
+    /// Finds the end. A torn tail, which no acknowledgement can depend on, is copied aside and cut. What is whole but was
+    /// never synced counts from now on, so it is synced first: the database must not know more than the disk.
     ///
     /// # Errors
     /// [`LogError::Damaged`] when a synced commit is unreadable: that is not ours to cut.
@@ -199,6 +200,7 @@ impl LogDirectory {
                 }
                 end.cut_bytes = cut(file, &bytes, scan.end)?;
             }
+            File::open(&file.path).and_then(|open| open.sync_all()).map_err(at(&file.path))?;
             return Ok(end);
         }
         if files.len() > 1 {

@@ -15,11 +15,13 @@ mod audit;
 mod claims;
 mod disk;
 mod files;
+mod find;
 mod fold;
 mod reader;
 pub mod record;
+mod writer;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
-use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FoldNow, ReopenClaims};
+use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FindShares, FoldNow, ReopenClaims};
 use messages::validation::OfferShares;
 use runtime::{Actor, Fault, Handler, Recipient, Refused, Reply};
 use store::Store;
@@ -37,7 +39,7 @@ use units::{HostId, PolicyId};
 
 pub use audit::{LogAudit, LogAuditError, audit_log};
 pub use claims::OpenClaims;
-pub use disk::DiskStall;
+pub use disk::{DiskStall, LogOwner};
 pub use files::{LogDirectory, LogEnd, LogError, LogFile};
 pub use reader::{Durable, LogReader, Step};
 
@@ -78,7 +80,7 @@ pub struct ShareLedgerParts {
     /// Where the log's ends are published.
     pub position: watch::Sender<LogPosition>,
     /// Held by the disk thread: the next generation begins when the one before has written what it was given.
-    pub owner: Arc<Mutex<()>>,
+    pub owner: Arc<LogOwner>,
     /// For drills.
     pub stall: Arc<DiskStall>,
     /// Takes claims that come back from the log.
@@ -245,6 +247,12 @@ impl Handler<AppendEvents> for ShareLedger {
 impl Handler<DefineTemplate> for ShareLedger {
     async fn handle(&mut self, message: DefineTemplate, reply: Reply<DefineTemplate>) -> Result<(), Fault> {
         self.hand_over(Job::Template(message.0, reply))
+    }
+}
+
+impl Handler<FindShares> for ShareLedger {
+    async fn handle(&mut self, message: FindShares, reply: Reply<FindShares>) -> Result<(), Fault> {
+        self.hand_over(Job::Find(message, reply))
     }
 }
 
