@@ -80,7 +80,8 @@ counters! {
     shares_unknown_total,
     /// Job lines written.
     jobs_pushed_total,
-    /// Jobs not given because a thread has assigned every range of the template; the next template ends it.
+    /// Jobs not given when they should have been: a thread has assigned every range of the template, or a session has
+    /// more jobs within their grace than it may have.
     jobs_withheld_total,
     /// Time that sessions had a job to work on.
     stratum_mining_ms_total,

@@ -320,6 +320,7 @@ impl Pool {
             era: self.era,
             salt: self.salt.clone(),
             ledger: ledger.recipient(),
+            finder: ledger.recipient(),
             events: ledger.recipient(),
             validation: validation.recipient(),
             prover: validation.recipient(),

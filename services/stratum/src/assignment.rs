@@ -11,14 +11,20 @@ use wire::Reject;
 
 use crate::ranges::Range;
 
-/// Jobs of the past that are still known by name, so that a late share hears why it is late.
+/// Jobs of the past that are still known by name, so that a late share hears why it is late. More are only kept while
+/// shares for them count.
 const REMEMBERED: usize = 12;
+/// Jobs of one session. An honest one never has so many within the grace time; whoever does gets the next job when the
+/// oldest one has expired, so no job that a share may count for is ever forgotten.
+const JOBS_MAX: usize = 64;
 /// Shares that one job may have: what bounds the set of its taken nonces without ever forgetting one. A job that is
 /// three quarters full is replaced by one with a range of its own; until the miner has it the rest is enough.
 const TAKEN_MAX: usize = 1 << 16;
 const TAKEN_MANY: usize = TAKEN_MAX / 4 * 3;
-/// How long a superseded job is remembered beyond its grace time.
+/// How long a job is remembered beyond its grace time.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// The same when there are many: lines that were read in time are looked at within this.
+const FORGET_EARLY: Duration = Duration::from_secs(5);
 
 /// One job of one session.
 #[derive(Debug)]
@@ -74,6 +80,11 @@ impl Assignment {
         inside.then(|| u32::try_from(nonce.get() - self.range.first.get()).ok()).flatten()
     }
 
+    /// The nonce at a place of the range.
+    pub(crate) fn nonce(&self, offset: u32) -> Nonce {
+        Nonce::new(self.range.first.get() + u64::from(offset))
+    }
+
     /// Reserves a nonce.
     ///
     /// # Errors
@@ -91,38 +102,52 @@ impl Assignment {
     }
 
     fn check_age(&self, read_at: Instant, grace: Duration, current: Option<u64>) -> Result<(), Reject> {
-        if let Some(retired_at) = self.template.retired_at.get() {
-            let stale_for = read_at.saturating_duration_since(*retired_at);
-            if stale_for > grace {
-                return Err(Reject::TemplateStale {
-                    template: self.template.uid(),
-                    current,
-                    stale_for,
-                    stale_grace: grace,
-                });
-            }
-        } else if let Some(superseded_at) = self.superseded_at {
-            let stale_for = read_at.saturating_duration_since(superseded_at);
-            if stale_for > grace {
-                return Err(Reject::AssignmentSuperseded { stale_for, stale_grace: grace });
-            }
+        let retired_at = self.template.retired_at.get().copied();
+        // Whichever came first is what the miner is told.
+        let superseded_at = self.superseded_at.filter(|at| retired_at.is_none_or(|retired_at| *at < retired_at));
+        let Some(over_at) = superseded_at.or(retired_at) else { return Ok(()) };
+        let stale_for = read_at.saturating_duration_since(over_at);
+        if stale_for <= grace {
+            Ok(())
+        } else if superseded_at.is_some() {
+            Err(Reject::AssignmentSuperseded { stale_for, stale_grace: grace })
+        } else {
+            Err(Reject::TemplateStale { template: self.template.uid(), current, stale_for, stale_grace: grace })
         }
-        Ok(())
+    }
+
+    /// For how long it has not been the job to work on.
+    fn over_for(&self, now: Instant) -> Duration {
+        let over_at = self.superseded_at.into_iter().chain(self.template.retired_at.get().copied()).min();
+        over_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
     }
 }
 
 impl Assignments {
-    /// Makes `assignment` the current one.
+    /// Forgets jobs that are over, and says whether there is a place for one more.
+    pub(crate) fn make_room(&mut self, now: Instant, grace: Duration) -> bool {
+        // A job is never over before those behind it.
+        while let Some(oldest) = self.jobs.back() {
+            let kept = if self.jobs.len() < REMEMBERED { FORGET_AFTER } else { FORGET_EARLY };
+            if oldest.over_for(now) <= grace + kept {
+                break;
+            }
+            self.jobs.pop_back();
+        }
+        self.jobs.len() < JOBS_MAX
+    }
+
+    /// Makes `assignment` the current one; there has to be room for it.
     pub(crate) fn push(&mut self, assignment: Assignment, now: Instant) {
         if let Some(current) = self.jobs.front_mut() {
             current.superseded_at.get_or_insert(now);
         }
-        let forgotten =
-            |job: &Assignment| job.superseded_at.is_some_and(|at| now.saturating_duration_since(at) > FORGET_AFTER);
-        while self.jobs.len() >= REMEMBERED || self.jobs.back().is_some_and(forgotten) {
-            self.jobs.pop_back();
-        }
         self.jobs.push_front(assignment);
+    }
+
+    /// The job of this name, whatever its age.
+    pub(crate) fn named(&self, job_id: u64) -> Option<&Assignment> {
+        self.jobs.iter().find(|job| job.range.job_id == job_id)
     }
 
     /// The job that miners work on.

@@ -173,7 +173,7 @@ impl Front {
         self.job.borrow().as_ref().map(|job| job.current.template.uid())
     }
 
-    /// Gives a session a new job, if there is one to give.
+    /// Gives a session a new job, if there is one to give. One that is withheld is given at the first tick that can.
     pub(crate) fn push_job(&self, session: &Session) {
         let job = self.job.borrow();
         let (Some(job), mut miner) = (job.as_ref(), session.miner.borrow_mut()) else { return };
@@ -181,11 +181,11 @@ impl Front {
         let template = &job.current.template;
         // Never above the network's: a miner would keep blocks to itself.
         let difficulty = miner.vardiff.difficulty().min(template.network_difficulty);
-        let Some(range) = self.ranges.borrow_mut().take(template.local_id) else {
-            self.parts.counters.jobs_withheld_total.add(1);
-            return; // Whoever has none yet is given one at the next tick that can.
-        };
         let now = Instant::now();
+        let has_room = miner.assignments.make_room(now, self.parts.settings.stale_grace);
+        let range = has_room.then(|| self.ranges.borrow_mut().take(template.local_id)).flatten();
+        miner.is_owed_job = range.is_none();
+        let Some(range) = range else { return self.parts.counters.jobs_withheld_total.add(1) };
         let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line), now);
         let target_hex = wire::hash_hex(assignment.target.as_bytes());
         if let Some(current) = miner.assignments.current() {
@@ -325,18 +325,17 @@ impl Front {
             }
             self.parts.counters.stratum_mining_ms_total.add(mining * TICK_MS);
             self.offer();
+            self.look_at_doubts();
             self.log_rejects();
         }
     }
 
-    /// Whether it has a job; one that should have one is given it.
+    /// Whether it has a job; one that is owed one is given it.
     fn is_mining(&self, session: &Session) -> bool {
-        let has_job = |miner: &Miner| miner.assignments.current().is_some();
-        let is_idle = session.miner.borrow().as_ref().is_some_and(|miner| !has_job(miner));
-        if is_idle {
+        if session.miner.borrow().as_ref().is_some_and(|miner| miner.is_owed_job) {
             self.push_job(session);
         }
-        session.miner.borrow().as_ref().is_some_and(has_job)
+        session.miner.borrow().as_ref().is_some_and(|miner| miner.assignments.current().is_some())
     }
 
     fn log_rejects(&self) {

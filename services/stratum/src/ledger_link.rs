@@ -1,5 +1,5 @@
 //! The way to the share log and back: one message for all that an arbiter has just read.
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,9 +10,11 @@ use messages::validation::{BookedShare, OfferShares};
 use runtime::{AskError, Refused};
 use tokio::sync::Notify;
 use tracing::{Instrument, info_span};
+use units::Seq;
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
+use crate::doubt::Doubts;
 use crate::front::Front;
 use crate::session::Session;
 
@@ -20,8 +22,6 @@ use crate::session::Session;
 const SHARES_PER_MESSAGE: usize = 512;
 /// Acknowledged shares that Validation has not taken yet. Beyond it the oldest stay provisional.
 const OWED_MAX: usize = 65_536;
-/// Said when the disk failed: the share may or may not be in the log, so it must not be taken again.
-const UNKNOWN: &str = "share outcome unknown";
 
 /// A submit that passed every check and waits for the log: what is kept here of it. The share itself goes to the
 /// ledger and comes back with its answer.
@@ -55,6 +55,9 @@ pub(crate) struct LedgerLink {
     batch: RefCell<Batch>,
     flush: Notify,
     owed: RefCell<VecDeque<BookedShare>>,
+    /// The last position that was heard of: what is sent now comes behind it.
+    heard: Cell<Seq>,
+    pub(crate) doubts: Doubts,
 }
 
 impl Front {
@@ -85,6 +88,7 @@ impl Front {
 
     async fn append_batch(self: Rc<Self>, batch: Batch) {
         let Batch { pending, shares } = batch;
+        let after = self.link.heard.get();
         // One trace for all that came together: a span for each share would cost more than the share.
         let span = info_span!("submit", shares = shares.len());
         match self.parts.ledger.ask(AppendShares(shares), LEDGER_PATIENCE).instrument(span).await {
@@ -92,19 +96,14 @@ impl Front {
             Ok(Err(AppendRefusal::Full)) | Err(AskError::Busy | AskError::Down) => {
                 pending.iter().for_each(|pending| self.refuse(pending, &Reject::ServerBusy));
             }
-            // Only the log knows. The nonces stay reserved: the same share cannot be booked twice.
-            Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => {
-                for pending in &pending {
-                    self.parts.counters.shares_unknown_total.add(1);
-                    pending.session.write(|out| wire::write_error(out, pending.id, UNKNOWN));
-                    pending.session.answered();
-                }
-            }
+            // Only the log knows.
+            Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => self.doubt(pending, after),
         }
     }
 
-    fn acknowledge(&self, pending: &[Pending], appended: AppendedShares) {
+    pub(crate) fn acknowledge(&self, pending: &[Pending], appended: AppendedShares) {
         let now = Instant::now();
+        self.link.heard.set(self.link.heard.get().max(appended.at.first));
         let counters = &self.parts.counters;
         counters.shares_accepted_total.add(pending.len() as u64);
         if let Some(last) = appended.shares.last() {
@@ -123,7 +122,7 @@ impl Front {
         self.offer();
     }
 
-    fn owe(&self, pending: &[Pending], appended: AppendedShares) {
+    pub(crate) fn owe(&self, pending: &[Pending], appended: AppendedShares) {
         let mut owed = self.link.owed.borrow_mut();
         for ((place, pending), share) in (0..).zip(pending).zip(appended.shares) {
             if !self.parts.offer_all && !share.claims_block {

@@ -17,6 +17,7 @@ mod assignment;
 mod ban_keeper;
 mod bans;
 mod client;
+mod doubt;
 mod front;
 mod gate;
 mod hint_keeper;
@@ -43,7 +44,7 @@ use std::time::Duration;
 
 use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
-use messages::share_ledger::{AppendEvents, AppendShares};
+use messages::share_ledger::{AppendEvents, AppendShares, FindShares};
 use messages::validation::{OfferShares, VerifyShare};
 use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
@@ -76,6 +77,8 @@ pub struct StratumParts {
     pub salt: OriginSalt,
     /// Makes shares durable.
     pub ledger: Recipient<AppendShares>,
+    /// Says which shares are in the log.
+    pub finder: Recipient<FindShares>,
     /// Takes reject counts.
     pub events: Recipient<AppendEvents>,
     /// Hears of acknowledged shares.

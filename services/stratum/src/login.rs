@@ -78,7 +78,7 @@ impl Front {
         // What was assigned to the login before stays known: its late shares are told whose job that was.
         let before = &mut *session.miner.borrow_mut();
         let assignments = before.as_mut().map_or_else(Assignments::default, |miner| take(&mut miner.assignments));
-        Ok(Miner { line: Arc::new(line), assignments, vardiff })
+        Ok(Miner { line: Arc::new(line), assignments, vardiff, is_owed_job: false })
     }
 
     /// What an earlier session measured.

@@ -68,6 +68,8 @@ pub(crate) struct Miner {
     pub(crate) line: Arc<Line>,
     pub(crate) assignments: Assignments,
     pub(crate) vardiff: Vardiff,
+    /// A job could not be given when it should have been.
+    pub(crate) is_owed_job: bool,
 }
 
 impl Miner {

@@ -2,7 +2,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use messages::share_ledger::{AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
+use messages::share_ledger::{
+    AppendRefusal, AppendShares, Appended, AppendedShares, FindShares, LoggedShare, NewShare,
+};
 use runtime::{Recipient, Refused, Reply};
 use units::Seq;
 
@@ -20,10 +22,10 @@ pub(crate) enum Mood {
     Busy,
     /// The disk budget is used up.
     Full,
-    /// The disk failed.
-    Breaks,
-    /// The actor died with the message in hand.
-    Loses,
+    /// The disk failed; whether it was written is left open.
+    Breaks { written: bool },
+    /// The actor died with the message in hand, before or after writing.
+    Loses { written: bool },
 }
 
 #[derive(Default)]
@@ -34,12 +36,44 @@ struct State {
     mood: Mood,
     shares: Vec<NewShare>,
     held: VecDeque<(AppendShares, Reply<AppendShares>)>,
+    /// Nobody can read the log.
+    is_blind: bool,
 }
 
 impl Ledger {
     pub(crate) fn recipient(self: &Arc<Self>) -> Recipient<AppendShares> {
         let ledger = Arc::clone(self);
         Recipient::from_fn(move |message, reply| ledger.take(message, reply))
+    }
+
+    /// Says what is in the log.
+    pub(crate) fn finder(self: &Arc<Self>) -> Recipient<FindShares> {
+        let ledger = Arc::clone(self);
+        Recipient::from_fn(move |question, reply| ledger.find(question, reply))
+    }
+
+    /// Whether the log can be read.
+    pub(crate) fn set_blind(&self, is_blind: bool) {
+        self.0.lock().unwrap().is_blind = is_blind;
+    }
+
+    fn find(&self, question: FindShares, reply: Reply<FindShares>) -> Result<(), Refused<FindShares>> {
+        let state = self.0.lock().unwrap();
+        if state.is_blind {
+            return Err(Refused::Down(question));
+        }
+        let find = |(template, nonce)| {
+            let is_it = |share: &&NewShare| (share.template.local_id, share.nonce) == (template, nonce);
+            let (place, share) = (1..).zip(&state.shares).find(|(_, share)| is_it(share))?;
+            Some(LoggedShare {
+                at: Appended { first: Seq(place), minute: now().minute() },
+                received_at: share.received_at,
+                verified: share.verified,
+                claims_block: share.claims_block,
+            })
+        };
+        reply.send(Ok(question.shares.iter().copied().map(find).collect()));
+        Ok(())
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -78,8 +112,15 @@ impl Ledger {
             Mood::Holds => state.held.push_back((message, reply)),
             Mood::Busy => return Err(Refused::Busy(message)),
             Mood::Full => reply.send(Err(AppendRefusal::Full)),
-            Mood::Breaks => reply.send(Err(AppendRefusal::Disk)),
-            Mood::Loses => drop(reply),
+            Mood::Breaks { written } | Mood::Loses { written } => {
+                if written {
+                    state.shares.extend(message.0);
+                }
+                match state.mood {
+                    Mood::Breaks { .. } => reply.send(Err(AppendRefusal::Disk)),
+                    _ => drop(reply),
+                }
+            }
         }
         Ok(())
     }

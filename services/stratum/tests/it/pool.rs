@@ -6,7 +6,7 @@ use chain::{HeaderBase, Network, Target};
 use messages::closed::CloseReason;
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, LocalIds, Notice, Restrictions, SessionIds, Template};
-use messages::share_ledger::{AppendEvents, Appended};
+use messages::share_ledger::{AppendEvents, Appended, FindShares};
 use messages::validation::{OfferShares, VerifyShare};
 use runtime::Recipient;
 use serde_json::value::RawValue;
@@ -52,6 +52,7 @@ pub(crate) struct Setup {
     pub(crate) bans: Arc<Bans>,
     pub(crate) arbiters: u8,
     pub(crate) ledger: Option<Recipient<messages::share_ledger::AppendShares>>,
+    pub(crate) finder: Option<Recipient<FindShares>>,
     pub(crate) events: Option<Recipient<AppendEvents>>,
     pub(crate) prover: Option<Recipient<VerifyShare>>,
     pub(crate) counters: Arc<Counters>,
@@ -75,6 +76,7 @@ impl Setup {
             bans: Arc::new(Bans::new(Vec::new(), Arc::clone(&counters), now())),
             arbiters: 1,
             ledger: None,
+            finder: None,
             events: None,
             prover: None,
             counters,
@@ -139,6 +141,7 @@ impl Pool {
             era: Era(1),
             salt: OriginSalt([7; 32]),
             ledger: setup.ledger.unwrap_or_else(|| ledger.recipient()),
+            finder: setup.finder.unwrap_or_else(|| ledger.finder()),
             events: setup.events.unwrap_or_else(fake_events),
             validation: Recipient::from_fn(move |message: OfferShares, reply| {
                 offers.lock().unwrap().push(message);

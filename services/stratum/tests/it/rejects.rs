@@ -76,7 +76,8 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
         let mut host = Host::default();
         host.start(&ledger, POLICY, ShareLedger::factory(parts));
         host.tick(&ledger, Duration::from_millis(50), || FoldNow);
-        (setup.ledger, setup.events) = (Some(ledger.recipient()), Some(ledger.recipient()));
+        (setup.ledger, setup.finder) = (Some(ledger.recipient()), Some(ledger.recipient()));
+        setup.events = Some(ledger.recipient());
         let mut pool = Pool::start(setup);
         pool.mine(&template(41_237));
         for (n, worker) in [(1, "rig-1"), (2, "rig-2")] {
