@@ -65,6 +65,8 @@ counters! {
     stratum_bans_total,
     /// TLS handshakes completed.
     stratum_tls_handshakes_total,
+    /// Changed TLS certificates that could not be used; the one before stays in use.
+    stratum_tls_reload_failures_total,
     /// Connections closed because they did not read what they were sent.
     stratum_slow_readers_total,
     /// Shares acknowledged.

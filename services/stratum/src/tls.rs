@@ -71,7 +71,10 @@ impl TlsGate {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
                 info!(certificate = %self.cert.display(), "new certificate in use");
             }
-            Err(error) => warn!(%error, "the new certificate is not used, the old one stays"),
+            Err(error) => {
+                self.counters.stratum_tls_reload_failures_total.add(1);
+                warn!(%error, "the new certificate is not used, the old one stays");
+            }
         }
     }
 

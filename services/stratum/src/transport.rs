@@ -90,8 +90,8 @@ impl Transport {
 
     /// Goes on in TLS; `received` are its first bytes, which were read as if they were plain.
     pub(crate) fn begin_tls(&self, mut tls: Box<Tls>, mut received: &[u8]) -> io::Result<()> {
-        while !received.is_empty() {
-            tls.conn.read_tls(&mut received)?;
+        // It takes nothing where it ignores the rest. (And an empty rest would be the end to it.)
+        while !received.is_empty() && tls.conn.read_tls(&mut received)? > 0 {
             tls.process(&self.tcp)?;
         }
         tls.flush(&self.tcp)?;

@@ -148,6 +148,13 @@ impl Miner {
         self.next().await.is_none()
     }
 
+    /// Takes whatever bytes come, up to the end.
+    pub(crate) async fn until_closed(&mut self) {
+        // A reset is an end too.
+        let mut nowhere = tokio::io::sink();
+        let _bytes = timeout(PATIENCE, tokio::io::copy(&mut self.stream, &mut nowhere)).await.expect("the end in time");
+    }
+
     /// Whether nothing is said for a moment.
     pub(crate) async fn is_silent(&mut self) -> bool {
         timeout(Duration::from_millis(100), self.stream.readable()).await.is_err() && self.read.is_empty()

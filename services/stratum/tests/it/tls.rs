@@ -65,6 +65,14 @@ fn connect(address: std::net::SocketAddr, config: &Arc<ClientConfig>) -> Secure 
     StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), stream)
 }
 
+/// The first message of a client.
+fn hello(trusted: &CertificateDer<'static>) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut bytes = Vec::new();
+    ClientConnection::new(client(trusted), name).unwrap().write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 fn line(secure: &mut Secure) -> std::io::Result<String> {
     let (mut text, mut byte) = (Vec::new(), [0]);
     loop {
@@ -174,6 +182,26 @@ fn what_is_no_tls_gets_none() {
     );
 }
 
+/// A goodbye in plain text may follow a ClientHello, and nothing behind it is looked at any more.
+#[test]
+fn a_goodbye_in_the_middle_of_a_handshake_ends_the_connection_and_holds_up_nobody() {
+    let (certificate, der) = Certificate::new();
+    with_pool(
+        |setup| certificate.set(setup),
+        async |pool| {
+            let goodbye = [0x15, 3, 3, 0, 2, 1, 0];
+            for behind in [0, 1, 5_000, 60_000] {
+                let mut miner = Miner::connect(pool).await;
+                miner.send_bytes(&[&hello(&der)[..], &goodbye, &vec![0x17; behind]].concat()).await;
+                miner.until_closed().await;
+                let mut honest = Miner::connect(pool).await;
+                honest.send(&login_line(1, &address(1), "rig")).await;
+                assert_eq!(honest.line().await, login_ok(1));
+            }
+        },
+    );
+}
+
 #[test]
 fn a_handshake_that_stops_is_ended() {
     let (certificate, _) = Certificate::new();
@@ -186,6 +214,43 @@ fn a_handshake_that_stops_is_ended() {
         slow.send_bytes(&[0x16, 3, 1, 2, 0, 1]).await;
         assert!(slow.is_closed().await);
         pool.until("the end", |pool| pool.closed(CloseReason::TlsDeadline) == 1).await;
+    });
+}
+
+/// Handshakes that may be under way at once.
+const HANDSHAKES: usize = 1024;
+
+#[test]
+fn too_many_handshakes_at_once_are_refused_and_miners_in_plain_text_do_not_notice() {
+    let (certificate, der) = Certificate::new();
+    let adjust = |setup: &mut Setup| {
+        certificate.set(setup);
+        setup.arbiters = 2;
+    };
+    with_pool(adjust, async |pool| {
+        pool.mine(&template(41_237));
+        let mut honest = Miner::connect(pool).await;
+        let job = honest.log_in(1, "rig").await;
+        let mut begun = Vec::new();
+        for n in 0..HANDSHAKES as u64 + 8 {
+            let mut slow = Miner::connect(pool).await;
+            slow.send_bytes(&[0x16]).await;
+            begun.push(slow);
+            if n % 64 == 0 {
+                honest.send(&job.submit(n + 2, n)).await;
+                assert_eq!(honest.line().await, share_ok(n + 2));
+            }
+        }
+        pool.until("the refusals", |pool| pool.closed(CloseReason::TlsBusy) == 8).await;
+        assert!(!shows(pool, &der).await);
+        assert_eq!(pool.closed(CloseReason::TlsBusy), 9);
+        let mut late = Miner::connect(pool).await;
+        late.log_in(2, "rig").await;
+        // Whoever goes makes room.
+        drop(begun);
+        pool.until("their ends", |pool| pool.closed(CloseReason::Client) == HANDSHAKES as u64).await;
+        assert!(shows(pool, &der).await);
+        assert_eq!(pool.counters.stratum_bans_total.get(), 0);
     });
 }
 
@@ -219,11 +284,11 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
             comes_to_show(pool, &second).await;
             assert!(!shows(pool, &first).await);
             std::fs::write(certificate.cert(), "no certificate").unwrap();
-            let text = std::fs::read_to_string(certificate.key()).unwrap();
+            let failures = || pool.counters.stratum_tls_reload_failures_total.get();
+            let before = failures();
             hang_up();
-            tokio::time::sleep(Duration::from_millis(300)).await; // Nothing is to happen in it.
+            pool.until("the failure in the metrics", |_| failures() > before).await;
             assert!(shows(pool, &second).await, "the old one stays");
-            std::fs::write(certificate.key(), text).unwrap();
             let third = certificate.renew();
             hang_up();
             comes_to_show(pool, &third).await;
