@@ -1,10 +1,12 @@
 //! When to stop.
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT. Made before anything is started, so that an early signal is not lost.
+/// SIGTERM and SIGINT. Made before anything is started, so that an early signal is not lost. SIGHUP ends no process from
+/// then on: it is an order to read certificates again, for whoever has some.
 pub struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
+    _hangup: Signal,
 }
 
 impl Shutdown {
@@ -13,7 +15,8 @@ impl Shutdown {
     /// # Errors
     /// When the process cannot install a handler.
     pub fn listen() -> std::io::Result<Shutdown> {
-        Ok(Shutdown { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let [terminate, interrupt, hangup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        Ok(Shutdown { terminate: signal(terminate)?, interrupt: signal(interrupt)?, _hangup: signal(hangup)? })
     }
 
     /// Resolves at the first of them; says which.

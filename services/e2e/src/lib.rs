@@ -28,5 +28,5 @@ pub use network::{Fleet, Network};
 pub use pool::{Audit, Config, Pool, audit};
 pub use process::Process;
 pub use proof::Proof;
-pub use stratum::{Client, Job, Solver, address_of};
+pub use stratum::{Client, Flood, Job, Solver, address_of};
 pub use wait::{free_port, wait_for, wait_gone, wait_until};

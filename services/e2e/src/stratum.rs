@@ -1,5 +1,5 @@
 //! A raw Stratum client: it sends what it is told, and keeps everything it hears.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -65,6 +65,23 @@ impl Job {
     pub fn made_up_hash(&self) -> String {
         assert!(self.network_target < self.target, "every share of this job is a block");
         self.target.to_hex()
+    }
+}
+
+/// What became of the submits of [`Client::flood`].
+#[derive(Debug, Default)]
+pub struct Flood {
+    /// Nonces of those that were acknowledged.
+    pub acknowledged: Vec<u64>,
+    /// Places of all that were answered; the first submit has place 0.
+    pub answered: BTreeSet<u64>,
+}
+
+impl Flood {
+    /// Whether no submit was left out: everything up to the last one that was answered is answered.
+    #[must_use]
+    pub fn has_no_gap(&self) -> bool {
+        self.answered.last().is_none_or(|last| last + 1 == self.answered.len() as u64)
     }
 }
 
@@ -227,14 +244,16 @@ impl Client {
         }
     }
 
-    /// Submits shares of a job as fast as the pool answers, until the connection ends. Returns the nonces that were
-    /// acknowledged.
-    pub fn flood(mut self, job: &Job) -> Vec<u64> {
+    /// Submits shares of a job as fast as the pool answers, until the connection ends.
+    ///
+    /// # Panics
+    /// When a submit is answered twice, or one that was never made.
+    pub fn flood(mut self, job: &Job) -> Flood {
         let (hash, first) = (job.made_up_hash(), self.next_id);
-        let (mut acknowledged, mut answered, mut is_open) = (Vec::new(), 0, true);
+        let (mut flood, mut is_open) = (Flood::default(), true);
         loop {
             let mut lines = String::new();
-            while is_open && self.next_id - first < answered + IN_FLIGHT {
+            while is_open && self.next_id - first < flood.answered.len() as u64 + IN_FLIGHT {
                 let (id, nonce) = (self.next_id, job.nonce_start + (self.next_id - first));
                 let params = json!({ "job_id": job.id, "nonce": nonce, "claimed_hash": hash });
                 lines += &json!({ "id": id, "method": "submit", "params": params }).to_string();
@@ -244,12 +263,14 @@ impl Client {
             is_open &= self.writer.write_all(lines.as_bytes()).is_ok();
             // What the pool has said before it died still counts.
             if !self.hear(PATIENCE) {
-                return acknowledged;
+                return flood;
             }
             for answer in self.answers.drain(..) {
-                answered += 1;
+                let id = answer["id"].as_u64().filter(|id| (first..self.next_id).contains(id));
+                let place = id.unwrap_or_else(|| panic!("nobody asked for {answer}")) - first;
+                assert!(flood.answered.insert(place), "answered twice: {answer}");
                 if answer["result"]["accepted"] == true {
-                    acknowledged.push(job.nonce_start + (answer["id"].as_u64().expect("answers have ids") - first));
+                    flood.acknowledged.push(job.nonce_start + place);
                 }
             }
         }

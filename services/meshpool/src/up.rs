@@ -98,8 +98,9 @@ fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<Ex
         child = Some(Devnet::start(&dir, &url, settings.stratum.listen).map_err(config)?);
     }
     let outcome = runtime::block_on(async {
+        let shutdown = Shutdown::listen().map_err(config)?;
         let pool = Pool::prepare(settings, store, counters, lanes).await?;
-        pool.run(telemetry).await
+        pool.run(telemetry, shutdown).await
     });
     if child.as_mut().is_some_and(Devnet::has_ended) {
         warn!("the simulated network had ended before the pool");
@@ -181,8 +182,7 @@ impl Pool {
         })
     }
 
-    async fn run(self, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
-        let mut shutdown = Shutdown::listen().map_err(config)?;
+    async fn run(self, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
         let mut host = Host::with_watchdog(|stuck| {
             error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");

@@ -43,9 +43,11 @@ impl Front {
     pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener, door: Door, mut drain: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                // First: who comes from now on is left to the next process, where there is one.
+                biased;
                 // An error means that the front's owner is gone; both end listening.
                 _ended = drain.wait_for(|draining| *draining) => return,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {

@@ -110,7 +110,7 @@ fn a_flooded_pool_that_is_killed_has_every_share_that_it_acknowledged() {
         live(Duration::from_millis(chance.random_range(100..1_500)));
         pool.process.kill();
         for (job, flood) in floods {
-            let acknowledged = flood.join().unwrap();
+            let acknowledged = flood.join().unwrap().acknowledged;
             acknowledged.iter().for_each(|nonce| proof.acknowledged(&job, *nonce));
         }
         println!("kill {kill}: {} shares kept", proof.shares_are_kept(&network, &config));

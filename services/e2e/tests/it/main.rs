@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 mod crashes;
 mod difficulty;
+mod drain;
 mod outage;
 mod panics;
 mod payouts;
