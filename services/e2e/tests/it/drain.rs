@@ -70,8 +70,11 @@ fn a_pool_that_is_told_to_stop_answers_everything_it_has_read_and_keeps_it() {
 
     let floods: Vec<_> = floods.into_iter().map(|(job, flood)| (job, flood.join().unwrap())).collect();
     for (_, flood) in &floods {
-        assert!(!flood.acknowledged.is_empty() && flood.has_no_gap(), "{:?}", flood.answered);
+        assert!(flood.has_no_gap(), "{:?}", flood.answered);
     }
+    // On a busy machine some may have come too late to submit anything.
+    let heard = floods.iter().filter(|(_, flood)| !flood.acknowledged.is_empty()).count();
+    assert!(heard > CONNECTIONS / 2, "{heard} connections got a share acknowledged");
     are_booked(&config, place.path(), &floods);
     let mut proof = Proof::default();
     for (job, flood) in &floods {
