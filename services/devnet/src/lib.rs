@@ -7,7 +7,11 @@
 //!
 //! A load generator for the pool's Stratum port is here too, see [`load`].
 //!
-//! What it refuses to be: a node. It has no peers, and nobody else's blocks but those that its owner orders.
+//! Several daemons can share a chain: each is told where its peers are, and what a pool sees of their gossip, their
+//! sync runs and their reorganisations is what the real ones show.
+//!
+//! What it refuses to be: a node. It has no peers but its own kind, and nobody else's blocks but those that its owner
+//! orders.
 #![warn(missing_docs)]
 
 mod clock;
@@ -21,6 +25,7 @@ pub mod load;
 pub mod miner;
 mod node;
 mod params;
+mod peers;
 mod persist;
 mod server;
 mod shared;

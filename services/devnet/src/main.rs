@@ -96,6 +96,15 @@ struct DaemonArgs {
     /// Repeat a run: all keys and ids follow from this number
     #[arg(long)]
     seed: Option<u64>,
+    /// Address of the endpoint for peers (loopback only); none by default
+    #[arg(long)]
+    peer_listen: Option<SocketAddr>,
+    /// Endpoint of a daemon that shares its chain; may be given again
+    #[arg(long = "peer", value_name = "URL")]
+    peers: Vec<String>,
+    /// Time from the start until peers are reached [default: 2000]
+    #[arg(long, value_name = "MS")]
+    peer_dial_ms: Option<u64>,
     /// Time that building a send takes
     #[arg(long, value_name = "MS")]
     send_build_ms: Option<u64>,
@@ -201,6 +210,8 @@ impl DaemonArgs {
         let mut params = if self.devnet { Params::devnet(self.data) } else { Params::new(self.data) };
         params.listen = self.listen;
         params.control_listen = self.control;
+        params.peer_listen = self.peer_listen;
+        params.peers = self.peers;
         params.routes = match self.routes {
             RoutesArg::Full => Routes::Full,
             RoutesArg::Basic => Routes::Basic,
@@ -212,6 +223,7 @@ impl DaemonArgs {
         take(&mut params.output_maturity, self.output_maturity);
         take(&mut params.premined, self.premined);
         let take = |place: &mut Duration, given: Option<u64>| *place = given.map_or(*place, Duration::from_millis);
+        take(&mut params.peer_dial, self.peer_dial_ms);
         take(&mut params.send_build, self.send_build_ms);
         take(&mut params.wallet_save, self.wallet_save_ms);
         take(&mut params.block_validation, self.block_validation_ms);

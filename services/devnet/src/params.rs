@@ -43,6 +43,15 @@ pub struct Params {
     pub auto_wallet_password: Option<String>,
     /// Source of every key and id, for runs that must repeat; `None` takes the system's randomness.
     pub seed: Option<u64>,
+    /// Address of the endpoint for peers (loopback only); `None` where none are to be answered.
+    pub peer_listen: Option<SocketAddr>,
+    /// Endpoints of the peers whose chain is followed and that are told of blocks and transactions. None by default, as
+    /// on an isolated test network.
+    pub peers: Vec<String>,
+    /// Time from the start until the first peer is reached (the real one dials its seeds one by one).
+    pub peer_dial: Duration,
+    /// Time that a transaction takes to the peers (the real one hides its origin, for up to 45 s).
+    pub relay: Duration,
     /// Extra time that building and proving a send takes.
     pub send_build: Duration,
     /// Extra time that saving the wallet after a send takes (the real one needs 1 to 3 s).
@@ -71,6 +80,10 @@ impl Params {
             wallet_file: "blocknet-testnet.wallet.dat".to_owned(),
             auto_wallet_password: None,
             seed: None,
+            peer_listen: None,
+            peers: Vec::new(),
+            peer_dial: Duration::from_secs(2),
+            relay: Duration::from_secs(5),
             send_build: Duration::ZERO,
             wallet_save: Duration::ZERO,
             block_validation: Duration::ZERO,
@@ -90,6 +103,7 @@ impl Params {
             output_maturity: 1,
             premined: 40,
             auto_wallet_password: Some("devnet".to_owned()),
+            relay: Duration::from_millis(200),
             send_build: Duration::from_millis(20),
             wallet_save: Duration::from_millis(20),
             ..Params::new(data_dir)

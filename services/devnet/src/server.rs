@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::control::{self, Control};
 use crate::http::{self, Instance, Socket};
 use crate::params::Params;
+use crate::peers::{self, Links};
 use crate::shared::{Order, Shared, StartError};
 
 /// How long a restart tries to get its port back.
@@ -26,15 +27,26 @@ const REBIND_EVERY: Duration = Duration::from_millis(10);
 /// A simulated daemon in this process. Dropping it is a kill; [`SimulatedDaemon::stop`] is a shutdown.
 pub struct SimulatedDaemon {
     shared: Arc<Shared>,
-    listen: SocketAddr,
+    listening: Listening,
     control_listen: Option<SocketAddr>,
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Clone, Copy)]
 struct Listening {
     api: SocketAddr,
-    control: Option<SocketAddr>,
+    peers: Option<SocketAddr>,
 }
+
+/// One start of the daemon.
+struct Running {
+    api: ServerHandle,
+    peers: Option<ServerHandle>,
+    links: Links,
+}
+
+/// Where the daemon listens, and the control endpoint.
+type Started = (Listening, Option<SocketAddr>);
 
 impl SimulatedDaemon {
     /// Starts one and returns when it answers. May be called from any thread, inside a runtime or not.
@@ -42,8 +54,9 @@ impl SimulatedDaemon {
     /// # Errors
     /// When the data directory, the proof-of-work memory or a port cannot be had.
     pub fn start(params: Params) -> Result<SimulatedDaemon, StartError> {
-        if let Some(address) = params.control_listen.filter(|address| !address.ip().is_loopback()) {
-            return Err(StartError::ControlNotLoopback(address));
+        let inner = [params.control_listen, params.peer_listen];
+        if let Some(address) = inner.into_iter().flatten().find(|address| !address.ip().is_loopback()) {
+            return Err(StartError::NotLoopback(address));
         }
         let (shared, orders) = Shared::open(params)?;
         let (ready, is_ready) = sync_mpsc::sync_channel(1);
@@ -52,14 +65,14 @@ impl SimulatedDaemon {
             .name("devnet-daemon".to_owned())
             .spawn(move || actix_rt::System::new().block_on(run(for_thread, orders, ready)))
             .map_err(|_| StartError::Thread)?;
-        let listening = is_ready.recv().map_err(|_| StartError::Thread)??;
-        Ok(SimulatedDaemon { shared, listen: listening.api, control_listen: listening.control, thread: Some(thread) })
+        let (listening, control_listen) = is_ready.recv().map_err(|_| StartError::Thread)??;
+        Ok(SimulatedDaemon { shared, listening, control_listen, thread: Some(thread) })
     }
 
     /// Base URL of the API.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.listen)
+        format!("http://{}", self.listening.api)
     }
 
     /// Base URL of the control endpoint, if it has one.
@@ -108,17 +121,18 @@ impl Drop for SimulatedDaemon {
 async fn run(
     shared: Arc<Shared>,
     mut orders: mpsc::Receiver<Order>,
-    ready: sync_mpsc::SyncSender<Result<Listening, StartError>>,
+    ready: sync_mpsc::SyncSender<Result<Started, StartError>>,
 ) {
-    let (mut api, listening) = match start(&shared) {
-        Ok(started) => started,
+    let (mut running, listening) = match start(&shared) {
+        Ok((running, started)) => {
+            tell(&ready, Ok(started));
+            (running, started.0)
+        }
         Err(error) => {
             tell(&ready, Err(error));
             return;
         }
     };
-    let address = listening.api;
-    tell(&ready, Ok(listening));
     while let Some(order) = orders.recv().await {
         let (is_clean, restart) = match order {
             Order::Stop { is_clean } => (is_clean, None),
@@ -129,10 +143,10 @@ async fn run(
         }
         shared.kill();
         shared.node().events.hang_up();
-        api.stop(false).await;
+        running.stop().await;
         let Some((down, done)) = restart else { return };
         sleep(down).await;
-        let outcome = restarted(&shared, address).await.map(|handle| api = handle);
+        let outcome = restarted(&shared, listening).await.map(|again| running = again);
         if let Err(error) = &outcome {
             tracing::error!(error = error as &dyn std::error::Error, "the daemon does not come back");
         }
@@ -142,33 +156,38 @@ async fn run(
     }
 }
 
-fn tell(ready: &sync_mpsc::SyncSender<Result<Listening, StartError>>, outcome: Result<Listening, StartError>) {
+fn tell(ready: &sync_mpsc::SyncSender<Result<Started, StartError>>, outcome: Result<Started, StartError>) {
     if ready.send(outcome).is_err() {
         tracing::debug!("nobody waits for the start");
     }
 }
 
-fn start(shared: &Arc<Shared>) -> Result<(ServerHandle, Listening), StartError> {
-    let (api, address) = serve_api(shared, shared.params.listen)?;
-    let handle = api.handle();
-    actix_rt::spawn(api);
+impl Running {
+    async fn stop(&self) {
+        self.links.stop();
+        self.api.stop(false).await;
+        if let Some(peers) = &self.peers {
+            peers.stop(false).await;
+        }
+    }
+}
+
+fn start(shared: &Arc<Shared>) -> Result<(Running, Started), StartError> {
+    let wanted = Listening { api: shared.params.listen, peers: shared.params.peer_listen };
+    let (running, listening) = serve(shared, wanted)?;
     let control = match shared.params.control_listen {
         Some(wanted) => Some(control::serve(shared, wanted)?),
         None => None,
     };
-    Ok((handle, Listening { api: address, control }))
+    Ok((running, (listening, control)))
 }
 
-async fn restarted(shared: &Arc<Shared>, address: SocketAddr) -> Result<ServerHandle, StartError> {
+async fn restarted(shared: &Arc<Shared>, listening: Listening) -> Result<Running, StartError> {
     shared.reopen()?;
     let give_up_at = Instant::now() + REBIND;
     loop {
-        match serve_api(shared, address) {
-            Ok((server, _)) => {
-                let handle = server.handle();
-                actix_rt::spawn(server);
-                return Ok(handle);
-            }
+        match serve(shared, listening) {
+            Ok((running, _)) => return Ok(running),
             // The old listener may take a moment to go.
             Err(StartError::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at =>
@@ -189,10 +208,25 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), S
     bind().map_err(|source| StartError::Listen { address, source })
 }
 
-fn serve_api(shared: &Arc<Shared>, address: SocketAddr) -> Result<(Server, SocketAddr), StartError> {
-    let (listener, bound) = listen(address)?;
+/// Takes all ports first, so that a start that fails has begun nothing.
+fn serve(shared: &Arc<Shared>, wanted: Listening) -> Result<(Running, Listening), StartError> {
     let instance =
         Instance { shared: Arc::clone(shared), epoch: shared.node().epoch, chain_lock: Arc::new(RwLock::new(())) };
+    let (api_listener, api) = listen(wanted.api)?;
+    let for_peers = wanted.peers.map(listen).transpose()?;
+    let listening = Listening { api, peers: for_peers.as_ref().map(|(_, address)| *address) };
+    let spawn = |server: Server| {
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        handle
+    };
+    let api = spawn(serve_api(&instance, api_listener, api)?);
+    let peers = for_peers.map(|(listener, address)| peers::serve(&instance, listener, address)).transpose()?.map(spawn);
+    Ok((Running { api, peers, links: Links::start(&instance) }, listening))
+}
+
+fn serve_api(instance: &Instance, listener: TcpListener, address: SocketAddr) -> Result<Server, StartError> {
+    let instance = instance.clone();
     let app = move || App::new().app_data(Data::new(instance.clone())).default_service(web::to(http::serve));
     let server = HttpServer::new(app)
         .on_connect(|connection, extensions| {
@@ -211,5 +245,5 @@ fn serve_api(shared: &Arc<Shared>, address: SocketAddr) -> Result<(Server, Socke
         .listen(listener)
         .map_err(|source| StartError::Listen { address, source })?
         .run();
-    Ok((server, bound))
+    Ok(server)
 }

@@ -1,4 +1,5 @@
 //! What all handlers, the control endpoint and the server share.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,9 +41,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// The control endpoint can do anything to the daemon, so it is for this machine only.
-    #[error("the control endpoint must listen on a loopback address, not on {0}")]
-    ControlNotLoopback(std::net::SocketAddr),
+    /// The control endpoint can do anything to the daemon, and peers are believed: both are for this machine only.
+    #[error("the endpoints for control and peers must listen on a loopback address, not on {0}")]
+    NotLoopback(std::net::SocketAddr),
     /// No thread, or it died.
     #[error("the daemon's thread cannot run")]
     Thread,
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     node: Mutex<Node>,
     faults: Mutex<Faults>,
     is_paused: watch::Sender<bool>,
+    is_cut_off: AtomicBool,
+    wake_links: watch::Sender<()>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -68,6 +71,8 @@ impl Shared {
             node: Mutex::new(node),
             faults: Mutex::default(),
             is_paused: watch::Sender::new(false),
+            is_cut_off: AtomicBool::new(false),
+            wake_links: watch::Sender::new(()),
             orders,
             params,
             clock,
@@ -100,6 +105,25 @@ impl Shared {
         if is_paused.wait_for(|is_paused| !is_paused).await.is_err() {
             tracing::debug!("the daemon ends while it is paused");
         }
+    }
+
+    /// Cuts the daemon off from its peers, in both directions, or joins it to them again.
+    pub(crate) fn cut_off(&self, is_cut_off: bool) {
+        self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
+        self.look_at_peers();
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
+    }
+
+    /// Has the links look at their peers now.
+    pub(crate) fn look_at_peers(&self) {
+        self.wake_links.send_replace(());
+    }
+
+    pub(crate) fn peers_wake(&self) -> watch::Receiver<()> {
+        self.wake_links.subscribe()
     }
 
     /// Marks the state as dead, so that nothing begun before changes it any more.

@@ -43,6 +43,12 @@ struct Pause {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Cut {
+    cut: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Count {
     count: u64,
 }
@@ -142,6 +148,7 @@ fn routes(app: &mut ServiceConfig) {
             "/network",
             post().to(async |c: C, network: Json<NetworkView>| after(|| c.set_network(network.into_inner()))),
         )
+        .route("/peers", post().to(async |c: C, order: Json<Cut>| after(|| c.cut_off(order.cut))))
         .route("/pause", post().to(async |c: C, order: Json<Pause>| after(|| c.pause(order.paused))))
         .route(
             "/mempool/add",

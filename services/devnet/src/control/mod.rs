@@ -255,6 +255,12 @@ impl Control {
         self.shared.node().network = network;
     }
 
+    /// Cuts the daemon off from its peers, in both directions, or joins it to them again. What happened meanwhile it
+    /// finds out when it looks at their chains.
+    pub fn cut_off(&self, is_cut_off: bool) {
+        self.shared.cut_off(is_cut_off);
+    }
+
     /// Freezes the whole API (requests wait), or thaws it.
     pub fn pause(&self, is_paused: bool) {
         self.shared.pause(is_paused);

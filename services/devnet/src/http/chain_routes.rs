@@ -84,7 +84,7 @@ fn wallet_status(node: &Node) -> Option<WalletStatus> {
 pub(super) fn status(call: &Call) -> Result<Answer, Stop> {
     let node = call.instance.node()?;
     let tip = node.tree.tip();
-    let network = &node.network;
+    let network = node.network_view();
     let in_sync = |value: u64| Some(value).filter(|value| network.syncing && *value > 0);
     let percent = in_sync(network.sync_target).map(|target| {
         let per_mille = network.sync_progress.saturating_mul(1000) / target;
@@ -254,7 +254,7 @@ pub(super) fn mempool_transactions(call: &Call) -> Result<Answer, Stop> {
 }
 
 pub(super) fn peers(call: &Call) -> Result<Answer, Stop> {
-    let count = call.instance.node()?.network.peers;
+    let count = call.instance.node()?.network_view().peers;
     let peer = |at| json!({"peer_id": format!("12D3KooWDevnetPeer{at}"), "addrs": ["/ip4/192.0.2.1/tcp/38080"]});
     Ok(Answer::json(200, &json!({"count": count, "peers": (0..count).map(peer).collect::<Vec<_>>()})))
 }

@@ -22,7 +22,7 @@ pub(super) fn own_miner() -> Answer {
 pub(super) async fn subscribe(call: &Call) -> Result<Subscription, Stop> {
     let _reading = call.instance.chain_lock.read().await;
     let mut node = call.instance.node()?;
-    let (height, syncing) = (node.tree.tip_height(), node.network.syncing);
+    let (height, syncing) = (node.tree.tip_height(), node.network_view().syncing);
     let keepalive_every = node.params.events_keepalive;
     Ok(node.events.subscribe(height, syncing, keepalive_every))
 }

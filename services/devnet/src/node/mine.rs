@@ -9,6 +9,7 @@ use super::rules::{self, FUTURE_SECS_MAX, Invalid};
 use super::tree::{Added, Block, FINALITY_DEPTH};
 use super::{NetworkView, Node};
 use crate::coins::{self, Keys, Payment};
+use crate::peers::News;
 use crate::persist::PersistError;
 
 /// Why a block did not enter the chain.
@@ -128,7 +129,7 @@ impl Node {
         if matches!(added, Added::Side | Added::Tip { .. })
             && let Some(block) = self.tree.get(&id)
         {
-            self.log.append(&block.stored())?;
+            self.log.append(&block.full())?;
         }
         let Added::Tip { disconnected, connected } = added else { return Ok(false) };
         let now_ms = self.clock.now_ms();
@@ -156,6 +157,7 @@ impl Node {
     pub(crate) fn announce_tip(&mut self) {
         let tip = self.tip();
         self.events.new_block(&tip.id, tip.height(), tip.header.timestamp, tip.txids.len());
+        self.peers.tell(News::Tip(tip.id));
     }
 
     /// Puts `count` blocks of the network on the tip.
@@ -265,7 +267,7 @@ impl Node {
 
     /// True while a sync run is far enough behind to refuse templates.
     pub(crate) fn is_far_behind(&self) -> bool {
-        let NetworkView { syncing, sync_target, .. } = self.network;
+        let NetworkView { syncing, sync_target, .. } = self.network_view();
         syncing && sync_target > self.tree.tip_height() + 2
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chain::tx::{Bytes, Transaction};
-use chain::{BlockHeader, DifficultyRules};
+use chain::{Block as FullBlock, BlockHeader, DifficultyRules};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -26,12 +26,13 @@ use crate::clock::Clock;
 use crate::coins::Keys;
 use crate::events::Hub;
 use crate::params::Params;
+use crate::peers::Peers;
 use crate::persist::{self, LineLog, PersistError};
 use idempotency::Idempotency;
 use limits::{Bucket, Gate, UnlockBackoff};
 use mempool::Mempool;
 use templates::Templates;
-use tree::{Block, StoredBlock, Tree};
+use tree::{Block, Tree};
 use wallet::{Maturity, Wallet};
 
 pub use mine::MineError;
@@ -75,6 +76,7 @@ pub(crate) struct Node {
     pub(crate) is_wallet_scan_paused: bool,
     pub(crate) idempotency: Idempotency,
     pub(crate) network: NetworkView,
+    pub(crate) peers: Peers,
     pub(crate) events: Hub,
     pub(crate) submit_bucket: Bucket,
     pub(crate) submit_gate: Gate,
@@ -106,7 +108,7 @@ impl Node {
             Some(seed) => StdRng::seed_from_u64(seed.wrapping_add(starts.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
             None => StdRng::from_os_rng(),
         };
-        let (log, blocks) = LineLog::open::<StoredBlock>(&dir.join("chain.jsonl"))?;
+        let (log, blocks) = LineLog::open::<FullBlock>(&dir.join("chain.jsonl"))?;
         let mut tree = Tree::new(genesis());
         for block in blocks {
             tree.add(block.header, block.transactions);
@@ -127,6 +129,7 @@ impl Node {
             is_wallet_scan_paused: false,
             idempotency: Idempotency::open(&dir.join("send-idempotency.json"))?,
             network: around.network,
+            peers: Peers::new(params.peers.len()),
             events: Hub::default(),
             submit_bucket: Bucket::new(500, 4),
             submit_gate: Gate::new(2),
@@ -167,6 +170,15 @@ impl Node {
             epoch: self.epoch + 1,
             network: self.network.clone(),
             broadcast: std::mem::take(&mut self.broadcast),
+        }
+    }
+
+    /// What it says about peers and sync: what tests have set, and what its links make of it.
+    pub(crate) fn network_view(&self) -> NetworkView {
+        let peers = self.network.peers.saturating_add(self.peers.count());
+        match self.peers.sync_run {
+            Some(run) => NetworkView { peers, syncing: true, sync_target: run.target, sync_progress: run.progress },
+            None => NetworkView { peers, ..self.network.clone() },
         }
     }
 

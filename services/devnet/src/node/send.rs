@@ -10,6 +10,7 @@ use super::Node;
 use super::idempotency::Namespace;
 use super::wallet::{InputChoice, Outpoint, Plan, SendRecipient, SendRecord, SentTo, SpendRefusal, View};
 use crate::coins::{self, Keys, MEMO_BYTES_MAX, Payment, RING_SIZE};
+use crate::peers::News;
 
 const INPUTS_MAX: usize = 256;
 const OUTPUTS_MAX: usize = 256;
@@ -193,6 +194,7 @@ impl Node {
         let payments = plan.payments(&request.recipients, *wallet.keys());
         let tx: Transaction = coins::make_transaction(&spends, &payments, plan.fee, &decoys, &mut self.rng);
         let txid = self.mempool.add(&self.tree, tx.clone(), now_ms)?;
+        self.peers.tell(News::Transaction(Box::new(tx.clone())));
         self.broadcast.push(tx);
         let record = SendRecord {
             txid,

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chain::tx::Transaction;
-use chain::{Ancestor, BlockHeader, BlockId, DifficultyRules, TxId, block_reward};
-use serde::{Deserialize, Serialize};
+use chain::{Ancestor, Block as FullBlock, BlockHeader, BlockId, DifficultyRules, TxId, block_reward};
 use units::Height;
 
 /// Depth below which no reorganisation reaches.
@@ -26,13 +25,6 @@ pub(crate) struct Block {
     pub(crate) work: u64,
 }
 
-/// The form in which a block is kept on disk.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct StoredBlock {
-    pub(crate) header: BlockHeader,
-    pub(crate) transactions: Vec<Transaction>,
-}
-
 impl Block {
     pub(crate) fn height(&self) -> u64 {
         self.header.height
@@ -42,8 +34,9 @@ impl Block {
         BlockId(self.header.prev_hash.0)
     }
 
-    pub(crate) fn stored(&self) -> StoredBlock {
-        StoredBlock { header: self.header.clone(), transactions: self.transactions.clone() }
+    /// The block itself, without what was computed from it.
+    pub(crate) fn full(&self) -> FullBlock {
+        FullBlock { header: self.header.clone(), transactions: self.transactions.clone() }
     }
 
     /// Atoms by the emission rule, which is what the daemon reports whatever the coinbase holds.
