@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use units::Timestamp;
 
 use crate::closed::Closed;
+use crate::rejected::Rejected;
 
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident),* $(,)?) => {
@@ -13,6 +14,8 @@ macro_rules! counters {
             $($(#[doc = $help])+ pub $name: Counter,)*
             /// Ended Stratum connections by reason, refused ones included.
             pub stratum_closed: Closed,
+            /// Refused submits by canonical reason, those answered `server busy, retry` excepted.
+            pub shares_rejected: Rejected,
             /// When the last share was accepted, in milliseconds since the epoch; 0 for never.
             pub last_share_ms: AtomicI64,
         }
@@ -69,6 +72,14 @@ counters! {
     stratum_tls_reload_failures_total,
     /// Connections closed because they did not read what they were sent.
     stratum_slow_readers_total,
+    /// Acknowledged shares that Validation has not taken yet (gauge).
+    offers_waiting,
+    /// Such shares given up at the bound: they stay provisional.
+    offers_forgone_total,
+    /// Notices of solved blocks that a thread could not keep up with.
+    notices_missed_total,
+    /// Refusals that are missing in the counts by miner, since too many miners were refused at once.
+    rejects_uncounted_total,
     /// Shares acknowledged.
     shares_accepted_total,
     /// Submits refused.

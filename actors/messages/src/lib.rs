@@ -11,6 +11,7 @@ pub mod counters;
 pub mod facts;
 pub mod live;
 pub mod payout;
+pub mod rejected;
 pub mod share_ledger;
 pub mod template;
 pub mod validation;

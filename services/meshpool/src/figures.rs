@@ -7,7 +7,7 @@ use runtime::Port;
 use settings::Settings;
 
 /// Registers the figures of all actors, counters and queues.
-pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings: &Settings) -> Metrics {
+pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings: &Settings, arbiters: u8) -> Metrics {
     let metrics = Metrics::default();
     metrics.actors(ports);
     for (name, help, place) in Counters::list() {
@@ -22,6 +22,9 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
     let closed = Arc::clone(counters);
     let read = move || closed.stratum_closed.each().collect::<Vec<_>>();
     metrics.labelled("stratum_closed_total", "Stratum connections that ended or were refused.", "reason", read);
+    let rejected = Arc::clone(counters);
+    let read = move || rejected.shares_rejected.each().collect::<Vec<_>>();
+    metrics.labelled("shares_rejected_by_reason_total", "Submits refused, by canonical reason.", "reason", read);
     let queue = |name, capacity, depth: fn(&Counters) -> &Counter, refused: fn(&Counters) -> &Counter| {
         let (waiting, turned_away) = (Arc::clone(counters), Arc::clone(counters));
         Queue {
@@ -44,6 +47,12 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
             settings.ledger.backlog_bytes(),
             |counters| &counters.log_backlog_bytes,
             |counters| &counters.log_full_total,
+        ),
+        queue(
+            "offers",
+            stratum::OFFERS_MAX as u64 * u64::from(arbiters),
+            |counters| &counters.offers_waiting,
+            |counters| &counters.offers_forgone_total,
         ),
         queue(
             "owed_checks",

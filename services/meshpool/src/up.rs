@@ -310,7 +310,7 @@ impl Pool {
         let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
 
         let ports = host.ports();
-        figures::export(&ports, &self.counters, &settings).daemons(published.daemons());
+        figures::export(&ports, &self.counters, &settings, arbiters()).daemons(published.daemons());
 
         let front = StratumParts {
             settings: settings.stratum.clone(),

@@ -179,3 +179,123 @@ impl Assignments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use chain::HeaderBase;
+    use messages::facts::Origin;
+    use serde_json::value::RawValue;
+    use units::{Amount, Timestamp};
+
+    use super::*;
+    use crate::ranges::{Era, Ranges};
+
+    const GRACE: Duration = Duration::from_secs(8);
+    const SECOND: Duration = Duration::from_secs(1);
+    const HEADER: &str = "0100000015a1000000000000da04a77cc20c628b7fe61f2900c17b26a0f49d21c84a72e6aa1bd0a5142ebedaf60c43c891eba6d455b07f78be8ad13065550f87ad328256dbc8aba65e82683a00b955690000000000d0020000000000";
+
+    fn template() -> Arc<Template> {
+        let header_base = HeaderBase::from_hex(HEADER).unwrap();
+        let network = Difficulty::new(184_320).unwrap();
+        Arc::new(Template {
+            local_id: 1,
+            height: header_base.height(),
+            prev_hash: header_base.prev_hash(),
+            merkle_root: header_base.merkle_root(),
+            header_base,
+            network_target: Target::from_difficulty(network),
+            network_difficulty: network,
+            reward: Amount::ZERO,
+            reward_address: String::new(),
+            daemon_id: None,
+            block: RawValue::from_string("{}".to_owned()).unwrap(),
+            issuer: None,
+            mempool_generation: None,
+            fetched_at: Timestamp::from_ms(0),
+            retired_at: Default::default(),
+            defined_in: AtomicU32::new(0),
+        })
+    }
+
+    struct Given {
+        ranges: Ranges,
+        line: Arc<Line>,
+        jobs: Assignments,
+    }
+
+    impl Given {
+        fn new() -> Given {
+            let (address, worker) = ("a".into(), "w".into());
+            let line = Line { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU32::new(0) };
+            Given { ranges: Ranges::new(Era(1), 0), line: Arc::new(line), jobs: Assignments::default() }
+        }
+
+        /// Gives another job; `None` when there is no room for it.
+        fn push(&mut self, template: &Arc<Template>, now: Instant) -> Option<u64> {
+            let range = self.ranges.take(template.local_id).unwrap();
+            self.jobs.make_room(now, GRACE).then(|| {
+                let (template, line) = (Arc::clone(template), Arc::clone(&self.line));
+                self.jobs.push(Assignment::new(range, template, Difficulty::ONE, line, now), now);
+                range.job_id
+            })
+        }
+
+        fn fate(&mut self, job: u64, read_at: Instant) -> Result<(), Reject> {
+            self.jobs.find(Some(job), read_at, GRACE, None).map(|_| ())
+        }
+    }
+
+    #[test]
+    fn a_superseded_job_is_good_for_its_grace_and_never_again_when_the_tip_changes() {
+        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let first = given.push(&template, t0).unwrap();
+        given.push(&template, t0 + 10 * SECOND).unwrap();
+        assert_eq!(given.fate(first, t0 + 18 * SECOND), Ok(()), "the moment of reading counts");
+        let superseded = |stale_for| Err(Reject::AssignmentSuperseded { stale_for, stale_grace: GRACE });
+        assert_eq!(given.fate(first, t0 + 19 * SECOND), superseded(9 * SECOND));
+        template.retired_at.set(t0 + 30 * SECOND).unwrap();
+        assert_eq!(given.fate(first, t0 + 31 * SECOND), superseded(21 * SECOND));
+    }
+
+    #[test]
+    fn a_job_that_a_new_tip_replaced_says_that_its_template_is_stale() {
+        let (mut given, t0, old, new) = (Given::new(), Instant::now(), template(), template());
+        let first = given.push(&old, t0).unwrap();
+        old.retired_at.set(t0 + 10 * SECOND).unwrap();
+        given.push(&new, t0 + 10 * SECOND + SECOND / 100).unwrap();
+        assert_eq!(given.fate(first, t0 + 18 * SECOND), Ok(()));
+        assert!(matches!(given.fate(first, t0 + 19 * SECOND), Err(Reject::TemplateStale { .. })));
+        given.push(&new, t0 + 90 * SECOND).unwrap();
+        assert_eq!(
+            given.fate(first, t0 + 90 * SECOND),
+            Err(Reject::AssignmentNotFound),
+            "after a minute it is forgotten"
+        );
+    }
+
+    #[test]
+    fn jobs_within_their_grace_are_kept_and_the_next_one_waits_for_room() {
+        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let jobs: Vec<u64> = (0..JOBS_MAX).map(|_| given.push(&template, t0).unwrap()).collect();
+        assert_eq!(given.push(&template, t0 + GRACE), None);
+        assert!(jobs.iter().all(|job| given.fate(*job, t0 + GRACE).is_ok()));
+        let later = t0 + GRACE + FORGET_EARLY + SECOND;
+        assert!(given.push(&template, later).is_some());
+        assert_eq!(given.jobs.jobs.len(), REMEMBERED, "many are not remembered for long");
+    }
+
+    #[test]
+    fn a_nonce_is_taken_once_and_can_be_given_back() {
+        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let job = given.push(&template, t0).unwrap();
+        let mut reserve = |offset| given.jobs.find(Some(job), t0, GRACE, None).unwrap().reserve(offset);
+        assert_eq!([reserve(7), reserve(7), reserve(8)], [Ok(()), Err(Reject::Duplicate), Ok(())]);
+        given.jobs.release(job, 7);
+        let job = given.jobs.find(Some(job), t0, GRACE, None).unwrap();
+        assert_eq!((job.reserve(7), job.reserve(8)), (Ok(()), Err(Reject::Duplicate)));
+        (0..TAKEN_MAX as u32).for_each(|offset| drop(job.reserve(offset)));
+        assert_eq!(job.reserve(TAKEN_MAX as u32), Err(Reject::ServerBusy), "nothing is forgotten to make room");
+    }
+}

@@ -10,7 +10,6 @@ use messages::share_ledger::AppendEvents;
 use runtime::Refused;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
-use tracing::warn;
 use units::Difficulty;
 use wire::JobTemplate;
 
@@ -162,7 +161,7 @@ impl Front {
         while self.open.get() > 0 {
             self.emptied.notified().await;
         }
-        self.offer();
+        self.offer_again();
         self.log_rejects();
     }
 
@@ -189,7 +188,7 @@ impl Front {
         let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line), now);
         let target_hex = wire::hash_hex(assignment.target.as_bytes());
         if let Some(current) = miner.assignments.current() {
-            Pushes::interrupt(&self.parts.counters, current, template, now);
+            Pushes::interrupt(&self.parts.counters, current, &miner.line, template, now);
         }
         miner.vardiff.assigned(difficulty, now);
         miner.assignments.push(assignment, now);
@@ -273,9 +272,7 @@ impl Front {
         loop {
             match notices.recv().await {
                 Ok(Notice::BlockSolved { finder }) => self.announce_block(finder).await,
-                Err(RecvError::Lagged(missed)) => {
-                    warn!(missed, "notices to miners came faster than they could be sent")
-                }
+                Err(RecvError::Lagged(missed)) => self.parts.counters.notices_missed_total.add(missed),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -324,7 +321,7 @@ impl Front {
                 self.parts.hints.note(measured);
             }
             self.parts.counters.stratum_mining_ms_total.add(mining * TICK_MS);
-            self.offer();
+            self.offer_again();
             self.look_at_doubts();
             self.log_rejects();
         }

@@ -20,8 +20,10 @@ use crate::session::Session;
 
 /// Most shares of one message: with the mailbox's bound this bounds what is under way.
 const SHARES_PER_MESSAGE: usize = 512;
-/// Acknowledged shares that Validation has not taken yet. Beyond it the oldest stay provisional.
-const OWED_MAX: usize = 65_536;
+/// Acknowledged shares that Validation has not taken yet, of one arbiter. Beyond it the oldest stay provisional.
+pub(crate) const OWED_MAX: usize = 65_536;
+/// Shares of one message to Validation.
+const SHARES_PER_OFFER: usize = 512;
 
 /// A submit that passed every check and waits for the log: what is kept here of it. The share itself goes to the
 /// ledger and comes back with its answer.
@@ -55,6 +57,8 @@ pub(crate) struct LedgerLink {
     batch: RefCell<Batch>,
     flush: Notify,
     owed: RefCell<VecDeque<BookedShare>>,
+    /// Validation refused an offer; it hears nothing more before the next tick.
+    rests: Cell<bool>,
     /// The last position that was heard of: what is sent now comes behind it.
     heard: Cell<Seq>,
     pub(crate) doubts: Doubts,
@@ -128,6 +132,7 @@ impl Front {
             if !self.parts.offer_all && !share.claims_block {
                 continue;
             }
+            self.parts.counters.offers_waiting.add(1);
             owed.push_back(BookedShare {
                 seq: appended.at.first.plus(place),
                 minute: appended.at.minute,
@@ -146,19 +151,31 @@ impl Front {
             // A block claim is never forgone: it is also found again in the log after a restart.
             let Some(place) = owed.iter().position(|share| !share.claims_block) else { break };
             owed.remove(place);
-            self.parts.counters.checks_forgone_total.add(1);
+            self.parts.counters.offers_forgone_total.add(1);
+            self.parts.counters.offers_waiting.sub(1);
         }
     }
 
-    /// Tells Validation of everything it has not heard of yet; what it refuses waits for the next time.
+    /// Offers again what was refused.
+    pub(crate) fn offer_again(&self) {
+        self.link.rests.set(false);
+        self.offer();
+    }
+
+    /// Tells Validation of everything it has not heard of yet; what it refuses waits for the next tick, so that shares
+    /// do not pay for its trouble.
     pub(crate) fn offer(&self) {
         let mut owed = self.link.owed.borrow_mut();
-        if owed.is_empty() {
-            return;
-        }
-        let offer = OfferShares(owed.drain(..).collect());
-        if let Err(Refused::Busy(offer) | Refused::Down(offer)) = self.parts.validation.tell(offer) {
-            owed.extend(offer.0);
+        while !owed.is_empty() && !self.link.rests.get() {
+            let many = owed.len().min(SHARES_PER_OFFER);
+            let offer = OfferShares(owed.drain(..many).collect());
+            match self.parts.validation.tell(offer) {
+                Ok(()) => self.parts.counters.offers_waiting.sub(many as u64),
+                Err(Refused::Busy(offer) | Refused::Down(offer)) => {
+                    offer.0.into_iter().rev().for_each(|share| owed.push_front(share));
+                    self.link.rests.set(true);
+                }
+            }
         }
     }
 }

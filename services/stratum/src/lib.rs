@@ -55,6 +55,8 @@ pub use bans::Bans;
 pub use client::Client;
 pub use hint_keeper::{HintKeeper, KeepHints};
 pub use hints::Hints;
+/// Acknowledged shares of one arbiter that Validation has not taken yet.
+pub const OFFERS_MAX: usize = ledger_link::OWED_MAX;
 pub use listen::{ListenError, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::Era;

@@ -5,10 +5,11 @@
 //! job had lasted. With a hash of [`HASH_TIME`] that is `min(age of the job, HASH_TIME / 2)`. The share of work lost
 //! is the loss over the sessions' time: `stratum_lost_to_tips_ms / stratum_mining_ms`, and the same for retargets.
 //! Slower lanes lose proportionally more.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
-use messages::facts::{CurrentJob, Template};
+use messages::facts::{CurrentJob, Line, Template};
 use opentelemetry::metrics::Histogram;
 
 use crate::assignment::Assignment;
@@ -39,8 +40,18 @@ impl Pushes {
         self.tip_to_last.record(job.known_at.elapsed().as_secs_f64(), &[]);
     }
 
-    /// Counts what a session loses when a job on `next` takes the place of `current`.
-    pub(crate) fn interrupt(counters: &Counters, current: &Assignment, next: &Template, now: Instant) {
+    /// Counts what a session loses when a job for `line` on `next` takes the place of `current`. Who logs in again
+    /// interrupts itself.
+    pub(crate) fn interrupt(
+        counters: &Counters,
+        current: &Assignment,
+        line: &Arc<Line>,
+        next: &Template,
+        now: Instant,
+    ) {
+        if !Arc::ptr_eq(&current.line, line) {
+            return;
+        }
         let lost = lost(now.saturating_duration_since(current.given_at()));
         let counter = if current.template.identity() == next.identity() {
             &counters.stratum_lost_to_retargets_ms_total

@@ -8,7 +8,7 @@ use units::Minute;
 use wire::RejectCode;
 
 /// Counts that wait to be logged. As many as there are lines and reasons in a few seconds at most: beyond this the
-/// rest is in the process's counter only.
+/// rest is in the process's counters only.
 const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
@@ -17,12 +17,14 @@ pub(crate) struct Rejects {
 }
 
 impl Rejects {
-    pub(crate) fn count(&mut self, line: &Arc<Line>, code: RejectCode, minute: Minute) {
+    /// False when it found no place.
+    pub(crate) fn count(&mut self, line: &Arc<Line>, code: RejectCode, minute: Minute) -> bool {
         let key = (line.local_id, code, minute);
-        if self.counts.len() >= KEPT_MAX && !self.counts.contains_key(&key) {
-            return;
+        let has_place = self.counts.len() < KEPT_MAX || self.counts.contains_key(&key);
+        if has_place {
+            self.counts.entry(key).or_insert_with(|| (Arc::clone(line), 0)).1 += 1;
         }
-        self.counts.entry(key).or_insert_with(|| (Arc::clone(line), 0)).1 += 1;
+        has_place
     }
 
     /// Everything counted so far, as events of the log.

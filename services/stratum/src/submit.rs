@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chain::PowHash;
+use messages::facts::Line;
 use messages::share_ledger::NewShare;
 use messages::validation::{ProofRefusal, VerifyShare};
 use runtime::AskError;
@@ -34,18 +35,25 @@ impl Front {
             }
             Err(reject) => {
                 session.write(|out| wire::write_error(out, id, &reject));
-                self.count_reject(session, &reject);
+                let miner = session.miner.borrow();
+                self.count_reject(miner.as_ref().map(|miner| &miner.line), &reject);
             }
         }
     }
 
-    pub(crate) fn count_reject(&self, session: &Session, reject: &Reject) {
+    fn count_reject(&self, line: Option<&Arc<Line>>, reject: &Reject) {
+        let counters = &self.parts.counters;
         match reject {
-            Reject::ServerBusy => self.parts.counters.shares_busy_total.add(1),
-            _ => self.parts.counters.shares_rejected_total.add(1),
+            Reject::ServerBusy => counters.shares_busy_total.add(1),
+            _ => {
+                counters.shares_rejected_total.add(1);
+                counters.shares_rejected.add(reject.code());
+            }
         }
-        if let Some(miner) = session.miner.borrow().as_ref() {
-            self.rejects.borrow_mut().count(&miner.line, reject.code(), (self.parts.clock)().minute());
+        if let Some(line) = line
+            && !self.rejects.borrow_mut().count(line, reject.code(), (self.parts.clock)().minute())
+        {
+            counters.rejects_uncounted_total.add(1);
         }
     }
 
@@ -95,7 +103,7 @@ impl Front {
         Ok((Pending { session: Rc::clone(session), id, job_id, offset, claimed }, share, prove_first))
     }
 
-    fn is_forced(&self, line: &messages::facts::Line) -> bool {
+    fn is_forced(&self, line: &Line) -> bool {
         let restrictions = self.restrictions.borrow();
         !restrictions.forced.is_empty() && restrictions.forced.contains(&line.pair())
     }
@@ -130,7 +138,10 @@ impl Front {
         self.release(pending);
         let session = &pending.session;
         session.write(|out| wire::write_error(out, pending.id, reject));
-        self.count_reject(session, reject);
+        let miner = session.miner.borrow();
+        // The login may have changed since: the refusal belongs to whom the job was given.
+        let job = miner.as_ref().and_then(|miner| miner.assignments.named(pending.job_id));
+        self.count_reject(job.map(|job| &job.line), reject);
         session.answered();
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use messages::counters::Counters;
 use rustls::ServerConnection;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -65,9 +66,20 @@ impl Transport {
     /// is given out as long as `buffer` has [`TLS_ROOM`].
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut *self.tls.borrow_mut() {
-            None => self.tcp.try_read(buffer),
+            None => self.read_plain(buffer),
             Some(tls) => tls.read(&self.tcp, buffer),
         }
+    }
+
+    /// What does not fill the buffer was all there is: saying so at once saves the look that would find nothing.
+    fn read_plain(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = None;
+        let outcome = self.tcp.try_io(Interest::READABLE, || {
+            let got = (&*SockRef::from(&self.tcp)).read(buffer)?;
+            read = Some(got);
+            if 0 < got && got < buffer.len() { Err(ErrorKind::WouldBlock.into()) } else { Ok(got) }
+        });
+        read.map_or(outcome, Ok)
     }
 
     /// Sends what the socket takes. With TLS, what was taken may still wait, see [`Transport::has_unsent`].

@@ -92,7 +92,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "in_flight": counters.checks_running.get(),
             "candidate_queue_depth": counters.claims_waiting.get(),
             "regular_queue_depth": counters.checks_owed.get(),
-            "audit_debt": counters.checks_forgone_total.get(),
+            "audit_debt": counters.checks_forgone_total.get() + counters.offers_forgone_total.get(),
             "total_shares": counters.shares_accepted_total.get(),
             "sampled_shares": counters.checks_sampled_total.get(),
             "invalid_samples": counters.checks_failed_total.get(),

@@ -130,7 +130,7 @@ fn metrics_are_valid_and_every_queue_has_depth_capacity_and_refusals() {
         assert_eq!(labels(&format!("meshpool_actor_{name}"), "actor"), actors, "{name}");
     }
     let queues = labels("meshpool_queue_depth", "queue");
-    assert!(queues.contains("share_log_bytes") && queues.contains("owed_checks"), "{queues:?}");
+    assert!(["share_log_bytes", "offers", "owed_checks"].iter().all(|name| queues.contains(*name)), "{queues:?}");
     for name in ["capacity", "refused_total"] {
         assert_eq!(labels(&format!("meshpool_queue_{name}"), "queue"), queues, "{name}");
     }

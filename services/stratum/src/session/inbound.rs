@@ -85,8 +85,11 @@ impl Session {
     /// Takes one turn's lines; gives back the rest.
     fn take_lines<'a>(self: &Rc<Self>, front: &Rc<Front>, received: &'a [u8]) -> &'a [u8] {
         let mut lines = Lines::new(received);
-        for _ in 0..LINES_PER_TURN {
+        let mut taken = 0;
+        while taken < LINES_PER_TURN {
             let Some(event) = lines.next() else { return lines.rest() };
+            // A blank line costs less than to come back for it.
+            taken += usize::from(!matches!(event, LineEvent::Blank));
             self.take(front, event);
             if !self.is_reading() {
                 return &[];

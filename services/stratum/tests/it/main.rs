@@ -8,6 +8,7 @@ mod hostile;
 mod ledger;
 mod limits;
 mod miner;
+mod order;
 mod pool;
 mod protocol;
 mod rejects;

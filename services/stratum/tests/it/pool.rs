@@ -55,6 +55,7 @@ pub(crate) struct Setup {
     pub(crate) finder: Option<Recipient<FindShares>>,
     pub(crate) events: Option<Recipient<AppendEvents>>,
     pub(crate) prover: Option<Recipient<VerifyShare>>,
+    pub(crate) validation: Option<Recipient<OfferShares>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ids: Arc<LocalIds>,
 }
@@ -79,6 +80,7 @@ impl Setup {
             finder: None,
             events: None,
             prover: None,
+            validation: None,
             counters,
             ids: Arc::default(),
         }
@@ -143,10 +145,12 @@ impl Pool {
             ledger: setup.ledger.unwrap_or_else(|| ledger.recipient()),
             finder: setup.finder.unwrap_or_else(|| ledger.finder()),
             events: setup.events.unwrap_or_else(fake_events),
-            validation: Recipient::from_fn(move |message: OfferShares, reply| {
-                offers.lock().unwrap().push(message);
-                reply.send(());
-                Ok(())
+            validation: setup.validation.unwrap_or_else(|| {
+                Recipient::from_fn(move |message: OfferShares, reply| {
+                    offers.lock().unwrap().push(message);
+                    reply.send(());
+                    Ok(())
+                })
             }),
             prover: setup.prover.unwrap_or_else(|| {
                 Recipient::from_fn(|_, reply| {

@@ -1,0 +1,41 @@
+//! How many submits were refused, by reason.
+use wire::RejectCode;
+
+use crate::counters::Counter;
+
+/// One counter for each canonical reason.
+#[derive(Debug, Default)]
+pub struct Rejected([Counter; RejectCode::ALL.len()]);
+
+impl Rejected {
+    /// Counts one.
+    pub fn add(&self, code: RejectCode) {
+        self.of(code).add(1);
+    }
+
+    /// How many of this reason.
+    #[must_use]
+    pub fn of(&self, code: RejectCode) -> &Counter {
+        &self.0[code as usize]
+    }
+
+    /// Each reason and how many.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RejectCode::ALL.into_iter().map(|code| (code.as_str(), self.of(code).get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_counter_of_its_own() {
+        let rejected = Rejected::default();
+        for (n, code) in (1..).zip(RejectCode::ALL) {
+            (0..n).for_each(|_| rejected.add(code));
+        }
+        let counts: Vec<u64> = rejected.each().map(|(_, count)| count).collect();
+        assert_eq!(counts, (1..=RejectCode::ALL.len() as u64).collect::<Vec<_>>());
+    }
+}
