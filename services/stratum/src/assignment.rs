@@ -21,6 +21,8 @@ const JOBS_MAX: usize = 64;
 /// three quarters full is replaced by one with a range of its own; until the miner has it the rest is enough.
 const TAKEN_MAX: usize = 1 << 16;
 const TAKEN_MANY: usize = TAKEN_MAX / 4 * 3;
+/// Shares over the submit rate that are remembered of one job: more than it takes to get a harder one.
+const EXCESS_MAX: usize = 128;
 /// How long a job is remembered beyond its grace time.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// The same when there are many: lines that were read in time are looked at within this.
@@ -46,6 +48,8 @@ pub(crate) struct Assignment {
 #[derive(Debug, Default)]
 pub(crate) struct Assignments {
     jobs: VecDeque<Assignment>,
+    /// Nonces of the current job that only the submit rate stood against.
+    excess: Vec<Nonce>,
 }
 
 impl Assignment {
@@ -143,6 +147,18 @@ impl Assignments {
             current.superseded_at.get_or_insert(now);
         }
         self.jobs.push_front(assignment);
+        self.excess = Vec::new();
+    }
+
+    /// Notes a share that only the submit rate stood against. False when it says nothing new: it is of an earlier job,
+    /// the same once more, or one of too many.
+    pub(crate) fn note_excess(&mut self, job_id: u64, nonce: Nonce) -> bool {
+        let is_current = self.current().is_some_and(|job| job.range.job_id == job_id);
+        let is_new = is_current && self.excess.len() < EXCESS_MAX && !self.excess.contains(&nonce);
+        if is_new {
+            self.excess.push(nonce);
+        }
+        is_new
     }
 
     /// The job of this name, whatever its age.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use messages::closed::CloseReason;
 use messages::facts::{CurrentJob, Notice, Restrictions, SessionId};
-use messages::share_ledger::AppendEvents;
+use messages::share_ledger::{AppendEvents, NewShare};
 use runtime::Refused;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
@@ -17,7 +17,7 @@ use crate::StratumParts;
 use crate::accept::{Door, Shared};
 use crate::assignment::Assignment;
 use crate::gate::Place;
-use crate::ledger_link::LedgerLink;
+use crate::ledger_link::{LedgerLink, Pending};
 use crate::pushes::Pushes;
 use crate::ranges::Ranges;
 use crate::rejects::Rejects;
@@ -201,7 +201,7 @@ impl Front {
         });
     }
 
-    /// Notes an accepted share; pushes a job at once if the difficulty is far off, or if the job has had its fill of
+    /// Notes a share; pushes a job at once if the difficulty is far off, or if the job has had its fill of
     /// shares. Returns the next job's difficulty.
     pub(crate) fn retarget(&self, session: &Session, difficulty: Difficulty, now: Instant) -> Difficulty {
         let outcome = match session.miner.borrow_mut().as_mut() {
@@ -214,6 +214,22 @@ impl Front {
             self.push_job(session);
         }
         session.miner.borrow().as_ref().map_or(difficulty, Miner::next_difficulty)
+    }
+
+    /// Whether shares come too fast because the difficulty that they should have was not found yet.
+    pub(crate) fn may_become_harder(&self, session: &Session) -> bool {
+        let vardiff = &self.parts.vardiff;
+        let may = |job: &Assignment| vardiff.enabled && job.difficulty < vardiff.max.min(job.template.network_difficulty);
+        session.miner.borrow().as_ref().and_then(|miner| miner.assignments.current()).is_some_and(may)
+    }
+
+    /// A share that the submit rate refuses still shows how fast its miner is: without it the harder job that ends the
+    /// refusals would wait until the rate lets shares through again. Whoever makes one up makes his own shares harder.
+    pub(crate) fn note_excess(&self, pending: &Pending, share: &NewShare) {
+        let is_new = |miner: &mut Miner| miner.assignments.note_excess(pending.job_id, share.nonce);
+        if pending.session.miner.borrow_mut().as_mut().is_some_and(is_new) {
+            self.retarget(&pending.session, share.difficulty, Instant::now());
+        }
     }
 
     /// Does what a look at a session's rate asks for.

@@ -1,5 +1,5 @@
 //! Who may connect, log in, and under how many names. One for all arbiters; touched when a connection opens, logs in
-//! or closes, never by a share.
+//! or closes, never by a share within the submit rate.
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -43,6 +43,7 @@ struct Record {
     refused: u32,
     connects: Pace,
     logins: Pace,
+    surplus: Pace,
     strikes: Pace,
     names: Option<Box<Names>>,
     seen: Instant,
@@ -170,6 +171,11 @@ impl Place {
         self.peer.is_exempt() || self.gate.table().record(self.peer.client(), now).logins.admit(1, now, logins)
     }
 
+    /// Whether the client may send one more submit than the rate of its connection allows.
+    pub(crate) fn may_exceed(&self, now: Instant) -> bool {
+        self.gate.table().record(self.peer.client(), now).surplus.admit(1, now, self.gate.limits.surplus)
+    }
+
     /// Whether the client may use these names too.
     pub(crate) fn may_use(&self, address: &str, worker: &str, now: Instant) -> Result<(), LoginRefusal> {
         if self.peer.is_exempt() {
@@ -254,7 +260,8 @@ impl Table {
 impl Record {
     fn new(now: Instant) -> Record {
         let pace = Pace::default();
-        Record { open: 0, refused: 0, connects: pace, logins: pace, strikes: pace, names: None, seen: now }
+        let (connects, logins, surplus, strikes) = (pace, pace, pace, pace);
+        Record { open: 0, refused: 0, connects, logins, surplus, strikes, names: None, seen: now }
     }
 
     fn is_connected(&self) -> bool {
@@ -265,7 +272,7 @@ impl Record {
     fn is_blank(&self, now: Instant) -> bool {
         let names = self.names.as_ref();
         let named = names.is_some_and(|names| now.saturating_duration_since(names.since) <= NAMES_PERIOD);
-        let fresh = [self.connects, self.logins, self.strikes].iter().all(|pace| pace.is_fresh(now));
+        let fresh = [self.connects, self.logins, self.surplus, self.strikes].iter().all(|pace| pace.is_fresh(now));
         !self.is_connected() && fresh && !named
     }
 }

@@ -34,6 +34,9 @@ pub(crate) const NAMES_PERIOD: Duration = Duration::from_secs(3600);
 const BYTES_PER_SECOND_MIN: u32 = 32 * 1024;
 /// Bytes of one submit, generously.
 const BYTES_PER_SUBMIT: u32 = 512;
+/// Submits that one client may send beyond the rate of its connections, as a multiple of `submit_rate_max`: while a
+/// fast miner's difficulty is still to be found, its shares come as fast as it finds them.
+const SURPLUS: u32 = 8;
 /// Bytes that it may send at once.
 const BYTES_AT_ONCE: u32 = 256 * 1024;
 
@@ -49,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) logins: Rate,
     pub(crate) addresses: usize,
     pub(crate) workers: usize,
+    /// Submits of one client, over all its connections, that their own rate does not allow.
+    pub(crate) surplus: Rate,
     pub(crate) bytes: Rate,
 }
 
@@ -68,6 +73,10 @@ impl Limits {
             logins: Rate { every: Duration::from_secs(4) / per_client, burst: per_client.saturating_mul(8) },
             addresses: many(ADDRESSES_PER_CONNECTION),
             workers: many(WORKERS_PER_CONNECTION),
+            surplus: Rate {
+                every: window / settings.submit_rate_max.max(1),
+                burst: settings.submit_rate_max.saturating_mul(SURPLUS),
+            },
             bytes: Rate {
                 every: Duration::from_secs_f64(1.0 / bytes),
                 burst: BYTES_AT_ONCE.max((submits as u32).saturating_mul(BYTES_PER_SUBMIT)),

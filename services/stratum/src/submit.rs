@@ -65,9 +65,32 @@ impl Front {
         read_at: Instant,
     ) -> Result<(Pending, NewShare, bool), Reject> {
         let settings = &self.parts.settings;
-        if !session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window) {
-            return Err(Reject::RateLimited);
+        let in_rate =
+            session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window);
+        let checked = self.check_share(session, id, submit, read_at);
+        if in_rate {
+            return checked;
         }
+        let Ok((pending, share, _)) = &checked else { return Err(Reject::RateLimited) };
+        // A fast miner is not to blame for a difficulty that is still too low, and a block is worth a submit.
+        let excused = share.claims_block || self.may_become_harder(session);
+        if excused && session.place.may_exceed(read_at) {
+            return checked;
+        }
+        self.release(pending);
+        self.note_excess(pending, share);
+        Err(Reject::RateLimited)
+    }
+
+    /// Everything but the rate.
+    fn check_share(
+        &self,
+        session: &Rc<Session>,
+        id: u64,
+        submit: &Submit<'_>,
+        read_at: Instant,
+    ) -> Result<(Pending, NewShare, bool), Reject> {
+        let settings = &self.parts.settings;
         let mut miner = session.miner.borrow_mut();
         let miner = miner.as_mut().ok_or(Reject::NotLoggedIn)?;
         let job = miner.assignments.find(submit.job(), read_at, settings.stale_grace, self.current_uid())?;
