@@ -9,6 +9,7 @@ use messages::facts::{Line, Template};
 use units::{Difficulty, Nonce};
 use wire::Reject;
 
+use crate::limits::EXCESS_MAX;
 use crate::ranges::Range;
 
 /// Jobs of the past that are still known by name, so that a late share hears why it is late. More are only kept while
@@ -21,8 +22,6 @@ const JOBS_MAX: usize = 64;
 /// three quarters full is replaced by one with a range of its own; until the miner has it the rest is enough.
 const TAKEN_MAX: usize = 1 << 16;
 const TAKEN_MANY: usize = TAKEN_MAX / 4 * 3;
-/// Shares over the submit rate that are remembered of one job: more than it takes to get a harder one.
-const EXCESS_MAX: usize = 128;
 /// How long a job is remembered beyond its grace time.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// The same when there are many: lines that were read in time are looked at within this.

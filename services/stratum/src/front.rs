@@ -219,7 +219,8 @@ impl Front {
     /// Whether shares come too fast because the difficulty that they should have was not found yet.
     pub(crate) fn may_become_harder(&self, session: &Session) -> bool {
         let vardiff = &self.parts.vardiff;
-        let may = |job: &Assignment| vardiff.enabled && job.difficulty < vardiff.max.min(job.template.network_difficulty);
+        let may =
+            |job: &Assignment| vardiff.enabled && job.difficulty < vardiff.max.min(job.template.network_difficulty);
         session.miner.borrow().as_ref().and_then(|miner| miner.assignments.current()).is_some_and(may)
     }
 

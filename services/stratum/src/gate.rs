@@ -376,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn submits_beyond_the_rate_are_counted_for_the_client_and_not_for_its_connections() {
+        let (gate, now) = (gate(100, 4), Instant::now());
+        let [one, two] = [peer("10.0.0.1"), peer("10.0.0.2")];
+        let places = [0, 1].map(|_| gate.enter(one, now).ok().unwrap());
+        assert_eq!((0..2000).filter(|n| places[n % 2].may_exceed(now)).count(), 8 * 120);
+        let [again, neighbour] = [one, two].map(|peer| gate.enter(peer, now).ok().unwrap());
+        assert!(!again.may_exceed(now) && neighbour.may_exceed(now));
+        assert_eq!((0..100).filter(|_| again.may_exceed(now + Duration::from_secs(1))).count(), 12);
+    }
+
+    #[test]
     fn what_is_kept_about_clients_is_bounded_and_nothing_is_kept_about_whoever_did_nothing() {
         let (gate, now) = (gate(1_000_000, 16), Instant::now());
         let of = |n: u32| Peer::direct(IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n)));

@@ -37,6 +37,8 @@ const BYTES_PER_SUBMIT: u32 = 512;
 /// Submits that one client may send beyond the rate of its connections, as a multiple of `submit_rate_max`: while a
 /// fast miner's difficulty is still to be found, its shares come as fast as it finds them.
 const SURPLUS: u32 = 8;
+/// Shares over the rate that are taken note of until the next job: more than it takes to get a harder one.
+pub(crate) const EXCESS_MAX: usize = 128;
 /// Bytes that it may send at once.
 const BYTES_AT_ONCE: u32 = 256 * 1024;
 

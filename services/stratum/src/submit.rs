@@ -65,8 +65,7 @@ impl Front {
         read_at: Instant,
     ) -> Result<(Pending, NewShare, bool), Reject> {
         let settings = &self.parts.settings;
-        let in_rate =
-            session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window);
+        let in_rate = session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window);
         let checked = self.check_share(session, id, submit, read_at);
         if in_rate {
             return checked;

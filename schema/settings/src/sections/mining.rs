@@ -32,7 +32,8 @@ pub struct StratumSettings {
     pub max_connections: u32,
     /// Connections at once from one client address.
     pub max_connections_per_ip: u32,
-    /// Submits of one connection within `submit_rate_window`; more are answered `rate limited, retry`.
+    /// Submits of one connection within `submit_rate_window`; more are answered `rate limited, retry`. While the
+    /// difficulty that a fast miner should have is still to be found, its client may once send 8 times as many.
     pub submit_rate_max: u32,
     /// The sliding window of `submit_rate_max`.
     #[serde(with = "humantime_serde")]

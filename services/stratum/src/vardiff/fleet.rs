@@ -43,6 +43,37 @@ fn a_farm_is_served_within_a_minute() {
     assert_steady(Miner { name: "10 kH/s farm", phases: &[(0.0, 10_000.0)], ..STEADY }, 60.0, 1500.0);
 }
 
+/// A miner that nothing is known about, near and far away.
+fn starts(name: &'static str, phases: &'static [(f64, f64)], initial: u64, rate_max: u32) -> [Cost; 2] {
+    let settings = VardiffSettings { initial: Difficulty::new(initial).unwrap(), ..VardiffSettings::default() };
+    [0.0, 0.4].map(|delay| cost(&settings, &Miner { name, phases, delay, seconds: 60.0, rate_max, ..STEADY }))
+}
+
+#[test]
+fn a_fast_miner_that_nothing_is_known_about_loses_no_share_to_the_submit_limit() {
+    for cost in [
+        starts("start, 1 kH/s", &[(0.0, 1e3)], 60, 120),
+        starts("start, 10 kH/s", &[(0.0, 1e4)], 60, 120),
+        starts("start, 100 kH/s", &[(0.0, 1e5)], 60, 120),
+        starts("start, 1 kH/s", &[(0.0, 1e3)], 5, 120),
+    ] {
+        assert!(cost.iter().all(|cost| cost.shares == 0.0), "{cost:?}");
+    }
+}
+
+#[test]
+fn what_no_surplus_is_enough_for_is_lost_for_seconds_and_not_for_the_window() {
+    for (cost, seconds) in [
+        (starts("start, 10 kH/s", &[(0.0, 1e4)], 5, 120), 1.0),
+        (starts("start, 100 kH/s", &[(0.0, 1e5)], 5, 120), 2.0),
+        (starts("start, 1 MH/s", &[(0.0, 1e6)], 60, 120), 2.0),
+        (starts("start, 10 kH/s", &[(0.0, 1e4)], 60, 10), 5.0),
+        (starts("start, 100 kH/s", &[(0.0, 1e5)], 60, 10), 5.0),
+    ] {
+        assert!(cost.iter().all(|cost| cost.seconds < seconds), "{cost:?}");
+    }
+}
+
 #[test]
 fn a_proxy_with_many_rigs_is_served_like_one() {
     let proxy = Miner { name: "proxy, 50 x 20 H/s", phases: &[(0.0, 1000.0)], delay: 2.0, ..STEADY };

@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use settings::StratumSettings;
 
 use super::*;
+use crate::limits::{EXCESS_MAX, Limits, Pace, RateWindow};
 
 /// A job line takes so long to the miner.
 const LATENCY: f64 = 0.1;
 /// Mean time between blocks: each brings a new job anyway.
 const BLOCK_EVERY: f64 = 300.0;
-/// Submits within [`LIMIT_WINDOW`] that a connection may send; the default of the front.
-const LIMIT: usize = 120;
-const LIMIT_WINDOW: f64 = 10.0;
 
 /// Either controller.
 trait Controller {
+    /// Whether it comes with the front's surplus and hears of refused shares.
+    fn excuses(&self) -> bool;
     fn next(&self) -> u64;
     fn assigned(&mut self, difficulty: u64, at: f64);
     fn accepted(&mut self, difficulty: u64, at: f64) -> Retarget;
@@ -43,6 +44,9 @@ impl Ours {
 }
 
 impl Controller for Ours {
+    fn excuses(&self) -> bool {
+        true
+    }
     fn next(&self) -> u64 {
         self.vardiff.difficulty().get()
     }
@@ -76,6 +80,9 @@ impl Baseline {
 }
 
 impl Controller for Baseline {
+    fn excuses(&self) -> bool {
+        false
+    }
     fn next(&self) -> u64 {
         self.difficulty
     }
@@ -117,6 +124,8 @@ pub(super) struct Miner {
     pub(super) bursts: Option<(f64, f64)>,
     /// Seconds until it works on a new job: a proxy with many rigs.
     pub(super) delay: f64,
+    /// Submits that its connection may send in ten seconds.
+    pub(super) rate_max: u32,
 }
 
 impl Miner {
@@ -140,8 +149,46 @@ struct Run {
     /// Jobs that were pushed for their difficulty, and changes of what the next job gets.
     pushes: Vec<f64>,
     changes: Vec<f64>,
-    /// Shares refused by the rate limit.
+    /// Shares refused by the rate limit, and the hashes in them.
     limited: usize,
+    lost: f64,
+}
+
+/// What becomes of a share at the submit limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passage {
+    Accepted,
+    /// Refused, and the controller hears of it.
+    Shown,
+    Refused,
+}
+
+/// The submit limit of one connection.
+struct SubmitLimit {
+    settings: StratumSettings,
+    epoch: Instant,
+    rate: RateWindow,
+    surplus: Pace,
+    excess: usize,
+}
+
+impl SubmitLimit {
+    fn new(rate_max: u32) -> SubmitLimit {
+        let settings = StratumSettings { submit_rate_max: rate_max, ..StratumSettings::default() };
+        let epoch = Instant::now();
+        SubmitLimit { settings, epoch, rate: RateWindow::new(epoch), surplus: Pace::default(), excess: 0 }
+    }
+
+    fn pass(&mut self, at: f64, excuses: bool, is_current: bool) -> Passage {
+        let at = self.epoch + Duration::from_secs_f64(at);
+        let (max, window) = (self.settings.submit_rate_max, self.settings.submit_rate_window);
+        if self.rate.admit(at, max, window) || excuses && self.surplus.admit(1, at, Limits::of(&self.settings).surplus)
+        {
+            return Passage::Accepted;
+        }
+        self.excess += usize::from(is_current);
+        if excuses && is_current && self.excess <= EXCESS_MAX { Passage::Shown } else { Passage::Refused }
+    }
 }
 
 fn run(controller: &mut dyn Controller, miner: &Miner, seed: u64) -> Run {
@@ -151,6 +198,7 @@ fn run(controller: &mut dyn Controller, miner: &Miner, seed: u64) -> Run {
     let mut mined = controller.next();
     let mut coming: Option<(f64, u64)> = None;
     let mut run = Run { mined: vec![(0.0, mined)], ..Run::default() };
+    let mut limit = SubmitLimit::new(miner.rate_max);
     controller.assigned(mined, at);
     while at < miner.seconds {
         let rate = miner.rate(at);
@@ -170,12 +218,15 @@ fn run(controller: &mut dyn Controller, miner: &Miner, seed: u64) -> Run {
             let outcome = if at == tick {
                 tick += 1.0;
                 controller.look(at)
-            } else if run.shares.iter().rev().take_while(|share| at - **share < LIMIT_WINDOW).count() >= LIMIT {
-                run.limited += 1;
-                Retarget::Keep
             } else {
-                run.shares.push(at);
-                controller.accepted(mined, at)
+                let passage = limit.pass(at, controller.excuses(), coming.is_none());
+                if passage == Passage::Accepted {
+                    run.shares.push(at);
+                } else {
+                    run.limited += 1;
+                    run.lost += mined as f64;
+                }
+                if passage == Passage::Refused { Retarget::Keep } else { controller.accepted(mined, at) }
             };
             if controller.next() != before {
                 run.changes.push(at);
@@ -187,6 +238,7 @@ fn run(controller: &mut dyn Controller, miner: &Miner, seed: u64) -> Run {
         };
         if job {
             controller.assigned(controller.next(), at);
+            limit.excess = 0;
             coming = Some((at + LATENCY + miner.delay, controller.next()));
         }
     }
@@ -309,4 +361,24 @@ pub(super) fn compare(settings: &VardiffSettings, miner: &Miner, from: f64, to: 
 }
 
 pub(super) const HOUR: f64 = 3600.0;
-pub(super) const STEADY: Miner = Miner { name: "", seconds: 8.0 * HOUR, phases: &[], bursts: None, delay: 0.0 };
+pub(super) const STEADY: Miner =
+    Miner { name: "", seconds: 8.0 * HOUR, phases: &[], bursts: None, delay: 0.0, rate_max: 120 };
+
+/// What the submit limit costs a miner: shares of a run on average, and the seconds of work in them.
+#[derive(Debug)]
+pub(super) struct Cost {
+    pub(super) shares: f64,
+    pub(super) seconds: f64,
+}
+
+/// The same miners and the submit limit; prints a line.
+pub(super) fn cost(settings: &VardiffSettings, miner: &Miner) -> Cost {
+    let runs: Vec<Run> = (0..RUNS).map(|seed| run(&mut Ours::new(settings.clone()), miner, seed)).collect();
+    let mean = |of: fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / RUNS as f64;
+    let cost = Cost { shares: mean(|run| run.limited as f64), seconds: mean(|run| run.lost) / miner.speed(0.0) };
+    println!(
+        "{:24} from {:2}, {:.1} s away, {:3} per 10 s: lost {:8.1} shares, {:5.2} s of work",
+        miner.name, settings.initial, miner.delay, miner.rate_max, cost.shares, cost.seconds
+    );
+    cost
+}

@@ -13,4 +13,5 @@ mod pool;
 mod protocol;
 mod rejects;
 mod session;
+mod speed;
 mod tls;
