@@ -48,12 +48,10 @@ impl BanKeeper {
     async fn keep(&mut self) -> store::Result<()> {
         let now = (self.clock)();
         let begin = Bans::memory_begins(now);
-        let dirty = self.bans.take_dirty();
-        if !dirty.is_empty()
-            && let Err(error) = self.store.bans_put(&dirty, begin).await
-        {
-            self.bans.put_back(&dirty);
-            return Err(error);
+        let unsaved = self.bans.unsaved();
+        if !unsaved.is_empty() {
+            self.store.bans_put(&unsaved, begin).await?;
+            self.bans.saved(&unsaved);
         }
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_REFRESH) {

@@ -34,6 +34,18 @@ pub(crate) struct Ban {
     pub(crate) times: u32,
 }
 
+impl Ban {
+    pub(crate) fn row(&self, client: Client) -> BanRow {
+        BanRow {
+            client: client.to_string(),
+            reason: self.reason.to_string(),
+            begun: self.begun,
+            until: self.until,
+            times: self.times,
+        }
+    }
+}
+
 /// All bans. Touched when a connection begins or is closed for abuse, never by a share.
 #[derive(Debug, Default)]
 pub struct Bans {
@@ -93,26 +105,22 @@ impl Bans {
         ban
     }
 
-    /// What is still to be stored; it counts as stored until [`Bans::put_back`].
-    pub(crate) fn take_dirty(&self) -> Vec<BanRow> {
-        let mut kept = self.kept();
-        let dirty = std::mem::take(&mut kept.dirty);
-        let row = |client: Client| {
-            let ban = kept.bans.get(&client)?;
-            Some(BanRow {
-                client: client.to_string(),
-                reason: ban.reason.to_string(),
-                begun: ban.begun,
-                until: ban.until,
-                times: ban.times,
-            })
-        };
-        dirty.into_iter().filter_map(row).collect()
+    /// What is still to be stored.
+    pub(crate) fn unsaved(&self) -> Vec<BanRow> {
+        let kept = self.kept();
+        let row = |client: &Client| Some(kept.bans.get(client)?.row(*client));
+        kept.dirty.iter().filter_map(row).collect()
     }
 
-    /// What could not be stored.
-    pub(crate) fn put_back(&self, rows: &[BanRow]) {
-        self.kept().dirty.extend(rows.iter().filter_map(|row| row.client.parse::<Client>().ok()));
+    /// These are stored. A client that was banned again meanwhile is still to be.
+    pub(crate) fn saved(&self, rows: &[BanRow]) {
+        let mut kept = self.kept();
+        for row in rows {
+            let Ok(client) = row.client.parse() else { continue };
+            if kept.bans.get(&client).is_some_and(|ban| ban.row(client) == *row) {
+                kept.dirty.remove(&client);
+            }
+        }
     }
 
     /// Takes over what is stored: other hosts ban too, and an operator lifts a ban by deleting its row. What is not
@@ -172,21 +180,24 @@ mod tests {
     fn what_was_stored_is_in_force_again_and_keeps_its_count() {
         let bans = Bans::default();
         bans.add(client(1), "bytes", NOW);
-        let rows = bans.take_dirty();
-        assert!(bans.take_dirty().is_empty());
+        let rows = bans.unsaved();
+        assert_eq!(bans.unsaved(), rows, "until it is known to be stored");
+        bans.saved(&rows);
+        assert!(bans.unsaved().is_empty());
         let again = Bans::new(rows.clone(), Arc::default(), NOW);
         assert_eq!(again.find(client(1), NOW), bans.find(client(1), NOW));
         assert_eq!(again.counters.stratum_bans.get(), 1);
         assert_eq!(again.add(client(1), "bytes", NOW).times, 2);
-        bans.put_back(&rows);
-        assert_eq!(bans.take_dirty(), rows);
+        again.saved(&rows);
+        assert_eq!(again.unsaved().len(), 1, "another ban than the one that was stored");
     }
 
     #[test]
     fn a_row_that_was_deleted_lifts_the_ban_and_one_not_yet_stored_stays() {
         let bans = Bans::default();
         bans.add(client(1), "bytes", NOW);
-        let stored = bans.take_dirty();
+        let stored = bans.unsaved();
+        bans.saved(&stored);
         bans.add(client(2), "bytes", NOW);
         bans.refresh(stored, NOW);
         assert!(bans.find(client(1), NOW).is_some() && bans.find(client(2), NOW).is_some());

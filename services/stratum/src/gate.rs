@@ -15,7 +15,7 @@ use crate::bans::{Ban, Bans};
 use crate::client::{Client, Peer};
 use crate::limits::{Limits, NAMES_PERIOD, Pace, REFUSALS_AT_ONCE, STRIKES};
 
-/// Clients that something is known about, beyond those that are connected. At the bound those that have been away
+/// Clients that something is known about, beyond those that may be connected. At the bound those that have been away
 /// longest are forgotten.
 const CLIENTS_KEPT: usize = 65_536;
 
@@ -227,12 +227,17 @@ impl Drop for RefusalTurn {
 
 impl Table {
     fn record(&mut self, client: Client, now: Instant) -> &mut Record {
-        if self.clients.len() >= CLIENTS_KEPT && !self.clients.contains_key(&client) {
+        if self.kept() >= CLIENTS_KEPT && !self.clients.contains_key(&client) {
             self.forget_some(now);
         }
         let record = self.clients.entry(client).or_insert_with(|| Record::new(now));
         record.seen = now;
         record
+    }
+
+    /// Records beyond one for each connection.
+    fn kept(&self) -> usize {
+        self.clients.len().saturating_sub((self.open + self.refused) as usize)
     }
 
     fn leave(&mut self, client: Client, now: Instant, less: impl FnOnce(&mut Record)) {
@@ -249,7 +254,7 @@ impl Table {
     fn forget_some(&mut self, now: Instant) {
         self.clients.retain(|_, record| !record.is_blank(now));
         for age in [NAMES_PERIOD, Duration::from_secs(600), Duration::from_secs(60), Duration::ZERO] {
-            if self.clients.len() < CLIENTS_KEPT / 4 * 3 {
+            if self.kept() < CLIENTS_KEPT / 4 * 3 {
                 return;
             }
             self.clients.retain(|_, record| record.is_connected() || now.saturating_duration_since(record.seen) < age);
@@ -398,6 +403,20 @@ mod tests {
         assert!(gate.table().clients.contains_key(&of(0).client()), "a connected client is never forgotten");
         drop(held);
         assert!(gate.table().prefixes.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_left_is_remembered_however_many_are_connected() {
+        let (gate, now) = (gate(1_000_000, 1), Instant::now());
+        let of = |n: u32| Peer::direct(IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + (n << 8))));
+        let _held: Vec<_> = (0..CLIENTS_KEPT as u32).map(|n| gate.enter(of(n), now).ok().unwrap()).collect();
+        let left = of(CLIENTS_KEPT as u32);
+        let place = gate.enter(left, now).ok().unwrap();
+        (0..4).for_each(|n| assert_eq!(place.may_use(&format!("address{n}"), "rig", now), Ok(())));
+        drop(place);
+        drop(gate.enter(of(CLIENTS_KEPT as u32 + 1), now));
+        let back = gate.enter(left, now).ok().unwrap();
+        assert_eq!(back.may_use("address4", "rig", now), Err(LoginRefusal::TooManyNames));
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod bans;
 mod client;
 mod doubt;
 mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod hint_keeper;
 mod hints;
