@@ -7,7 +7,10 @@
 //! What it refuses to do: know how a thing is implemented. A target states a promise of a public interface.
 #![warn(missing_docs)]
 
+pub mod bans;
 pub mod chain;
+pub mod connection;
+pub mod proxy;
 pub mod session;
 pub mod settings;
 pub mod share_batch;
@@ -20,7 +23,7 @@ use arbitrary::{Arbitrary, Unstructured};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
     ("wire_lines", wire::lines),
     ("wire_request", wire::request),
     ("wire_replies", wire::replies),
@@ -32,6 +35,9 @@ pub const TARGETS: [Target; 11] = [
     ("share_batch", share_batch::batch),
     ("session", session::session),
     ("settings", settings::settings),
+    ("proxy_header", proxy::header),
+    ("connection", connection::connection),
+    ("bans", bans::bans),
 ];
 
 /// Reads a value out of the bytes; when they are used up, zeros follow.

@@ -12,7 +12,9 @@ use messages::counters::Counters;
 use messages::facts::{
     CurrentJob, Line, LocalIds, Notice, Pair, Quarantine, Restrictions, SessionId, SessionIds, Template,
 };
-use messages::share_ledger::{AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
+use messages::share_ledger::{
+    AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, FindShares, LoggedShare, NewShare,
+};
 use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
 use runtime::{Recipient, Refused, Reply};
 use settings::{StratumSettings, VardiffSettings};
@@ -30,6 +32,8 @@ const SALT: OriginSalt = OriginSalt([7; 32]);
 pub struct World {
     /// Where the front listens.
     pub address: SocketAddr,
+    /// Where it listens for TLS only.
+    pub tls_address: Option<SocketAddr>,
     /// What the front counts.
     pub counters: Arc<Counters>,
     /// What the ledger and Validation have got, and how they behave.
@@ -55,7 +59,7 @@ pub struct Books {
     pub earlier: VecDeque<u64>,
     /// Whoever was seen in a message; nobody may be left when the front has ended.
     pub seen: Vec<Weak<Line>>,
-    total_confirmed: u64,
+    total_written: u64,
     ledger: Option<LedgerMood>,
     prover: Option<ProverMood>,
     records: u64,
@@ -69,26 +73,37 @@ impl World {
     /// A front; whether it takes submits without a claimed hash.
     #[must_use]
     pub fn start(claims_required: bool) -> World {
+        World::serve(StratumSettings { require_claimed_hash: claims_required, ..World::settings() })
+    }
+
+    /// On loopback, and without limits on connections, which are not what is tried here.
+    #[must_use]
+    pub fn settings() -> StratumSettings {
+        StratumSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            max_connections_per_ip: u32::MAX,
+            max_connections: u32::MAX,
+            ..StratumSettings::default()
+        }
+    }
+
+    /// A front with these settings.
+    #[must_use]
+    pub fn serve(settings: StratumSettings) -> World {
         count_panics();
         let books: Arc<Mutex<Books>> = Arc::default();
         let (jobs, restrictions) = (watch::Sender::new(None), watch::Sender::default());
         let (notices, counters) = (broadcast::channel(64).0, Arc::<Counters>::default());
-        let (ledger, events, validation, prover) = recipients(&books);
+        let (ledger, finder, events, validation, prover) = recipients(&books);
         let parts = StratumParts {
-            settings: StratumSettings {
-                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-                // Limits on connections are not what is tried here.
-                max_connections_per_ip: u32::MAX,
-                max_connections: u32::MAX,
-                require_claimed_hash: claims_required,
-                ..StratumSettings::default()
-            },
+            settings,
             vardiff: VardiffSettings::default(),
             network: Network::Testnet,
             arbiters: 2,
             era: Era(1),
             salt: SALT,
             ledger,
+            finder,
             events,
             validation,
             prover,
@@ -108,16 +123,16 @@ impl World {
         let serve = move || {
             runtime::block_on(async move {
                 let front = parts.start().expect("a free port on loopback");
-                tell.send(front.address()).expect("the world waits for it");
+                tell.send((front.address(), front.tls_address())).expect("the world waits for it");
                 // Whether told or left alone: the front ends.
                 drop(stopped.await);
                 front.drain(Duration::from_secs(10)).await;
             });
         };
         let thread = std::thread::Builder::new().name("front".into()).spawn(serve).expect("a thread");
-        let address = told.recv().expect("a front that listens");
+        let (address, tls_address) = told.recv().expect("a front that listens");
         let (ids, stop, thread) = (LocalIds::default(), Some(stop), Some(thread));
-        let world = World { address, counters, books, jobs, restrictions, notices, ids, stop, thread };
+        let world = World { address, tls_address, counters, books, jobs, restrictions, notices, ids, stop, thread };
         world.publish(true);
         world
     }
@@ -133,7 +148,7 @@ impl World {
         self.tip(false);
     }
 
-    /// Waits until no connection is left and all that the ledger confirmed has gone its way.
+    /// Waits until no connection is left and all that the ledger wrote has gone its way.
     ///
     /// # Panics
     /// It does not happen: something was left behind. Or a thread of the front panicked.
@@ -142,15 +157,17 @@ impl World {
         loop {
             let books = self.books();
             let (open, sessions) = (self.counters.stratum_connections.get(), self.counters.stratum_sessions.get());
-            let told = self.counters.shares_accepted_total.get();
-            if (open, sessions, told, books.unheard.len()) == (0, 0, books.total_confirmed, 0) {
+            let (told, unknown) = (self.counters.shares_accepted_total.get(), self.counters.shares_unknown_total.get());
+            // A share in doubt whose job is forgotten meanwhile stays in the log and is told to nobody.
+            let (untold, unheard) = (books.total_written - told, books.unheard.len() as u64);
+            if (open, sessions, unheard) == (0, 0, untold) && untold <= unknown {
                 assert!(books.strays.is_empty(), "Validation hears of each share once: {:?}", books.strays);
                 break;
             }
             assert!(
                 Instant::now() < deadline,
                 "left behind: {open} connections, {sessions} sessions; of {} shares {told} acknowledged, {:?} not offered",
-                books.total_confirmed,
+                books.total_written,
                 books.unheard
             );
             drop(books);
@@ -280,16 +297,27 @@ fn template(local_id: u32, height: u64) -> Template {
 
 // === impl Books ===
 
-type Recipients = (Recipient<AppendShares>, Recipient<AppendEvents>, Recipient<OfferShares>, Recipient<VerifyShare>);
+type Recipients = (
+    Recipient<AppendShares>,
+    Recipient<FindShares>,
+    Recipient<AppendEvents>,
+    Recipient<OfferShares>,
+    Recipient<VerifyShare>,
+);
 
 fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn recipients(books: &Arc<Mutex<Books>>) -> Recipients {
-    let [ledger, events, validation, prover] = [(); 4].map(|()| Arc::clone(books));
+    let [ledger, finder, events, validation, prover] = [(); 5].map(|()| Arc::clone(books));
     (
         Recipient::from_fn(move |message, reply| lock(&ledger).append(message, reply)),
+        Recipient::from_fn(move |question: FindShares, reply: Reply<FindShares>| {
+            let books = lock(&finder);
+            reply.send(Ok(question.shares.iter().map(|share| books.find(*share)).collect()));
+            Ok(())
+        }),
         Recipient::from_fn(move |message: AppendEvents, reply: Reply<AppendEvents>| {
             let appended = lock(&events).position(message.0.len());
             reply.send(Ok(appended));
@@ -334,16 +362,24 @@ impl Books {
         Appended { first, minute: Minute(1) }
     }
 
+    /// What is written counts, however the front comes to hear of it.
     fn write(&mut self, shares: Vec<NewShare>) -> AppendedShares {
         let at = self.position(shares.len());
+        self.total_written += shares.len() as u64;
+        self.unheard.extend(shares.iter().map(|share| share.nonce));
         self.written.extend(shares.iter().cloned());
         AppendedShares { at, shares }
     }
 
-    fn confirm(&mut self, shares: Vec<NewShare>) -> AppendedShares {
-        self.total_confirmed += shares.len() as u64;
-        self.unheard.extend(shares.iter().map(|share| share.nonce));
-        self.write(shares)
+    fn find(&self, (template, nonce): (u32, Nonce)) -> Option<LoggedShare> {
+        let share = self.written.iter().find(|share| (share.template.local_id, share.nonce) == (template, nonce))?;
+        Some(LoggedShare {
+            // Positions are not looked at here.
+            at: Appended { first: Seq(1), minute: Minute(1) },
+            received_at: share.received_at,
+            verified: share.verified,
+            claims_block: share.claims_block,
+        })
     }
 
     fn append(&mut self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Refused<AppendShares>> {
@@ -351,11 +387,11 @@ impl Books {
         self.seen.extend(message.0.iter().map(|share| Arc::downgrade(&share.line)));
         match self.ledger.unwrap_or(LedgerMood::Takes) {
             LedgerMood::Takes => {
-                let appended = self.confirm(message.0);
+                let appended = self.write(message.0);
                 reply.send(Ok(appended));
             }
             LedgerMood::Holds => {
-                let appended = self.confirm(message.0);
+                let appended = self.write(message.0);
                 self.held_appends.push((reply, appended));
             }
             LedgerMood::Full => reply.send(Err(AppendRefusal::Full)),
