@@ -9,9 +9,10 @@ use actix::prelude::SendError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::cell::{ActorCell, Crash, Envelope};
+use crate::cell::{ActorCell, Drill, Envelope};
 use crate::core::{Core, Health, Limits, Status, Ticket};
 use crate::port::{Handled, Port, Restarts};
+use crate::pulse::Pulse;
 use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::{Actor, Handler, Message};
@@ -89,6 +90,11 @@ impl<A: Actor> Slot<A> {
 
     pub(crate) fn count_late(&self) {
         self.core.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn inject(&self, drill: Drill) -> bool {
+        let addr = self.addr.read().unwrap_or_else(PoisonError::into_inner);
+        addr.as_ref().is_some_and(|addr| addr.try_send(drill).is_ok())
     }
 
     /// No mailbox is open. Whoever is about to have one again is busy, everybody else is down.
@@ -297,8 +303,13 @@ impl<A: Actor> Port for Slot<A> {
     fn handled(&self) -> Vec<Handled> {
         self.core.kinds().clone()
     }
+    fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.core.pulse)
+    }
     fn inject_panic(&self) -> bool {
-        let addr = self.addr.read().unwrap_or_else(PoisonError::into_inner);
-        addr.as_ref().is_some_and(|addr| addr.try_send(Crash).is_ok())
+        self.inject(Drill::Panic)
+    }
+    fn inject_hang(&self) -> bool {
+        self.inject(Drill::Hang)
     }
 }

@@ -22,8 +22,12 @@ pub(crate) struct Envelope<M: Message> {
 /// The host's request for a quiet end. It comes after everything that was accepted.
 pub(crate) struct Stop;
 
-/// A fault drill: the next thing the actor does is to panic.
-pub(crate) struct Crash;
+/// A fault drill: the next thing the actor does.
+pub(crate) enum Drill {
+    Panic,
+    /// Blocks the thread.
+    Hang,
+}
 
 /// Where the cell leaves the reason for its end; only its supervisor, on the same thread, reads it.
 pub(crate) type LastFault = Rc<RefCell<Option<Fault>>>;
@@ -43,7 +47,7 @@ impl actix::Message for Stop {
     type Result = ();
 }
 
-impl actix::Message for Crash {
+impl actix::Message for Drill {
     type Result = ();
 }
 
@@ -146,15 +150,20 @@ impl<A: Actor> actix::Handler<Stop> for ActorCell<A> {
     }
 }
 
-impl<A: Actor> actix::Handler<Crash> for ActorCell<A> {
+impl<A: Actor> actix::Handler<Drill> for ActorCell<A> {
     type Result = AtomicResponse<Self, ()>;
 
-    fn handle(&mut self, _: Crash, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, drill: Drill, _: &mut Self::Context) -> Self::Result {
         let actor = self.take();
         // Inside a future that owns the actor, as a panic of its own handler would be.
         let drill = async move {
             let _actor = actor;
-            panic!("injected into {}", A::NAME);
+            match drill {
+                Drill::Panic => panic!("injected into {}", A::NAME),
+                Drill::Hang => loop {
+                    std::thread::park();
+                },
+            }
         };
         AtomicResponse::new(Box::pin(drill.into_actor(self)))
     }

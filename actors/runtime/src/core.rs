@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::exit::Exit;
 use crate::port::{Handled, Restarts};
+use crate::pulse::Pulse;
 
 /// How many messages may be accepted and not yet answered: queued, being handled or deferred.
 /// There is no default: a port cannot be made without saying it.
@@ -87,8 +88,8 @@ pub(crate) struct Core {
     crash: watch::Sender<(u64, String)>,
     board: OnceLock<(Board, usize)>,
     started: AtomicBool,
-    /// Raised by the arbiter while it turns; 0 when nobody should look at it.
-    pub(crate) pulse: AtomicU64,
+    /// Of the arbiter.
+    pub(crate) pulse: Arc<Pulse>,
     /// Milliseconds since `epoch` at which the work in hand was taken; 0 when idle.
     busy_since_ms: AtomicU64,
     epoch: Instant,
@@ -159,7 +160,7 @@ impl Core {
             crash: watch::Sender::new((0, String::new())),
             board: OnceLock::new(),
             started: AtomicBool::new(false),
-            pulse: AtomicU64::new(0),
+            pulse: Pulse::new(name),
             busy_since_ms: AtomicU64::new(0),
             epoch: Instant::now(),
         }

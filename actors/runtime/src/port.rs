@@ -1,7 +1,9 @@
 //! What an operator can see of any actor, whatever its type. Every actor has it without a line of its own.
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Status;
+use crate::pulse::Pulse;
 
 /// Upper bounds of the buckets of [`Handled::buckets`]; the last bucket has none.
 pub const HANDLE_BOUNDS: [Duration; 6] = [
@@ -43,9 +45,13 @@ pub trait Port: Send + Sync {
     fn restarts(&self) -> Restarts;
     /// Messages handled and the time it took, by kind.
     fn handled(&self) -> Vec<Handled>;
+    /// Whether its thread turns.
+    fn pulse(&self) -> Arc<Pulse>;
     /// Makes the actor panic when it has handled what is queued now. For fault drills only: whoever can reach this
     /// can stop the pool. Says whether there was an actor to hear it.
     fn inject_panic(&self) -> bool;
+    /// Blocks the actor's thread for ever, as a loop without an end in a handler would. For fault drills only.
+    fn inject_hang(&self) -> bool;
 }
 
 /// How often generations of an actor ended, by cause. A quiet stop does not count.

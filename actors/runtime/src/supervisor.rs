@@ -1,7 +1,6 @@
 //! Keeps one actor alive on one arbiter, by its policy: waits on the join handle, judges, rests, makes it anew.
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::{AsyncContext, Context};
@@ -22,7 +21,6 @@ struct Watched<A: Actor>(Arc<Slot<A>>);
 impl<A: Actor> Drop for Watched<A> {
     fn drop(&mut self) {
         self.0.bind(None);
-        self.0.core.pulse.store(0, Ordering::Relaxed);
         self.0.core.mark_idle();
         self.0.core.set_health(Health::Finished);
     }
@@ -37,17 +35,8 @@ where
     let watched = Watched(Arc::clone(&slot));
     tokio::select! {
         () = keep(slot, policy, Rc::new(factory), gave_up) => {}
-        () = beat(&watched.0, policy.stall_after) => {}
-    }
-}
-
-/// Shows the watchdog that this arbiter turns, whatever the actor is doing.
-async fn beat<A: Actor>(slot: &Slot<A>, stall_after: Duration) {
-    let mut beats = interval(part_of(stall_after));
-    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        slot.core.pulse.fetch_add(1, Ordering::Relaxed);
-        beats.tick().await;
+        // Shows the watchdog that this arbiter turns, whatever the actor is doing.
+        () = watched.0.core.pulse.beat(part_of(policy.stall_after)) => {}
     }
 }
 

@@ -1,7 +1,6 @@
 //! Sees what no supervisor can: an arbiter that does not turn, because something on it burns its thread. A plain thread
 //! that counts heartbeats. It measures in its own wake-ups and not by a clock, so a process that was frozen and
 //! thawed is not taken for a stuck one.
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -72,7 +71,7 @@ fn look(list: &Mutex<Vec<Watched>>, ended: &Receiver<()>) -> Option<Stuck> {
 
 impl Watched {
     fn look(&mut self, since_last: Duration) -> Option<Stuck> {
-        let pulse = self.core.pulse.load(Ordering::Relaxed);
+        let pulse = self.core.pulse.beats();
         if pulse != self.pulse || pulse == 0 {
             self.pulse = pulse;
             self.stuck_for = Duration::ZERO;

@@ -1,14 +1,17 @@
-//! What every binary does before and after its actors run: exit codes, logs, traces, metrics, signals.
+//! What every binary does before and after its actors run: exit codes, logs, traces, metrics, signals, and the service
+//! manager.
 //!
 //! What it refuses to do: know an actor. It exports the figures of any of them through `runtime::Port`.
 #![warn(missing_docs)]
 
 mod exit;
+mod manager;
 mod metrics;
 mod signals;
 mod telemetry;
 
-pub use exit::{CONFIG, DATABASE, SUPERVISOR};
+pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
+pub use manager::Manager;
 pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;
 pub use telemetry::{Telemetry, TelemetryError};

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -181,15 +182,14 @@ impl Config {
     }
 
     fn spawn(&self, name: &str, command: &str, more: &[&str]) -> Process {
-        std::fs::create_dir_all(&self.dir).unwrap_or_else(|error| panic!("{}: {error}", self.dir.display()));
+        self.make_dir();
         let mut args: Vec<String> = [command].iter().chain(more).map(|arg| (*arg).to_owned()).collect();
         let mut env = self.env.clone();
         if self.devnet {
             args.extend(["--devnet".to_owned(), "--data-dir".to_owned(), self.data_dir().display().to_string()]);
             env.extend(self.variables());
         } else {
-            let file = self.dir.join("pool.toml");
-            std::fs::write(&file, self.text()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            self.write_file();
         }
         Process::spawn(name, &program("meshpool"), args, &env, &self.dir)
     }
@@ -208,6 +208,24 @@ impl Config {
         let args = ["--data-dir".to_owned(), self.data_dir().display().to_string()];
         let process = Process::spawn("pool", program, args, &env, &self.dir);
         Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
+    }
+
+    /// Starts it as `pool.toml` in its directory says, by another program that becomes the pool, and waits for nothing.
+    #[must_use]
+    pub(crate) fn start_through(&self, program: &Path, args: Vec<String>, stdin: Stdio) -> Pool {
+        self.make_dir();
+        self.write_file();
+        let process = Process::spawn_from(stdin, "pool", program, args, &self.env, &self.dir);
+        Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
+    }
+
+    fn make_dir(&self) {
+        std::fs::create_dir_all(&self.dir).unwrap_or_else(|error| panic!("{}: {error}", self.dir.display()));
+    }
+
+    fn write_file(&self) {
+        let file = self.dir.join("pool.toml");
+        std::fs::write(&file, self.text()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 
     fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {

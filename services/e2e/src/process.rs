@@ -34,6 +34,21 @@ impl Process {
         env: &[(String, String)],
         dir: &Path,
     ) -> Process {
+        Process::spawn_from(Stdio::piped(), name, program, args, env, dir)
+    }
+
+    /// The same with a standard input of the caller's.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_from<A: AsRef<OsStr>>(
+        stdin: Stdio,
+        name: &str,
+        program: &Path,
+        args: impl IntoIterator<Item = A>,
+        env: &[(String, String)],
+        dir: &Path,
+    ) -> Process {
         let (out, log) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.log")));
         let append = |path: &Path| -> (File, u64) {
             let opened = OpenOptions::new().create(true).append(true).open(path).and_then(|file| {
@@ -52,7 +67,7 @@ impl Process {
             .envs(inherited)
             .envs(env.iter().cloned())
             .current_dir(dir)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(out_file)
             .stderr(log_file)
             .spawn()

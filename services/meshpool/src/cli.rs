@@ -20,7 +20,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the pool.
-    Up(Common),
+    Up {
+        #[command(flatten)]
+        common: Common,
+        /// Apply missing migrations first, on PostgreSQL too.
+        #[arg(long)]
+        migrate: bool,
+    },
     /// Reads the settings, says what is wrong or doubtful, and starts nothing.
     CheckConfig(Common),
     /// Applies missing migrations to the database.
@@ -60,14 +66,16 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let (Command::Up(common) | Command::CheckConfig(common) | Command::Migrate(common) | Command::Audit { common, .. }) =
-        &cli.command;
+    let (Command::Up { common, .. }
+    | Command::CheckConfig(common)
+    | Command::Migrate(common)
+    | Command::Audit { common, .. }) = &cli.command;
     let settings = match load(common) {
         Ok(settings) => settings,
         Err(text) => return fail(boot::CONFIG, &text),
     };
     match &cli.command {
-        Command::Up(common) => up::run(settings, common.devnet),
+        Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
         Command::CheckConfig(_) => check(&settings),
         Command::Migrate(_) => migrate(&settings),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
-use boot::{Shutdown, Telemetry};
+use boot::{GRACE, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
@@ -29,20 +29,19 @@ use units::{HostId, PolicyId, Timestamp};
 use validation::{Lanes, Validation, ValidationParts};
 use web::{DrillOrder, WebParts};
 
+use crate::announce::announce;
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
 use crate::{daemons, figures, lease, roster};
 
-/// How long sessions may take to hear their last answers, and actors to finish.
-const GRACE: Duration = Duration::from_secs(15);
 /// A payout is settled at this depth, or at that of a credit where that is less.
 const SETTLE_DEPTH_MAX: u64 = 10;
 /// Notices that a slow arbiter may lag behind.
 const NOTICES: usize = 64;
 
 /// Runs the pool until a signal, or until an actor gives up.
-pub(crate) fn run(mut settings: Settings, devnet: bool) -> ExitCode {
+pub(crate) fn run(mut settings: Settings, devnet: bool, migrate: bool) -> ExitCode {
     let telemetry = match Telemetry::start("meshpool", &settings.telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(boot::CONFIG, &error.to_string()),
@@ -55,7 +54,8 @@ pub(crate) fn run(mut settings: Settings, devnet: bool) -> ExitCode {
     for warning in settings.warnings() {
         warn!("{warning}");
     }
-    let code = prepare(settings, devnet, &telemetry).unwrap_or_else(|failure| fail(failure.code, &failure.text));
+    let code =
+        prepare(settings, devnet, migrate, &telemetry).unwrap_or_else(|failure| fail(failure.code, &failure.text));
     telemetry.close();
     code
 }
@@ -74,11 +74,11 @@ fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
-fn prepare(settings: Settings, devnet: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
     let place = Place::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
-    if url.expose_secret().starts_with("sqlite:") {
-        // One process, one file: nobody else could do it.
+    // With SQLite it is one process and one file: nobody else could do it.
+    if migrate || url.expose_secret().starts_with("sqlite:") {
         for applied in Store::migrate(url.expose_secret()).map_err(database)? {
             info!(applied, "database migrated");
         }
@@ -353,6 +353,9 @@ impl Pool {
                     DrillOrder::Panic(name) => {
                         ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_panic())
                     }
+                    DrillOrder::Hang(name) => {
+                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_hang())
+                    }
                     DrillOrder::StallDisk(stalled) => {
                         stall.set(stalled);
                         true
@@ -373,12 +376,19 @@ impl Pool {
         say(&format!("page     http://{page}/"));
         say(&format!("data     {}", settings.data.dir.display()));
 
+        let manager = Arc::new(Manager::of_process());
+        let _announced = announce(&manager, &host, front.pulses(), &self.counters, published.jobs());
+
         let ending = async {
             let signal = shutdown.wait().await;
             info!(signal, "stopping");
+            manager.stopping(signal);
             front.drain(GRACE).await;
         };
         let outcome = host.run(ending, GRACE).await;
+        if let Err(failure) = &outcome {
+            manager.stopping(&failure.to_string());
+        }
         stopping.send_replace(true);
         server_handle.stop(true).await;
         for (what, ended) in [("lease", lease.await.is_ok()), ("server", server.await.is_ok())] {

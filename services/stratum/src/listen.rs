@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use listenfd::ListenFd;
+use runtime::Pulse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
@@ -34,6 +35,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(20);
 const SEND_BUFFER: usize = 64 * 1024;
 /// Descriptors for everything but miners.
 const DESCRIPTORS_BESIDE: u64 = 512;
+/// How often each thread of sessions shows that it turns.
+const PULSE_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the front did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,7 @@ pub struct Stratum {
     draining: watch::Sender<bool>,
     drained: mpsc::Receiver<()>,
     arbiters: Vec<Arbiter>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 impl Stratum {
@@ -71,10 +75,11 @@ impl Stratum {
             _ => None,
         };
         let mut inherited = Inherited::take();
-        let plain = inherited.listener("stratum.listen", settings.listen)?;
-        let secure =
-            settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose()?;
+        let plain = inherited.listener("stratum.listen", settings.listen);
+        let secure = settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose();
+        // Before an error: a socket that nobody took may be the one that holds the port.
         inherited.warn_of_rest();
+        let (plain, secure) = (plain?, secure?);
         let bind = |source| ListenError::Bind { key: "stratum.listen", address: settings.listen, source };
         let address = plain.local_addr().map_err(bind)?;
         let tls_address = secure.as_ref().map(StdListener::local_addr).transpose().map_err(bind)?;
@@ -83,7 +88,7 @@ impl Stratum {
         let shared = Arc::new(Shared { gate, tls: tls.clone(), proxy_headers });
         let (draining, drain) = watch::channel(false);
         let (done, drained) = mpsc::channel(usize::from(ARBITERS_MAX));
-        let mut arbiters = Vec::new();
+        let (mut arbiters, mut pulses) = (Vec::new(), Vec::new());
         for index in 0..parts.arbiters.clamp(1, ARBITERS_MAX) {
             let mut doors = vec![(plain.try_clone().map_err(bind)?, Door::Any)];
             if let Some(secure) = &secure {
@@ -92,7 +97,10 @@ impl Stratum {
             let (parts, shared, drain, done) = (parts.clone(), Arc::clone(&shared), drain.clone(), done.clone());
             let watched = (index == 0).then(|| tls.clone());
             let arbiter = Arbiter::new();
+            let pulse = Pulse::new("stratum sessions");
+            pulses.push(Arc::clone(&pulse));
             arbiter.spawn_fn(move || {
+                actix_rt::spawn(async move { pulse.beat(PULSE_EVERY).await });
                 if let Some(tls) = watched {
                     actix_rt::spawn(tls::watch(tls));
                 }
@@ -101,7 +109,7 @@ impl Stratum {
             arbiters.push(arbiter);
         }
         info!(%address, tls = ?tls_address, arbiters = arbiters.len(), "stratum listens");
-        Ok(Stratum { address, tls_address, draining, drained, arbiters })
+        Ok(Stratum { address, tls_address, draining, drained, arbiters, pulses })
     }
 
     /// Where it listens; tells the port when 0 was asked for.
@@ -114,6 +122,12 @@ impl Stratum {
     #[must_use]
     pub fn tls_address(&self) -> Option<SocketAddr> {
         self.tls_address
+    }
+
+    /// Whether its threads turn.
+    #[must_use]
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.pulses.clone()
     }
 
     /// Accepts no more, lets every session answer what has arrived, and closes them; not longer than `grace`.

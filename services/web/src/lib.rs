@@ -32,6 +32,8 @@ use units::Timestamp;
 
 use crate::answer::ApiError;
 
+/// How long requests under way may take to end when the process stops, in seconds.
+const LAST_ANSWERS_SECS: u64 = 5;
 /// Body of the only routes that take one.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 /// Scripts, styles and pictures come from the pool itself.
@@ -48,6 +50,8 @@ pub type Drill = Arc<dyn Fn(DrillOrder) -> bool + Send + Sync>;
 pub enum DrillOrder {
     /// Makes this actor panic.
     Panic(String),
+    /// Blocks this actor's thread for ever.
+    Hang(String),
     /// Stalls or releases the share log's disk.
     StallDisk(bool),
 }
@@ -117,6 +121,7 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
     })
     .workers(1)
     .disable_signals()
+    .shutdown_timeout(LAST_ANSWERS_SECS)
     .bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))

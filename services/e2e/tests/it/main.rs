@@ -3,6 +3,7 @@
 mod crashes;
 mod difficulty;
 mod drain;
+mod manager;
 mod outage;
 mod panics;
 mod payouts;

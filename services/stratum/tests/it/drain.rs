@@ -47,6 +47,23 @@ fn a_drain_answers_what_has_arrived_and_then_closes() {
 }
 
 #[test]
+fn each_thread_shows_that_it_turns_until_the_drain_has_ended_it() {
+    with_pool(
+        |_| (),
+        async |pool| {
+            let stratum = pool.stratum.take().unwrap();
+            let pulses = stratum.pulses();
+            let beats = || pulses.iter().map(|pulse| pulse.beats()).collect::<Vec<_>>();
+            pool.until("a first beat of each", |_| beats().iter().all(|beats| *beats > 0)).await;
+            let before = beats();
+            pool.until("a further beat of each", |_| beats().iter().zip(&before).all(|(now, then)| now > then)).await;
+            stratum.drain(PATIENCE).await;
+            pool.until("rest", |_| beats().iter().all(|beats| *beats == 0)).await;
+        },
+    );
+}
+
+#[test]
 fn a_drain_does_not_wait_longer_than_its_grace() {
     with_pool(
         |_| (),

@@ -1,0 +1,52 @@
+//! When the pool serves, and how the service manager hears of it.
+use std::sync::Arc;
+use std::time::Duration;
+
+use boot::Manager;
+use messages::counters::Counters;
+use messages::facts::JobReceiver;
+use runtime::{Health, Host, Pulse, Task};
+use tracing::warn;
+
+/// How often the main loop shows that it turns.
+const PULSE_EVERY: Duration = Duration::from_millis(500);
+
+/// Tells the manager as soon as every actor is up, or down for a while where the pool does without: the ports are open
+/// by now. A daemon or a database that is away is no reason to wait: `/readyz` tells of those. `pulses` are of loops
+/// beside the main one and the actors'.
+pub(crate) fn announce(
+    manager: &Arc<Manager>,
+    host: &Host,
+    mut pulses: Vec<Arc<Pulse>>,
+    counters: &Arc<Counters>,
+    jobs: JobReceiver,
+) -> Task {
+    let (manager, mut health, counters) = (Arc::clone(manager), host.health_watch(), Arc::clone(counters));
+    let main = Pulse::new("main");
+    pulses.push(Arc::clone(&main));
+    pulses.extend(host.ports().iter().map(|port| port.pulse()));
+    runtime::spawn(async move {
+        let told = async {
+            let serves =
+                |all: &Vec<(&str, Health)>| all.iter().all(|(_, one)| matches!(one, Health::Up | Health::Down));
+            if health.wait_for(serves).await.is_err() {
+                return; // The host is gone, and the process with it.
+            }
+            let status = move || {
+                let miners = counters.stratum_sessions.get();
+                match &*jobs.borrow() {
+                    Some(job) => format!("miners: {miners}, height: {}", job.template.height),
+                    None => format!("miners: {miners}, no job: see /readyz"),
+                }
+            };
+            if let Err(error) = manager.ready(pulses, status) {
+                warn!(%error, "no thread for signs of life: the service manager will start the pool again");
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = main.beat(PULSE_EVERY) => {}
+            () = told => {}
+        }
+    })
+}
