@@ -92,11 +92,12 @@ fn an_early_end_is_told_once_and_readiness_never_after_it() {
     let manager = Manager::new(place.path(), ("127.0.0.1", network.stratum_port), PATIENCE);
     let mut pool = manager.start(&config);
     manager.wait("READY=1", 1, MINUTE);
-    for _ in 0..6 {
-        pool.drill(&json!({ "panic": "share_ledger" }));
-        wait_until("the actor's return or the end", MINUTE, || {
-            pool.process.ended().is_some() || pool.metric("meshpool_actor_up", "share_ledger") == 1
+    for generation in 1..=6 {
+        wait_until("the next generation", MINUTE, || {
+            pool.metric("meshpool_actor_generation", "share_ledger") == generation
+                && pool.metric("meshpool_actor_up", "share_ledger") == 1
         });
+        pool.drill(&json!({ "panic": "share_ledger" }));
     }
     assert_eq!(pool.process.code(MINUTE), 70);
     manager.wait("STOPPING=1", 1, MINUTE);
