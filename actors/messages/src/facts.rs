@@ -139,6 +139,8 @@ pub struct Tip {
     /// Its id, where the daemon told all of it. Empty also while its chain has less work than one seen before: the pool
     /// may have nothing better to mine on, but no block's fate and no payment follows from such a chain.
     pub hash: Option<BlockId>,
+    /// Height of a chain with more work than this one that was seen before, also by an earlier process.
+    pub behind: Option<Height>,
     /// Whether the daemon says that it is catching up.
     pub syncing: bool,
     /// Whether the daemon answered the last time it was asked.
@@ -174,7 +176,8 @@ pub enum DaemonState {
     Away,
     /// It says that it is catching up.
     Syncing,
-    /// Another daemon has had a chain with more work for a while.
+    /// Another daemon has had a chain with more work for a while; or this one is followed and shows less work than was
+    /// seen before.
     Behind,
     /// It gave no usable template the last time.
     NoTemplate,

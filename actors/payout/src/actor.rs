@@ -153,6 +153,8 @@ impl Payout {
             match trouble {
                 // Change is locked for a while after every send: this comes and goes.
                 Some(Trouble::Short(short)) => info!(%short, "payouts wait for funds"),
+                // Another daemon may have heard of the newest block first.
+                Some(trouble @ Trouble::LessWork { .. }) => info!("payouts wait: {trouble}"),
                 Some(trouble) => warn!(%trouble, "payouts cannot go on now; it is tried again"),
                 None => info!("payouts go on"),
             }
@@ -164,6 +166,11 @@ impl Payout {
         let status = self.daemon.status().await?;
         let tip = Tip { height: status.chain_height, best: status.best_hash.clone() };
         self.height = tip.height;
+        // The wallet sees its own daemon's chain, which another daemon's may have left behind.
+        let best = self.parts.store.best_chain_get().await?;
+        if let Some(best) = best.filter(|best| status.total_work < best.work) {
+            return Err(Trouble::LessWork { height: tip.height, best: best.height });
+        }
         let outcome = self.pass_at(&tip, status.is_behind(), epoch).await;
         if outcome.as_ref().is_err_and(Trouble::is_for_this_tip) {
             self.stuck = Some(tip);

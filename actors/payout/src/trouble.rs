@@ -41,6 +41,9 @@ pub(crate) enum Trouble {
     /// Its chain is behind.
     #[error("the daemon is catching up with the chain; payouts wait for it")]
     Syncing,
+    /// What it shows of payments may never become true.
+    #[error("the daemon's chain, at height {height}, has less work than one seen before, at height {best}")]
+    LessWork { height: Height, best: Height },
     /// An operator's wish.
     #[error("payouts are paused: {} exists", .0.display())]
     Paused(PathBuf),
@@ -66,6 +69,7 @@ impl Trouble {
     pub(crate) fn topic(&self) -> String {
         match self {
             Trouble::Scanning { .. } => "scanning".to_owned(),
+            Trouble::LessWork { .. } => "less work".to_owned(),
             Trouble::Insolvent { .. } => "insolvent".to_owned(),
             Trouble::Short(_) => "short".to_owned(),
             Trouble::FeeAccount { .. } => "fee account".to_owned(),

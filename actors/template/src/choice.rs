@@ -61,12 +61,14 @@ pub(crate) struct Choice {
     patience: Patience,
     all: Vec<Standing>,
     chosen: usize,
+    /// Work of the best chain that was ever built on.
+    floor: u64,
 }
 
 impl Choice {
     /// The first one is chosen until more is known.
     pub(crate) fn new(count: usize, patience: Patience) -> Choice {
-        Choice { patience, all: vec![Standing::default(); count], chosen: 0 }
+        Choice { patience, all: vec![Standing::default(); count], chosen: 0, floor: 0 }
     }
 
     pub(crate) fn chosen(&self) -> usize {
@@ -96,8 +98,10 @@ impl Choice {
         standing.well_since = None;
     }
 
-    /// Decides anew.
-    pub(crate) fn choose(&mut self, now: Instant) -> usize {
+    /// Decides anew. `floor` is the work of the best chain that was ever built on: a daemon that shows less is not
+    /// waited for while another one shows as much.
+    pub(crate) fn choose(&mut self, now: Instant, floor: u64) -> usize {
+        self.floor = floor;
         let candidates: Vec<Option<u64>> = self.all.iter().map(|standing| standing.work(now)).collect();
         let best = candidates.iter().flatten().max().copied();
         for (standing, work) in self.all.iter_mut().zip(&candidates) {
@@ -110,7 +114,8 @@ impl Choice {
         }
         let mut on_tip = (0..self.all.len()).filter(|place| best.is_some() && candidates[*place] == best);
         let chosen = &self.all[self.chosen];
-        let next = if candidates[self.chosen].is_some() && !chosen.lags(now, self.patience.lag) {
+        let is_low = candidates[self.chosen] < Some(floor) && best >= Some(floor);
+        let next = if candidates[self.chosen].is_some() && !is_low && !chosen.lags(now, self.patience.lag) {
             let settled = |standing: &Standing| {
                 standing.well_since.is_some_and(|since| now.duration_since(since) >= self.patience.settle)
             };
@@ -132,6 +137,8 @@ impl Choice {
             // Also after the pause: nothing has shown yet that it is better now.
             (_, Some(bar)) => bar.state,
             _ if standing.lags(now, self.patience.lag) => DaemonState::Behind,
+            // Another one may just not have heard of the newest block yet.
+            (Some(seen), _) if place == self.chosen && seen.work < self.floor => DaemonState::Behind,
             _ => DaemonState::Good,
         }
     }
@@ -165,11 +172,13 @@ mod tests {
     struct Daemons {
         choice: Choice,
         now: Instant,
+        floor: u64,
     }
 
     impl Daemons {
         fn new(works: &[u64]) -> Daemons {
-            let mut daemons = Daemons { choice: Choice::new(works.len(), Patience::default()), now: Instant::now() };
+            let mut daemons =
+                Daemons { choice: Choice::new(works.len(), Patience::default()), now: Instant::now(), floor: 0 };
             daemons.say(works);
             daemons
         }
@@ -189,9 +198,9 @@ mod tests {
         fn after(&mut self, secs: u64) -> usize {
             for _ in 0..secs / 2 {
                 self.now += Duration::from_secs(2);
-                self.choice.choose(self.now);
+                self.choice.choose(self.now, self.floor);
             }
-            self.choice.choose(self.now)
+            self.choice.choose(self.now, self.floor)
         }
 
         fn state(&self, place: usize) -> &'static str {
@@ -266,6 +275,22 @@ mod tests {
         assert_eq!(daemons.after(12), 1, "more work wins");
         daemons.choice.gave_none(1, DaemonState::NoTemplate, daemons.now);
         assert_eq!((daemons.after(0), daemons.state(0)), (0, "good"));
+    }
+
+    #[test]
+    fn a_daemon_below_the_best_chain_ever_seen_is_left_at_once_for_one_that_has_it() {
+        let mut daemons = Daemons::new(&[5, 6]);
+        daemons.floor = 6;
+        assert_eq!((daemons.after(0), daemons.state(0)), (1, "good"));
+        let mut daemons = Daemons::new(&[5, 6]);
+        daemons.floor = 7;
+        assert_eq!((daemons.after(0), daemons.state(0)), (0, "behind"), "nobody has it");
+        assert_eq!((daemons.after(12), daemons.state(1)), (1, "behind"), "then the usual rules hold");
+        let mut alone = Daemons::new(&[5]);
+        alone.floor = 6;
+        assert_eq!((alone.after(600), alone.state(0)), (0, "behind"));
+        alone.say(&[6]);
+        assert_eq!((alone.after(0), alone.state(0)), (0, "good"));
     }
 
     #[test]

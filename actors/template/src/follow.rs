@@ -4,16 +4,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::BlockId;
 use daemon::{BlockInfo, DaemonError, Event, Status, TemplateAnswer};
 use futures_util::Stream;
-use messages::facts::{DaemonHealth, Template, Tip};
+use messages::facts::{Template, Tip};
 use messages::share_ledger::DefineTemplate;
 use opentelemetry::metrics::Histogram;
-use runtime::{Task, spawn};
+use runtime::Task;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
+use units::Height;
 
 use crate::choice::{Choice, Seen};
+use crate::memory::Memory;
 use crate::node::Node;
 use crate::published::{Offer, Taken};
 use crate::rules::{build, needs_template};
@@ -33,12 +36,13 @@ const LOOKS: usize = 3;
 pub(crate) struct Follower {
     pub(crate) parts: TemplateParts,
     pub(crate) nodes: Vec<Node>,
-    choice: RefCell<Choice>,
+    pub(crate) choice: RefCell<Choice>,
     fetched_at: Cell<Option<Instant>>,
     /// Since when the chosen daemon shows a chain with less work than the current job's.
     back_since: Cell<Option<Instant>>,
     said: RefCell<Option<String>>,
     pub(crate) renewing: RefCell<Option<Task>>,
+    pub(crate) memory: Memory,
     tip_to_job: Histogram<f64>,
 }
 
@@ -67,6 +71,7 @@ impl Follower {
             back_since: Cell::new(None),
             said: RefCell::default(),
             renewing: RefCell::default(),
+            memory: Memory::default(),
             tip_to_job,
         }
     }
@@ -94,11 +99,13 @@ impl Follower {
 
     /// Looks at the daemons and publishes what is new. Whatever is wrong is said, once.
     pub(crate) async fn refresh(self: &Rc<Self>) {
+        self.recall().await;
         self.peek_at_others();
         let outcome = self.look_until_still().await;
         self.parts.published.set_tip(|tip| tip.reachable = self.choice.borrow().answers(tip.daemon));
         self.tell_health();
         self.renew_leases();
+        self.keep_best();
         if matches!(outcome, Ok(Look::Held)) {
             return;
         }
@@ -130,13 +137,11 @@ impl Follower {
         if self.choose() != place {
             return Ok(Look::Again);
         }
-        let (height, syncing) = (status.chain_height, status.is_behind());
-        let told = |hash| published.is_best(status.total_work).then_some(hash);
+        let height = status.chain_height;
         published.set_tip(|tip| {
             // Another daemon's chain counts once it gave a template, or agrees with the one that did.
             if tip.daemon == place {
-                let hash = tip.hash.filter(|hash| status.is_tip(tip.height, hash)).and_then(told);
-                *tip = Tip { daemon: place, height, hash, syncing, reachable: true };
+                *tip = self.tip(place, &status, tip.hash.filter(|hash| status.is_tip(tip.height, hash)));
             }
         });
         let job = published.job();
@@ -144,8 +149,8 @@ impl Follower {
         let current = job.as_ref().map(|job| (&*job.template, age));
         if !needs_template(current, &status, &self.parts.settings.pace) {
             self.back_since.set(None);
-            let hash = job.and_then(|job| told(job.template.prev_hash));
-            published.set_tip(|tip| *tip = Tip { daemon: place, height, hash, syncing, reachable: true });
+            let hash = job.map(|job| job.template.prev_hash);
+            published.set_tip(|tip| *tip = self.tip(place, &status, hash));
             return Ok(Look::Done);
         }
         self.refuse_step_back(place, &status)?;
@@ -158,10 +163,9 @@ impl Follower {
         if !status.is_tip(parent.height, &parent.hash) {
             return Ok(Look::Again);
         }
-        let tip = Tip { daemon: place, height, hash: told(parent.hash), syncing, reachable: true };
-        published.set_tip(|now| {
-            if now.daemon == place {
-                *now = tip.clone();
+        published.set_tip(|tip| {
+            if tip.daemon == place {
+                *tip = self.tip(place, &status, Some(parent.hash));
             }
         });
         let Some(answer) = answer? else { return Ok(Look::Again) };
@@ -173,11 +177,21 @@ impl Follower {
             node.hold(&status.best_hash, Instant::now() + self.parts.settings.pace.min_age);
             return Err(trouble);
         }
-        published.set_tip(|now| *now = tip);
+        published.set_tip(|tip| *tip = self.tip(place, &status, Some(parent.hash)));
         Ok(Look::Done)
     }
 
-    async fn status(&self, place: usize) -> Result<Status, DaemonError> {
+    /// The chain as this daemon shows it. Its id is told only when no better chain is known, so that nothing about
+    /// money follows from any other.
+    fn tip(&self, place: usize, status: &Status, hash: Option<BlockId>) -> Tip {
+        let published = &self.parts.published;
+        let behind = published.best().filter(|best| status.total_work < best.work).map(|best| best.height);
+        let hash = hash.filter(|_| behind.is_none() && published.is_recalled());
+        let (height, syncing) = (status.chain_height, status.is_behind());
+        Tip { daemon: place, height, hash, behind, syncing, reachable: true }
+    }
+
+    pub(crate) async fn status(&self, place: usize) -> Result<Status, DaemonError> {
         let node = &self.nodes[place];
         let answer = node.client.status().await;
         let mut choice = self.choice.borrow_mut();
@@ -205,7 +219,8 @@ impl Follower {
         self.back_since.set(Some(since));
         if now.duration_since(since) < self.parts.settings.pace.step_back {
             self.parts.counters.templates_older_total.add(1);
-            return Err(Trouble::LessWork { height: status.chain_height });
+            let best = published.best().map_or(Height::new(0), |best| best.height);
+            return Err(Trouble::LessWork { height: status.chain_height, best });
         }
         let daemon = self.nodes[place].client.place();
         warn!(daemon, height = %status.chain_height, "the daemon's chain has had less work for long; it is followed now");
@@ -302,76 +317,6 @@ impl Follower {
             }
         };
         Ok(self.parts.published.pinned.get_or_init(|| address).clone())
-    }
-
-    // === which daemon ===
-
-    /// Asks the others how they are, without waiting for them.
-    fn peek_at_others(self: &Rc<Self>) {
-        let chosen = self.choice.borrow().chosen();
-        for (place, node) in self.nodes.iter().enumerate().filter(|(place, _)| *place != chosen) {
-            let mut peek = node.peek.borrow_mut();
-            if peek.as_ref().is_none_or(Task::is_finished) {
-                let this = Rc::clone(self);
-                *peek = Some(spawn(async move {
-                    if let Err(error) = this.status(place).await {
-                        debug!(%error, "a daemon to fall back to does not answer");
-                    }
-                    this.tell_health();
-                }));
-            }
-        }
-    }
-
-    fn choose(&self) -> usize {
-        let mut choice = self.choice.borrow_mut();
-        let before = choice.chosen();
-        let now = Instant::now();
-        let chosen = choice.choose(now);
-        if chosen != before {
-            let place = |place: usize| self.nodes[place].client.place();
-            warn!(
-                from = place(before),
-                why = choice.state(before, now).as_str(),
-                to = place(chosen),
-                "daemon switched"
-            );
-            self.parts.counters.daemon_switches_total.add(1);
-        }
-        chosen
-    }
-
-    /// A daemon that gives no usable template is not the one to follow, if there is another.
-    fn blame(&self, place: usize, trouble: &Trouble) {
-        if matches!(trouble, Trouble::ForeignAddress { .. }) {
-            self.parts.counters.templates_foreign_total.add(1);
-        }
-        let mut choice = self.choice.borrow_mut();
-        // One that does not answer at all is left for that alone.
-        if let Some(state) = trouble.blames_daemon().filter(|_| choice.answers(place)) {
-            choice.gave_none(place, state, Instant::now());
-        }
-        drop(choice);
-        if self.nodes.len() > 1 {
-            let daemon = self.nodes[place].client.place();
-            match trouble.is_serious() {
-                true => error!(daemon, "no template: {trouble}"),
-                false => debug!(daemon, "no template: {trouble}"),
-            }
-        }
-    }
-
-    fn tell_health(&self) {
-        let (choice, now) = (self.choice.borrow(), Instant::now());
-        let health = self.nodes.iter().enumerate().map(|(place, node)| DaemonHealth {
-            place: node.client.place().to_owned(),
-            chosen: place == choice.chosen(),
-            state: choice.state(place, now),
-            height: choice.height(place),
-            events: node.events.get(),
-            wallet_shut: node.wallet.is_shut(),
-        });
-        self.parts.published.set_daemons(health.collect());
     }
 
     fn say(&self, trouble: Option<Trouble>) {

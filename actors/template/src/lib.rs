@@ -8,16 +8,19 @@
 //! Of several daemons it follows the first that is well and on the best tip; see [`Patience`].
 //!
 //! What it refuses to do: publish a template that pays another address than the pinned one, that does not build on
-//! the tip it was told about, or that builds on less work than the present one; end the process because the daemons
-//! are away. It keeps the last job and says once what is wrong.
+//! the tip it was told about, or that builds on less work than the best chain seen, also by earlier processes, unless
+//! that lasts (see [`Pace::step_back`]); end the process because the daemons are away. It keeps the last job and says
+//! once what is wrong.
 //!
 //! Bounds: one look, one round of lease renewals and one question per further daemon at a time; 256 leases kept.
 #![warn(missing_docs)]
 
 mod actor;
 mod choice;
+mod daemons;
 mod follow;
 mod leases;
+mod memory;
 mod node;
 mod published;
 mod rules;
@@ -68,14 +71,15 @@ pub struct Pace {
     pub min_age: Duration,
     /// At this age for certain: header times feed the difficulty rule and should be honest.
     pub max_age: Duration,
-    /// A chain with less work than the one that is mined is followed only after so long.
+    /// A chain with less work than the best one seen is mined only after so long. A daemon that has just started needs
+    /// a minute to find its peers and then some to catch up; work on its old tip is lost.
     pub step_back: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
         let secs = Duration::from_secs;
-        Pace { min_age: secs(10), max_age: secs(30), step_back: secs(60) }
+        Pace { min_age: secs(10), max_age: secs(30), step_back: secs(180) }
     }
 }
 

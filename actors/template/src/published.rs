@@ -3,8 +3,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use messages::facts::{CurrentJob, DaemonHealth, DaemonsReceiver, JobReceiver, Template, Tip};
+use store::best_chain::BestChain;
 use tokio::sync::watch;
-use units::Timestamp;
+use units::{Height, Timestamp};
 
 use crate::rules::FULL_FORM_MAX_BYTES;
 
@@ -26,10 +27,14 @@ pub struct Published {
 struct Current {
     /// Templates of the current identity that somebody may hold.
     live: Vec<Live>,
-    /// Work of the chain that they build on.
+    /// What is taken builds on no less work: that of the chain that they build on, or of the best one.
     work: u64,
-    /// The most that any template of this process built on.
-    most_work: u64,
+    /// The best chain that a template of this process, or of an earlier one, built on.
+    best: Option<BestChain>,
+    /// What earlier processes have seen is known.
+    recalled: bool,
+    /// Work of the best chain that is known to be stored.
+    stored_work: u64,
 }
 
 #[derive(Debug)]
@@ -106,9 +111,44 @@ impl Published {
         self.lock().work
     }
 
-    /// Whether no chain with more work was seen.
-    pub(crate) fn is_best(&self, work: u64) -> bool {
-        work >= self.lock().most_work
+    /// The chain with the most work that any template built on, if one is known.
+    pub(crate) fn best(&self) -> Option<BestChain> {
+        self.lock().best
+    }
+
+    /// Whether what earlier processes have seen is known.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.lock().recalled
+    }
+
+    /// Takes note of what earlier processes have seen.
+    pub(crate) fn recall(&self, stored: Option<BestChain>) {
+        let mut current = self.lock();
+        current.recalled = true;
+        let Some(stored) = stored.filter(|stored| stored.work > current.stored_work) else { return };
+        current.stored_work = stored.work;
+        current.work = current.work.max(stored.work);
+        if current.best.is_none_or(|best| best.work < stored.work) {
+            current.best = Some(stored);
+        }
+    }
+
+    /// The best chain, if it is not known to be stored.
+    pub(crate) fn best_to_store(&self) -> Option<BestChain> {
+        let current = self.lock();
+        current.best.filter(|best| best.work > current.stored_work)
+    }
+
+    /// It was stored.
+    pub(crate) fn best_is_stored(&self, best: BestChain) {
+        let mut current = self.lock();
+        current.stored_work = current.stored_work.max(best.work);
+    }
+
+    /// Forgets the best chain: it is gone for good, and any other is as good.
+    pub(crate) fn give_up_best(&self) {
+        let mut current = self.lock();
+        (current.best, current.work, current.stored_work) = (None, 0, 0);
     }
 
     /// Lets a chain with less work be followed.
@@ -152,10 +192,13 @@ impl Published {
         if !same {
             current.live.clear();
         }
+        if current.best.is_none_or(|best| best.work < offer.work) {
+            let height = Height::new(offer.template.height.get().saturating_sub(1));
+            current.best = Some(BestChain { height, work: offer.work, seen_at: offer.template.fetched_at });
+        }
         let Offer { template, lease_ends, known_at, .. } = offer;
         current.live.push(Live { template: Arc::downgrade(&template), lease_ends, left: false });
         current.work = offer.work;
-        current.most_work = current.most_work.max(offer.work);
         let known_at = before.as_ref().filter(|_| same).map_or(known_at, |job| job.known_at);
         let push_number = before.map_or(0, |job| job.push) + u64::from(push);
         // Under the lock: what is sent last is what was decided last.

@@ -33,11 +33,15 @@ pub enum Trouble {
     /// The header's time is not above the parent's, and moving it is not possible.
     #[error("template held: its time is not above its parent's")]
     NotYet,
-    /// The daemon's chain has less work than the one that is mined.
-    #[error("the daemon's chain, at height {height}, has less work than the one that is mined; its templates wait")]
+    /// The daemon's chain has less work than the best one seen.
+    #[error(
+        "the daemon's chain, at height {height}, has less work than the best one seen, at height {best}; its templates wait"
+    )]
     LessWork {
         /// Where it is.
         height: Height,
+        /// Where the best one was.
+        best: Height,
     },
     /// The first daemon must name the reward address, and cannot.
     #[error("no reward address is known yet, and the first daemon's wallet does not tell one")]

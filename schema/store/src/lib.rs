@@ -18,6 +18,7 @@ mod sql;
 pub mod audit;
 pub mod bans;
 pub mod batch;
+pub mod best_chain;
 pub mod blocks;
 pub mod fold;
 pub mod hints;

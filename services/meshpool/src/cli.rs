@@ -2,11 +2,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 use settings::{Load, Settings};
-use store::Store;
+use store::{Store, StoreError};
+use units::Timestamp;
 
 use crate::{audit, up};
 
@@ -31,6 +33,8 @@ enum Command {
     CheckConfig(Common),
     /// Applies missing migrations to the database.
     Migrate(Common),
+    /// Takes the daemon's chain as good although one with more work was seen: after a chain was started anew.
+    AcceptChain(Common),
     /// Recomputes every balance, entry and block from what is stored; prints JSON, exits 0 only without differences.
     Audit {
         #[command(flatten)]
@@ -69,6 +73,7 @@ pub(crate) fn run() -> ExitCode {
     let (Command::Up { common, .. }
     | Command::CheckConfig(common)
     | Command::Migrate(common)
+    | Command::AcceptChain(common)
     | Command::Audit { common, .. }) = &cli.command;
     let settings = match load(common) {
         Ok(settings) => settings,
@@ -78,6 +83,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
         Command::CheckConfig(_) => check(&settings),
         Command::Migrate(_) => migrate(&settings),
+        Command::AcceptChain(_) => accept_chain(&settings),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
     }
 }
@@ -102,6 +108,25 @@ fn migrate(settings: &Settings) -> ExitCode {
     match Store::migrate(settings.database_url().expose_secret()) {
         Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
         Ok(applied) => say(&format!("{}: applied {}", settings.database_shown(), applied.join(", "))),
+        Err(error) => return fail(boot::DATABASE, &error.to_string()),
+    }
+    ExitCode::SUCCESS
+}
+
+/// A running pool takes note of it while it waits.
+fn accept_chain(settings: &Settings) -> ExitCode {
+    let store = match Store::open(settings.database_url().expose_secret(), 1) {
+        Ok(store) => store,
+        Err(error) => return fail(boot::DATABASE, &error.to_string()),
+    };
+    let given_up = runtime::block_on(async {
+        let before = store.best_chain_get().await?;
+        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
+        Ok::<_, StoreError>(before.filter(|best| best.work > 0))
+    });
+    match given_up {
+        Ok(Some(best)) => say(&format!("given up: a chain of height {} and work {}", best.height, best.work)),
+        Ok(None) => say("no chain was waited for"),
         Err(error) => return fail(boot::DATABASE, &error.to_string()),
     }
     ExitCode::SUCCESS

@@ -426,16 +426,21 @@ impl Pool {
 
     fn template_parts(&self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>) -> TemplateParts {
         let settings = &self.settings;
-        let pace = match settings.pool.network == settings::Network::Devnet {
-            true => Pace { min_age: Duration::from_secs(1), max_age: Duration::from_secs(10), ..Pace::default() },
-            false => Pace::default(),
+        let secs = Duration::from_secs;
+        // There blocks come a hundred times as fast.
+        let (pace, patience) = match settings.pool.network == settings::Network::Devnet {
+            true => (
+                Pace { min_age: secs(1), max_age: secs(10), step_back: secs(20) },
+                Patience { lag: secs(2), settle: secs(5), bar: secs(2), ..Patience::default() },
+            ),
+            false => (Pace::default(), Patience::default()),
         };
         TemplateParts {
             settings: TemplateSettings {
                 reward_address: settings.pool.reward_address.clone(),
                 refresh_on_same_height: settings.stratum.refresh_on_same_height,
                 pace,
-                patience: Patience::default(),
+                patience,
             },
             sources: self.daemons.clone(),
             store: self.store.clone(),

@@ -27,10 +27,18 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
         .filter(|port| port.status().health != Health::Up)
         .map(|port| format!("actor {} is {:?}", port.name(), port.status().health).to_lowercase())
         .collect();
-    match &*parts.tip.borrow() {
+    let tip = parts.tip.borrow().clone();
+    match &tip {
         tip if !tip.reachable => reasons.push("daemon does not answer".into()),
         tip if tip.syncing => reasons.push("daemon is catching up with the network".into()),
         _ => {}
+    }
+    if let Some(best) = tip.behind {
+        reasons.push(format!(
+            "daemon's chain, at height {}, has less work than one seen before, at height {best}: \
+             no block is credited and nothing is paid until it has caught up",
+            tip.height
+        ));
     }
     let mut degraded = Vec::new();
     for (place, daemon) in parts.daemons.borrow().iter().enumerate() {
@@ -42,8 +50,9 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
         let sentence = format!("daemon {} {trouble}", place + 1);
         match daemon.state {
             _ if !daemon.chosen => degraded.push(sentence),
-            // The tip says these two.
+            // The tip says these.
             DaemonState::Away | DaemonState::Syncing => {}
+            DaemonState::Behind if tip.behind.is_some() => {}
             _ => reasons.push(sentence),
         }
     }

@@ -224,6 +224,7 @@ impl Stage {
             daemon: 0,
             height: Height::new(tip),
             hash: Some(id(1_000 + tip)),
+            behind: None,
             syncing: false,
             reachable: true,
         });

@@ -1,7 +1,9 @@
 //! What stops payouts, and that nothing stops them for good.
 use meshpool_devnet::MineOrder;
 use settings::PayoutSettings;
+use store::best_chain::BestChain;
 use store::payouts::IntentState;
+use units::{Height, Timestamp};
 
 use crate::database::Kind;
 use crate::stage::{COIN, PASSWORD, Stage, address, settings};
@@ -186,6 +188,30 @@ async fn a_wallet_that_has_not_seen_the_tip_decides_nothing() {
     assert!(is_idle(&stage).await);
     stage.control().pause_wallet_scan(false).unwrap();
     stage.tick().await;
+    stage.settle().await;
+    stage.check(&[(&address(1), 1)]).await;
+}
+
+#[actix_rt::test]
+async fn a_chain_with_less_work_than_one_seen_pays_nothing_and_settles_nothing() {
+    let mut stage = due().await;
+    let tip = stage.control().tip();
+    let best = |work| BestChain { height: Height::new(tip.height + 5), work, seen_at: Timestamp::from_ms(1) };
+    stage.store.best_chain_raise(best(tip.total_work + 1)).await.unwrap();
+    stage.sweep().await;
+    stage.ticks(3).await;
+    assert!(is_idle(&stage).await);
+    stage.mine(1);
+    stage.ticks(3).await;
+    assert_eq!((stage.sends().len(), stage.only().await.state), (1, IntentState::Broadcast));
+    // The chain that it is mined in is left behind by another one: what happens there is not believed.
+    stage.store.best_chain_raise(best(u64::MAX)).await.unwrap();
+    for _ in 0..10 {
+        stage.mine(1);
+        stage.ticks(2).await;
+    }
+    assert_eq!(stage.only().await.state, IntentState::Broadcast);
+    stage.store.best_chain_give_up(Timestamp::from_ms(2)).await.unwrap();
     stage.settle().await;
     stage.check(&[(&address(1), 1)]).await;
 }

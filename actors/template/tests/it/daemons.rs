@@ -78,7 +78,7 @@ async fn a_daemon_on_a_tip_with_less_work_is_left_and_its_templates_wait() {
     stage.nth(1).down = true; // Now the first is all there is, and it still has less work.
     stage.look().await;
     stage.look().await;
-    assert_eq!(stage.states(), ["*good", "away"]);
+    assert_eq!(stage.states(), ["*behind", "away"]);
     assert_eq!(stage.job().unwrap().template.prev_hash, id(10));
     assert!(stage.counters.templates_older_total.get() > 0);
     stage.nth(0).grow(10);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use messages::facts::Tip;
+use messages::facts::{CurrentJob, Tip};
 use messages::template::RefreshReason;
 use runtime::{Recipient, Refused};
 use template::{Pace, Published};
@@ -23,7 +23,7 @@ async fn the_first_look_publishes_tip_and_job_and_logs_the_definition() {
     assert_eq!(job.template.daemon_id.as_deref(), Some("t1"));
     assert_eq!(
         stage.tip(),
-        Tip { daemon: 0, height: Height::new(9), hash: Some(id(9)), syncing: false, reachable: true }
+        Tip { daemon: 0, height: Height::new(9), hash: Some(id(9)), reachable: true, ..Tip::default() }
     );
     assert_eq!(*stage.defined.lock().unwrap(), [job.template.merkle_root]);
     assert!(stage.fakes[0].seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=POOL")));
@@ -39,14 +39,20 @@ async fn the_same_tip_and_mempool_cost_one_status_and_no_lease() {
     assert_eq!(stage.world().templates, 1);
 }
 
-#[actix_rt::test]
-async fn a_changed_mempool_renews_the_template_without_a_push() {
+/// Two templates of one tip, the second for another mempool.
+async fn renewed() -> (Stage, [Arc<CurrentJob>; 2]) {
     let mut stage = Stage::new(|_| {});
     stage.look().await;
     let first = stage.job().unwrap();
     stage.world().mempool = 2;
     stage.look().await;
     let second = stage.job().unwrap();
+    (stage, [first, second])
+}
+
+#[actix_rt::test]
+async fn a_changed_mempool_renews_the_template_without_a_push() {
+    let (_stage, [first, second]) = renewed().await;
     assert_eq!(second.push, first.push);
     assert_ne!(second.template.merkle_root, first.template.merkle_root);
     assert!(first.template.retired_at.get().is_none(), "it is still good for blocks");
@@ -64,12 +70,7 @@ async fn an_old_template_is_renewed_for_its_time() {
 
 #[actix_rt::test]
 async fn a_new_tip_is_a_push_and_retires_every_template_of_the_old_one() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    let first = stage.job().unwrap();
-    stage.world().mempool = 2;
-    stage.look().await;
-    let second = stage.job().unwrap();
+    let (mut stage, [first, second]) = renewed().await;
     stage.world().grow(10);
     stage.look().await;
     let third = stage.job().unwrap();

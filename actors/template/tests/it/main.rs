@@ -4,4 +4,5 @@
 mod daemons;
 mod jobs;
 mod live;
+mod memory;
 mod stage;

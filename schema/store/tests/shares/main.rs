@@ -5,6 +5,7 @@
 mod common;
 
 mod bans;
+mod best_chain;
 mod blocks;
 mod fold;
 mod guards;

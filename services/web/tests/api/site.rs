@@ -108,7 +108,7 @@ pub(crate) fn on_each_site(change: impl Fn(&mut WebParts), test: impl AsyncFn(&S
 
 fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (tip, tips) =
-        watch::channel(Tip { daemon: 0, height: Height::new(1_010), hash: None, syncing: false, reachable: true });
+        watch::channel(Tip { daemon: 0, height: Height::new(1_010), hash: None, reachable: true, ..Tip::default() });
     let (daemons, daemon_states) = watch::channel(Vec::new());
     let (jobs, job) = watch::channel(None);
     let (live, snapshot) = watch::channel(Arc::new(Snapshot::default()));

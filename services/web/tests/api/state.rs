@@ -124,6 +124,11 @@ fn what_is_not_ready_says_why() {
             site.knobs.tip.send_modify(|tip| tip.reachable = false);
             assert_eq!(reasons().await, ["daemon does not answer"]);
             site.knobs.tip.send_modify(|tip| (tip.reachable, tip.syncing) = (true, false));
+            site.knobs.tip.send_modify(|tip| tip.behind = Some(Height::new(1_012)));
+            let behind = "daemon's chain, at height 1010, has less work than one seen before, at height 1012: no block \
+                          is credited and nothing is paid until it has caught up";
+            assert_eq!(reasons().await, [behind]);
+            site.knobs.tip.send_modify(|tip| tip.behind = None);
             site.knobs.counters.log_backlog_bytes.set(u64::MAX);
             assert_eq!(reasons().await, ["share log is full"]);
             site.knobs.counters.log_backlog_bytes.set(0);

@@ -1,0 +1,101 @@
+//! The best chain that was ever built on, kept in the database. Without it a pool that restarts beside a daemon that
+//! lags would mine on an old tip, and believe it: credits would be taken back, and payments would follow from it.
+//!
+//! The chain with the most work is the chain, and it only grows. So what was seen once stays a lower bound however old
+//! it is, and only two things can make it wrong: a chain that was started anew, and a daemon that lied about its work.
+//! Mining goes on all the same after a while ([`Pace::step_back`](crate::Pace)). Money does not, until a chain with as
+//! much work is there, or an operator gives the old one up: time does not tell a lagging daemon from a new chain.
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use runtime::{Task, spawn};
+use store::StoreError;
+use tokio::time::timeout;
+use tracing::{info, warn};
+use units::Height;
+
+use crate::follow::Follower;
+
+/// How long the first look waits for the database. Mining does not depend on it; money does anyway.
+const RECALL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What one generation has done about it.
+#[derive(Default)]
+pub(crate) struct Memory {
+    asked: Cell<bool>,
+    task: RefCell<Option<Task>>,
+    unwell: Cell<bool>,
+    said: Cell<Option<Height>>,
+}
+
+impl Follower {
+    /// Before the first look: learns what earlier processes have seen.
+    pub(crate) async fn recall(&self) {
+        if self.memory.asked.replace(true) || self.parts.published.is_recalled() {
+            return;
+        }
+        match timeout(RECALL_PATIENCE, self.load()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.complain(&error.to_string()),
+            Err(_) => self.complain("the database does not answer"),
+        }
+    }
+
+    /// After a look: what there is to load, to store or to give up, beside the looks.
+    pub(crate) fn keep_best(self: &Rc<Self>) {
+        let behind = self.parts.published.tips().borrow().behind;
+        if self.memory.said.replace(behind) != behind {
+            match behind {
+                Some(best) => warn!(
+                    %best,
+                    "the daemon's chain has less work than one seen before, at height {best}: until it has caught up, \
+                     no block is credited or taken back. If that chain is gone for good: meshpool accept-chain"
+                ),
+                None => info!("the daemon's chain has as much work as any seen before"),
+            }
+        }
+        let published = &self.parts.published;
+        let is_idle = published.is_recalled() && published.best_to_store().is_none() && behind.is_none();
+        if is_idle || self.memory.task.borrow().as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let this = Rc::clone(self);
+        let task = spawn(async move {
+            match this.tend(behind.is_some()).await {
+                Ok(()) => this.memory.unwell.set(false),
+                Err(error) => this.complain(&error.to_string()),
+            }
+        });
+        self.memory.task.replace(Some(task));
+    }
+
+    async fn tend(&self, is_behind: bool) -> Result<(), StoreError> {
+        let (published, store) = (&self.parts.published, &self.parts.store);
+        if !published.is_recalled() {
+            self.load().await?;
+        }
+        if let Some(best) = published.best_to_store() {
+            store.best_chain_raise(best).await?;
+            published.best_is_stored(best);
+        } else if is_behind && store.best_chain_get().await?.is_some_and(|stored| stored.work == 0) {
+            published.give_up_best();
+            warn!("the best chain seen before was given up by an operator; the daemon's chain counts from now on");
+        }
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<(), StoreError> {
+        let stored = self.parts.store.best_chain_get().await?;
+        if !self.parts.published.is_recalled() {
+            self.parts.published.recall(stored);
+        }
+        Ok(())
+    }
+
+    fn complain(&self, why: &str) {
+        if !self.memory.unwell.replace(true) {
+            warn!(why, "the best chain seen cannot be read or stored now; it is tried again");
+        }
+    }
+}
