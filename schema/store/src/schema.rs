@@ -15,6 +15,8 @@ diesel::table! {
         closed_seq -> BigInt,
         registered_at -> BigInt,
         folded_at -> BigInt,
+        caught_up_at -> BigInt,
+        retired_at -> Nullable<BigInt>,
     }
 }
 
@@ -137,6 +139,7 @@ diesel::table! {
         verdict_seq -> Nullable<BigInt>,
         displaced_at -> Nullable<BigInt>,
         hold_reason -> Nullable<Text>,
+        final_at -> Nullable<BigInt>,
     }
 }
 
@@ -145,6 +148,7 @@ diesel::table! {
         block_id -> BigInt,
         host_id -> BigInt,
         end_seq -> BigInt,
+        verdict_seq -> Nullable<BigInt>,
     }
 }
 
@@ -213,6 +217,8 @@ diesel::table! {
         settled_at -> Nullable<BigInt>,
         absent_since -> Nullable<BigInt>,
         attention -> Nullable<Text>,
+        wallet -> Nullable<Text>,
+        operator_word -> Nullable<Text>,
     }
 }
 
@@ -236,6 +242,7 @@ diesel::table! {
         created_at -> BigInt,
         created_height -> BigInt,
         outcome -> Nullable<Text>,
+        repeated -> BigInt,
     }
 }
 

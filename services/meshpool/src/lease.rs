@@ -1,6 +1,7 @@
 //! The money lease: taken and renewed for as long as the process runs, published as a fencing epoch.
 use std::time::Duration;
 
+use rand::Rng;
 use store::Store;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -12,10 +13,12 @@ const RENEW_EVERY: Duration = Duration::from_secs(4);
 /// Keeps the lease until `stop` says so, then gives it back.
 pub(crate) async fn keep(
     store: Store,
-    holder: String,
+    host: String,
     epoch: watch::Sender<Option<i64>>,
     mut stop: watch::Receiver<bool>,
 ) {
+    // A copied data directory has the same host's name in it, and the same holder would get the same epoch.
+    let holder = format!("{host}:{}", hex::encode(rand::rng().random::<[u8; 8]>()));
     loop {
         match store.lease_take(NAME, &holder, TTL).await {
             Ok(lease) => {
@@ -42,5 +45,37 @@ pub(crate) async fn keep(
         && let Err(error) = store.lease_release(NAME, &holder, held).await
     {
         warn!(%error, "money lease was not given back; it runs out by itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_host_do_not_hold_the_lease_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("pool.sqlite").display());
+        Store::migrate(&url).unwrap();
+        let store = Store::open(&url, 2).unwrap();
+        runtime::block_on(async {
+            let (stopping, stop) = watch::channel(false);
+            let start = || {
+                let (sender, mut held) = watch::channel(Some(-1));
+                held.mark_unchanged();
+                (tokio::spawn(keep(store.clone(), "host".to_owned(), sender, stop.clone())), held)
+            };
+            let (first, mut of_first) = start();
+            of_first.changed().await.unwrap();
+            let (second, mut of_second) = start();
+            of_second.changed().await.unwrap();
+            assert_eq!((*of_first.borrow(), *of_second.borrow()), (Some(1), None));
+            stopping.send_replace(true);
+            first.await.unwrap();
+            second.await.unwrap();
+            // Given back: the next run need not wait.
+            let next = store.lease_take(NAME, "next", TTL).await.unwrap().unwrap();
+            assert!(next.epoch > 1);
+        });
     }
 }
