@@ -203,11 +203,14 @@ impl Payout {
             look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
         }
         let mut trouble = None;
-        for intent in open.iter_mut().filter(|intent| !is_reserved(intent)) {
+        for intent in &mut open {
             let step = Step { tip, oldest, is_new_tip, epoch };
             match self.follow_one(intent, &mut look, step).await {
                 Err(error) if error.is_of_one_payout() => {
                     self.attend(intent, Some(&error.to_string()), epoch).await?;
+                    if let Trouble::OtherWallet { id, .. } = &error {
+                        self.looked.insert(id.clone(), tip.clone());
+                    }
                     trouble = Some(error);
                 }
                 outcome => outcome?,
@@ -246,6 +249,11 @@ impl Payout {
         step: Step<'_>,
     ) -> Result<(), Trouble> {
         let Step { tip, oldest, is_new_tip, epoch } = step;
+        if is_reserved(intent) {
+            let Some(look) = look.as_ref().filter(|_| is_new_tip) else { return Ok(()) };
+            self.check_wallet(intent, &look.wallet)?;
+            return self.attend(intent, None, epoch).await;
+        }
         let key = match intent.state {
             IntentState::Unknown => self.key(intent).await?,
             _ if is_new_tip => Key::Mute,
@@ -281,14 +289,21 @@ impl Payout {
             look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
         }
         self.check_solvency(look.as_ref(), open).await?;
+        let mut trouble = None;
         for intent in open.iter_mut().filter(|intent| is_reserved(intent)) {
-            self.send(intent, epoch).await?;
+            match self.send(intent, epoch).await {
+                Err(error) if error.is_of_one_payout() => {
+                    self.attend(intent, Some(&error.to_string()), epoch).await?;
+                    trouble = Some(error);
+                }
+                outcome => outcome?,
+            }
         }
         if self.is_due {
             self.run = Some(self.run_begin().await?);
             self.is_due = false;
         }
-        let Some(mut run) = self.run.take() else { return Ok(()) };
+        let Some(mut run) = self.run.take() else { return trouble.map_or(Ok(()), Err) };
         let outcome = self.go_on(&mut run, open, look.as_ref(), epoch).await;
         match &outcome {
             // A balance has changed meanwhile: look again who is due.
@@ -297,7 +312,7 @@ impl Payout {
             Ok(()) => {}
             Err(_) => self.run = Some(run),
         }
-        outcome
+        outcome.and_then(|()| trouble.map_or(Ok(()), Err))
     }
 
     async fn go_on(

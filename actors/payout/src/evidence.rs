@@ -21,6 +21,8 @@ const HEIGHT_SLACK: u64 = 10;
 /// The wallet at one tip.
 pub(crate) struct Look {
     pub(crate) tip: Height,
+    /// Whose it is.
+    pub(crate) wallet: String,
     outputs: HashMap<(String, u32), Output>,
     /// What its own blocks and change gave it, by block.
     by_block: HashMap<Height, Vec<(TxId, Amount)>>,
@@ -33,6 +35,7 @@ pub(crate) struct Look {
 /// Looks at outputs first and sends last, so that a send in between is seen. `oldest`: tip when the oldest open payout
 /// was planned.
 pub(crate) async fn look(daemon: &Daemon, wallet: &Wallet, oldest: Option<Height>) -> Result<Look, Trouble> {
+    let before = wallet.with(daemon, async || daemon.wallet_address().await).await?.address;
     let outputs = wallet.with(daemon, async || daemon.wallet_outputs().await).await?;
     if outputs.synced_height < outputs.chain_height {
         return Err(Trouble::Scanning { synced: outputs.synced_height, tip: outputs.chain_height });
@@ -51,7 +54,12 @@ pub(crate) async fn look(daemon: &Daemon, wallet: &Wallet, oldest: Option<Height
         Some(oldest) => sends_since(daemon, oldest).await?,
         None => Vec::new(),
     };
-    Ok(Look::new(outputs, change, sends))
+    // The URL may lead to another daemon at any moment.
+    let now = daemon.wallet_address().await?.address;
+    if now != before {
+        return Err(Trouble::WalletChanged { before, now });
+    }
+    Ok(Look::new(now, outputs, change, sends))
 }
 
 async fn sends_since(daemon: &Daemon, oldest: Height) -> Result<Vec<WalletSend>, Trouble> {
@@ -80,7 +88,7 @@ enum GivenBack {
 }
 
 impl Look {
-    pub(crate) fn new(outputs: WalletOutputs, change: Amount, sends: Vec<WalletSend>) -> Look {
+    pub(crate) fn new(wallet: String, outputs: WalletOutputs, change: Amount, sends: Vec<WalletSend>) -> Look {
         let unspent = outputs.outputs.iter().filter(|output| output.status != OutputState::Spent);
         let unspent = Amount::checked_sum(unspent.map(|output| output.amount)).unwrap_or(Amount::MAX);
         let mut by_block: HashMap<Height, Vec<(TxId, Amount)>> = HashMap::new();
@@ -91,7 +99,7 @@ impl Look {
         let outpoint = |output: &Output| (output.txid.to_string(), output.output_index);
         let tip = outputs.chain_height;
         let outputs = outputs.outputs.into_iter().map(|output| (outpoint(&output), output)).collect();
-        Look { tip, outputs, by_block, sends, held }
+        Look { tip, wallet, outputs, by_block, sends, held }
     }
 
     /// Outputs that can be spent now.

@@ -1,10 +1,12 @@
 //! Settled payouts are watched until no reorganisation can reach them. Their books are closed, so a payout that the
 //! chain gives up is only said: an operator decides.
+use store::payouts::Intent;
 use tracing::{error, info};
 use units::Height;
 
 use crate::actor::{Payout, Tip};
 use crate::evidence;
+use crate::purse::is_same_wallet;
 use crate::resolve::{FINAL_BLOCKS, Place};
 use crate::trouble::Trouble;
 
@@ -28,7 +30,11 @@ impl Payout {
             let mut gone = 0;
             if oldest.is_some() {
                 let look = evidence::look(&self.daemon, &self.wallet, oldest).await?;
-                for intent in &settled {
+                let known = |intent: &&Intent| {
+                    let wallet = intent.wallet.as_ref();
+                    wallet.is_none_or(|wallet| is_same_wallet(wallet, &look.wallet, &self.parts.network))
+                };
+                for intent in settled.iter().filter(known) {
                     let seen = look.inputs(intent).1.or(look.send_of(&intent.id)?);
                     if !seen.is_some_and(|seen| matches!(seen.place, Place::Block { .. })) {
                         gone += 1;

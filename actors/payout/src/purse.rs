@@ -1,6 +1,7 @@
 //! What the wallet can spend, and whether it covers what the pool owes.
 use std::collections::HashSet;
 
+use chain::{Address, Network};
 use daemon::Balance;
 use store::payouts::{Intent, IntentState};
 use store::{Store, StoreError};
@@ -40,7 +41,7 @@ impl Payout {
     pub(crate) async fn check_solvency(&self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
         let (held, unsent): (Amount, Vec<Amount>) = match look {
             Some(look) => {
-                let unsent = open.iter().filter(|intent| look.still_holds(intent));
+                let unsent = open.iter().filter(|intent| self.is_unsent(intent, look));
                 (look.held, unsent.map(|intent| intent.gross).collect())
             }
             None => {
@@ -55,6 +56,16 @@ impl Payout {
         if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) }
     }
 
+    /// Money that the wallet still holds for a payout. What another wallet was asked for may become payable again.
+    fn is_unsent(&self, intent: &Intent, look: &Look) -> bool {
+        match &intent.wallet {
+            Some(wallet) if !is_same_wallet(wallet, &look.wallet, &self.parts.network) => {
+                matches!(intent.state, IntentState::Reserved | IntentState::Unknown)
+            }
+            _ => look.still_holds(intent),
+        }
+    }
+
     async fn balance_held(&self) -> Result<Amount, Trouble> {
         match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
             Balance::Ready(balance) => {
@@ -65,6 +76,12 @@ impl Payout {
             }
         }
     }
+}
+
+/// An address has more than one text.
+pub(crate) fn is_same_wallet(one: &str, other: &str, network: &Network) -> bool {
+    let keys = |text| Address::parse(text, network).ok().map(|address| (*address.spend_key(), *address.view_key()));
+    one == other || keys(one).is_some_and(|one| Some(one) == keys(other))
 }
 
 async fn payable(store: &Store) -> Result<Amount, StoreError> {

@@ -2,7 +2,8 @@
 //!
 //! Two rules keep a payout from being sent twice. A request is repeated under its own key with its own bytes, which the
 //! daemon answers from its records. And a key is given up only for another attempt that spends the same inputs, so the
-//! chain takes one of them at most. Money becomes payable again only when no attempt can ever be mined.
+//! chain takes one of them at most. Money becomes payable again only when no attempt can ever be mined: the daemon that
+//! refuses a repeated request need not be the one that was asked first.
 use units::{Amount, Height};
 
 /// Blocks during which nothing may show a transaction before it is replaced.
@@ -32,7 +33,8 @@ pub(crate) enum Key {
     Running,
     /// It was sent.
     Done { txid: String, fee: Amount },
-    /// It was refused. `definite`: by a check that comes before anything is sent.
+    /// It was refused. `definite`: by a check that comes before anything is sent, and not because its inputs are spent,
+    /// which may be its own doing.
     Failed { definite: bool },
 }
 
@@ -68,7 +70,7 @@ pub(crate) enum Inputs {
     Leaving,
     /// All were spent in this one block, and what came back there does not tell by what.
     Unclear { since: Height },
-    /// Another transaction has one of them since this height, or (`None`) the chain has lost it.
+    /// Another transaction has one of them since this height, or (`None`) the wallet does not know it.
     Taken { since: Option<Height> },
 }
 
@@ -81,6 +83,8 @@ pub(crate) struct Case {
     pub(crate) inputs: Inputs,
     /// Every attempt before the newest was definitely refused.
     pub(crate) others_refused: bool,
+    /// The newest attempt was asked for again after an answer that is not known.
+    pub(crate) repeated: bool,
     pub(crate) tip: Height,
     /// The tip when the newest attempt was stored.
     pub(crate) asked_at: Height,
@@ -105,11 +109,14 @@ pub(crate) enum Verdict {
 
 /// Outcome of an attempt that was definitely not sent: later attempts need not spend its inputs.
 pub(crate) const REFUSED: &str = "refused";
+/// Outcome of an attempt that was refused when it was repeated: another daemon may have sent it before.
+const REFUSED_AGAIN: &str = "refused when repeated";
 
 const CANNOT_ASK: &str = "its outcome is unknown and this daemon cannot be asked: look into the wallet's history";
 const CANNOT_TELL: &str = "its outcome is unknown and its inputs were the wallet's choice: look into its history";
 const NOT_MINED: &str = "no block holds it, and this daemon cannot say whether it still waits";
 const UNCLEAR: &str = "its inputs are spent, and neither memo nor change tells by what: look into the wallet's history";
+const MISSING: &str = "the wallet does not list its inputs, so nothing is known of it: look into the wallet's history";
 const TAKEN: &str = "an input was taken by another transaction; what it owes is payable again when that is final";
 
 pub(crate) fn resolve(case: &Case) -> Verdict {
@@ -150,7 +157,7 @@ fn passed(since: Height, tip: Height) -> u64 {
 /// No attempt was ever sent.
 fn is_refused(case: &Case) -> bool {
     let refused = case.known == Known::Asked && case.key == Key::Failed { definite: true };
-    refused && case.others_refused
+    refused && case.others_refused && !case.repeated
 }
 
 /// Counts blocks during which nothing shows it.
@@ -164,10 +171,13 @@ fn when_quiet(case: &Case, verdict: Verdict, attention: Option<&'static str>) ->
 
 fn taken(case: &Case, since: Option<Height>) -> Verdict {
     let quiet_since = case.quiet_since.unwrap_or(case.tip);
-    if passed(since.unwrap_or(quiet_since), case.tip) >= FINAL_BLOCKS {
-        return Verdict::Release { outcome: "input taken" };
+    // What the wallet does not know proves nothing about a request that was not refused: it may be looking elsewhere.
+    let since = since.or(is_refused(case).then_some(quiet_since));
+    match since {
+        Some(since) if passed(since, case.tip) >= FINAL_BLOCKS => Verdict::Release { outcome: "input taken" },
+        Some(_) => Verdict::Wait { quiet_since: Some(quiet_since), attention: Some(TAKEN) },
+        None => Verdict::Wait { quiet_since: Some(quiet_since), attention: Some(MISSING) },
     }
-    Verdict::Wait { quiet_since: Some(quiet_since), attention: Some(TAKEN) }
 }
 
 /// Nothing may be sent again: the wallet could spend other outputs.
@@ -187,7 +197,7 @@ fn unspent(case: &Case) -> Verdict {
         (Known::Asked, Key::Nothing) => Verdict::Repeat,
         // An earlier attempt may still be mined: only its inputs may be spent. Once per block is often enough.
         (Known::Asked, Key::Failed { definite: true }) if case.tip > case.asked_at => {
-            Verdict::Replace { outcome: REFUSED }
+            Verdict::Replace { outcome: if case.repeated { REFUSED_AGAIN } else { REFUSED } }
         }
         (Known::Asked, Key::Failed { definite: true }) => wait(None),
         (Known::Asked, Key::Failed { definite: false }) => {

@@ -8,6 +8,7 @@ use units::{Amount, Height};
 
 use crate::actor::{Mode, Payout};
 use crate::evidence::Look;
+use crate::purse::is_same_wallet;
 use crate::resolve::{self, Case, Inputs, Key, Known, Place, REFUSED, Seen, Verdict};
 use crate::trouble::Trouble;
 
@@ -20,6 +21,8 @@ const KEY_REUSED: &str = "the daemon knows another request under its key";
 impl Payout {
     /// Asks the wallet to send a reserved payout. The state says that it may have been asked before it is.
     pub(crate) async fn send(&mut self, intent: &mut Intent, epoch: i64) -> Result<(), Trouble> {
+        let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+        self.check_wallet(intent, &own.address)?;
         let attempt = newest(intent)?;
         let (key, body, route) = (attempt.idempotency_key.clone(), attempt.body.clone().into(), attempt.route);
         self.change(intent, epoch, to(IntentState::Unknown)).await?;
@@ -36,16 +39,11 @@ impl Payout {
             Err(DaemonError::Conflict(Conflict::KeyReuse)) => self.attend(intent, Some(KEY_REUSED), epoch).await,
             // Where the daemon can be asked, what it has stored decides.
             Err(DaemonError::Refused { .. }) if self.mode == Some(Mode::Full) => Ok(()),
-            Err(error @ DaemonError::Refused { .. }) => {
-                warn!(payout = intent.id, %error, "payout refused");
-                let verdict = resolve::resolve(&case(
-                    intent,
-                    Key::Failed { definite: true },
-                    None,
-                    Inputs::Unnamed,
-                    intent.created_height,
-                ));
-                self.apply(intent, verdict, epoch).await
+            Err(DaemonError::Refused { status, text, .. }) => {
+                warn!(payout = intent.id, status, text, "payout refused");
+                let key = Key::Failed { definite: is_definite(status, &text) };
+                let case = case(intent, key, None, Inputs::Unnamed, intent.created_height);
+                self.apply(intent, resolve::resolve(&case), epoch).await
             }
             Err(error) if error.is_definitely_not_done() => {
                 self.change(intent, epoch, to(IntentState::Reserved)).await?;
@@ -70,6 +68,7 @@ impl Payout {
     ) -> Result<(), Trouble> {
         let case = match look {
             Some(look) => {
+                self.check_wallet(intent, &look.wallet)?;
                 let (inputs, by_change) = look.inputs(intent);
                 let by_memo = look.send_of(&intent.id)?;
                 // The chain knows better than a history that lost it.
@@ -98,11 +97,21 @@ impl Payout {
                 if self.refusals.borrow_mut().insert(attempt.idempotency_key.clone()) {
                     warn!(payout = intent.id, status, error, "the daemon has refused a payout");
                 }
-                Key::Failed { definite: status < 500 }
+                Key::Failed { definite: is_definite(status, &error) }
             }
             Err(DaemonError::NoSuchRoute { .. }) => Key::Mute,
             Err(error) => return Err(error.into()),
         })
+    }
+
+    /// Another wallet's word on this payout means nothing, and it must not send it either.
+    pub(crate) fn check_wallet(&self, intent: &Intent, own: &str) -> Result<(), Trouble> {
+        match &intent.wallet {
+            Some(wallet) if !is_same_wallet(wallet, own, &self.parts.network) => {
+                Err(Trouble::OtherWallet { id: intent.id.clone(), ours: wallet.clone(), there: own.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<Seen>, Trouble> {
@@ -128,7 +137,7 @@ impl Payout {
             Verdict::Repeat => {
                 info!(payout = intent.id, "the daemon has no record of the request: it is repeated as it was");
                 self.parts.counters.payouts_repeated_total.add(1);
-                let change = IntentChange { absent_since: Some(None), ..to(IntentState::Reserved) };
+                let change = IntentChange { absent_since: Some(None), repeated: true, ..to(IntentState::Reserved) };
                 self.change(intent, epoch, change).await
             }
             Verdict::Replace { outcome } => self.replace(intent, outcome, epoch).await,
@@ -155,6 +164,7 @@ impl Payout {
                 absent_since: Some(None),
                 attention: (!is_well).then_some(None),
                 outcome: is_new.then(|| "sent".to_owned()),
+                repeated: false,
             };
             self.change(intent, epoch, change).await?;
             if is_new {
@@ -199,6 +209,7 @@ impl Payout {
             created_at: (self.parts.clock)(),
             created_height: self.height,
             outcome: None,
+            repeated: false,
             ..before.clone()
         };
         self.parts.store.intent_attempt_add(epoch, &intent.id, intent.state, attempt, outcome).await?;
@@ -232,7 +243,7 @@ impl Payout {
     async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), Trouble> {
         let change_at_hand = change.clone();
         self.parts.store.intent_change(epoch, &intent.id, intent.state, change).await?;
-        let IntentChange { state, sent, absent_since, attention, outcome } = change_at_hand;
+        let IntentChange { state, sent, absent_since, attention, outcome, repeated } = change_at_hand;
         intent.state = state.unwrap_or(intent.state);
         if let Some((txid, fee, at)) = sent {
             (intent.txid, intent.fee_paid, intent.sent_at) = (Some(txid), Some(fee), Some(at));
@@ -243,6 +254,9 @@ impl Payout {
         }
         if let (Some(attempt), Some(outcome)) = (intent.attempts.last_mut(), outcome) {
             attempt.outcome = Some(outcome);
+        }
+        if let Some(attempt) = intent.attempts.last_mut() {
+            attempt.repeated |= repeated;
         }
         Ok(())
     }
@@ -264,11 +278,20 @@ fn case(intent: &Intent, key: Key, seen: Option<Seen>, inputs: Inputs, tip: Heig
         key,
         seen,
         inputs,
+        repeated: intent.attempts.last().is_some_and(|attempt| attempt.repeated),
         others_refused: others.iter().all(|attempt| attempt.outcome.as_deref() == Some(REFUSED)),
         tip,
         asked_at: intent.attempts.last().map_or(intent.created_height, |attempt| attempt.created_height),
         quiet_since: intent.absent_since,
     }
+}
+
+/// A refusal that comes before anything is sent. Inputs that are spent already may have been spent by this very payout,
+/// through another daemon.
+fn is_definite(status: u16, text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    status < 500
+        && !["key image", "double-spend", "double spend", "already spent"].iter().any(|sign| text.contains(sign))
 }
 
 fn to(state: IntentState) -> IntentChange {

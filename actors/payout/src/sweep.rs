@@ -20,6 +20,8 @@ const DUE_MAX: u32 = 10_000;
 
 /// What is left of a run.
 pub(crate) struct Run {
+    /// The wallet's address at its begin.
+    wallet: String,
     /// Longest waiting first.
     queue: Vec<Payee>,
     recipients_left: Option<usize>,
@@ -63,8 +65,9 @@ impl Payout {
         let settings = self.parts.settings.clone();
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
         let network = self.parts.network;
-        let own = Address::parse(&own.address, &network)
-            .map_err(|error| Trouble::ForeignWallet { why: error.to_string() })?;
+        let wallet = own.address;
+        let own =
+            Address::parse(&wallet, &network).map_err(|error| Trouble::ForeignWallet { why: error.to_string() })?;
         let pinned = self.parts.reward_address.as_deref().and_then(|text| Address::parse(text, &network).ok());
         let own: Vec<_> = std::iter::once(own).chain(pinned).map(|address| keys(&address)).collect();
         let due = self.parts.store.payout_list_due(settings.min_amount.max(ATOM), DUE_MAX).await?;
@@ -82,6 +85,7 @@ impl Payout {
         self.skip_all(skipped);
         let recipients = usize::try_from(settings.max_recipients_per_tick).unwrap_or(usize::MAX);
         Ok(Run {
+            wallet,
             queue,
             recipients_left: (recipients > 0).then_some(recipients),
             total_left: limit(settings.max_total_per_tick),
@@ -121,7 +125,11 @@ impl Payout {
             let Some(draft) = self.draft(run, purse).await? else { return Ok(None) };
             let Some(draft) = self.price(run, draft).await? else { continue };
             self.check_fee_account(&draft, open).await?;
-            let intent = self.intent(&draft);
+            let wallet = match purse {
+                Purse::Coins(look, _) => &look.wallet,
+                Purse::Sum(_) => &run.wallet,
+            };
+            let intent = self.intent(&draft, wallet);
             let gross: Vec<(&str, Amount)> =
                 draft.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
@@ -266,7 +274,7 @@ impl Payout {
         if have >= draft.fee { Ok(()) } else { Err(Trouble::FeeAccount { have, fee: draft.fee }) }
     }
 
-    fn intent(&self, draft: &Draft) -> Intent {
+    fn intent(&self, draft: &Draft, wallet: &str) -> Intent {
         let id = hex::encode((self.parts.random_id)());
         let (route, bytes) = match draft.inputs.is_empty() {
             true => (PLAIN, body::plain(&draft.lines, &id)),
@@ -284,6 +292,7 @@ impl Payout {
             sent_at: None,
             absent_since: None,
             attention: None,
+            wallet: Some(wallet.to_owned()),
             lines: draft.lines.clone(),
             attempts: vec![Attempt {
                 attempt: 1,
@@ -294,6 +303,7 @@ impl Payout {
                 created_at: at,
                 created_height: height,
                 outcome: None,
+                repeated: false,
             }],
             id,
         }

@@ -26,6 +26,12 @@ pub(crate) enum Trouble {
     /// Another network, or a daemon of another kind.
     #[error("daemon's wallet address is none of this network ({why}): nothing is sent")]
     ForeignWallet { why: String },
+    /// The daemon behind the URL is not the one that was asked.
+    #[error("payout {id} is {ours}'s, but the daemon's wallet is {there}: it is neither followed nor sent")]
+    OtherWallet { id: String, ours: String, there: String },
+    /// The wallet was exchanged in the middle.
+    #[error("daemon's wallet was {before} a moment ago and is {now}")]
+    WalletChanged { before: String, now: String },
     /// It holds less than what is owed.
     #[error("daemon's wallet holds {held}, but the pool owes {owed}: nothing is sent")]
     Insolvent { held: Amount, owed: Amount },
@@ -59,7 +65,7 @@ impl Trouble {
     /// It concerns this payout alone; the others go on.
     pub(crate) fn is_of_one_payout(&self) -> bool {
         match self {
-            Trouble::Books { .. } => true,
+            Trouble::Books { .. } | Trouble::OtherWallet { .. } => true,
             Trouble::Store(error) => matches!(error, StoreError::Conflict { .. } | StoreError::Damaged { .. }),
             _ => false,
         }
@@ -85,6 +91,13 @@ impl Trouble {
     /// Before the next block nothing changes that: money is lacking, or the daemon refuses the very question.
     pub(crate) fn is_for_this_tip(&self) -> bool {
         let is_refused = matches!(self, Trouble::Daemon(DaemonError::Refused { .. }));
-        is_refused || matches!(self, Trouble::Insolvent { .. } | Trouble::Short(_) | Trouble::FeeAccount { .. })
+        is_refused
+            || matches!(
+                self,
+                Trouble::Insolvent { .. }
+                    | Trouble::Short(_)
+                    | Trouble::FeeAccount { .. }
+                    | Trouble::OtherWallet { .. }
+            )
     }
 }

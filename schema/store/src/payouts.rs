@@ -93,6 +93,8 @@ pub struct Attempt {
     pub created_height: Height,
     /// What is known of it: `sent`, `failed`, ...; `None` while open.
     pub outcome: Option<String>,
+    /// It was asked for again although not every answer is known: no refusal proves that it was never sent.
+    pub repeated: bool,
 }
 
 /// A payout with its recipients and attempts.
@@ -120,6 +122,8 @@ pub struct Intent {
     pub absent_since: Option<Height>,
     /// Why an operator must look.
     pub attention: Option<String>,
+    /// Address of the wallet that pays; `None` in rows of older programs.
+    pub wallet: Option<String>,
     /// Recipients.
     pub lines: Vec<IntentLine>,
     /// Requests, oldest first.
@@ -139,6 +143,8 @@ pub struct IntentChange {
     pub attention: Option<Option<String>>,
     /// Outcome of the newest attempt.
     pub outcome: Option<String>,
+    /// The newest attempt is asked for again.
+    pub repeated: bool,
 }
 
 /// A balance that is due.

@@ -117,12 +117,14 @@ fn a_change_touches_what_it_names_and_nothing_else() {
             absent_since: Some(Some(Height::new(702))),
             attention: Some(Some("look".into())),
             outcome: Some("sent".into()),
+            repeated: true,
         };
         db.store.intent_change(epoch, &id, IntentState::Reserved, change).await.unwrap();
         expected.state = IntentState::Broadcast;
         (expected.txid, expected.fee_paid, expected.sent_at) = (Some("ef".repeat(32)), Some(atoms(41)), Some(later(5)));
         (expected.absent_since, expected.attention) = (Some(Height::new(702)), Some("look".into()));
         expected.attempts[0].outcome = Some("sent".into());
+        expected.attempts[0].repeated = true;
         assert_eq!(format!("{:?}", stored(db, &id).await), format!("{expected:?}"));
 
         db.store.intent_change(epoch, &id, IntentState::Broadcast, IntentChange::default()).await.unwrap();

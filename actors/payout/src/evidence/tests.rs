@@ -40,7 +40,7 @@ fn change(n: u8, amount: u64, height: u64) -> Output {
 
 fn look(outputs: Vec<Output>, sends: Vec<WalletSend>) -> Look {
     let tip = Height::new(TIP);
-    Look::new(WalletOutputs { chain_height: tip, synced_height: tip, outputs }, Amount::ZERO, sends)
+    Look::new("own".to_owned(), WalletOutputs { chain_height: tip, synced_height: tip, outputs }, Amount::ZERO, sends)
 }
 
 /// From outputs 1 and 2 of 100 each: 150 net, a fee of 20, 30 left over.
@@ -58,6 +58,7 @@ fn payout() -> Intent {
         sent_at: None,
         absent_since: None,
         attention: None,
+        wallet: None,
         lines: vec![IntentLine { address: "A".into(), gross: atoms(170), net: atoms(150) }],
         attempts: vec![Attempt {
             attempt: 1,
@@ -68,6 +69,7 @@ fn payout() -> Intent {
             created_at: at,
             created_height: Height::new(400),
             outcome: None,
+            repeated: false,
         }],
     }
 }

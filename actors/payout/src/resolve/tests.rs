@@ -22,6 +22,7 @@ fn lost() -> Case {
         seen: None,
         inputs: Inputs::Unspent,
         others_refused: true,
+        repeated: false,
         tip: height(TIP),
         asked_at: height(TIP - 1),
         quiet_since: None,
@@ -63,7 +64,7 @@ fn all() -> impl Iterator<Item = Case> {
         for key in &keys {
             for seen in &sights {
                 for inputs in inputs {
-                    for others_refused in [true, false] {
+                    for (others_refused, repeated) in [(true, false), (false, false), (true, true)] {
                         for asked_at in [TIP - 1, TIP] {
                             for quiet_since in quiet {
                                 cases.push(Case {
@@ -72,6 +73,7 @@ fn all() -> impl Iterator<Item = Case> {
                                     seen: seen.clone(),
                                     inputs,
                                     others_refused,
+                                    repeated,
                                     tip: height(TIP),
                                     asked_at: height(asked_at),
                                     quiet_since: quiet_since.map(height),
@@ -125,7 +127,8 @@ fn a_key_is_given_up_only_for_the_same_inputs_unspent_and_after_the_daemons_word
         let gone = case.known == Known::Sent;
         let stored = matches!(case.key, Key::Failed { .. } | Key::Accepted);
         assert!(gone || stored, "a key is given up only when the daemon says so: {case:?}");
-        assert_eq!(outcome == REFUSED, refused, "only a refused attempt is called so: {case:?}");
+        let never_sent = refused && !case.repeated;
+        assert_eq!(outcome == REFUSED, never_sent, "only an attempt that nobody can have sent is called so: {case:?}");
     }
     assert!(replaced > 0);
 }
@@ -141,7 +144,7 @@ fn money_is_payable_again_only_when_no_attempt_can_ever_be_mined() {
             is_refused(&case) && case.seen.is_none() && matches!(case.inputs, Inputs::Unspent | Inputs::Unnamed);
         let taken_for_good = match case.inputs {
             Inputs::Taken { since: Some(since) } => TIP - since.get() >= FINAL_BLOCKS,
-            Inputs::Taken { since: None } => quiet_blocks(&case) >= FINAL_BLOCKS,
+            Inputs::Taken { since: None } => is_refused(&case) && quiet_blocks(&case) >= FINAL_BLOCKS,
             Inputs::Unclear { since } => is_refused(&case) && TIP - since.get() >= FINAL_BLOCKS,
             _ => false,
         };
@@ -231,4 +234,23 @@ fn an_input_that_somebody_else_spent_is_waited_for_until_it_is_final() {
     assert_eq!(resolve(&unclear), waits(None, Some(UNCLEAR)));
     let refused = Case { key: Key::Failed { definite: true }, ..unclear };
     assert_eq!(resolve(&refused), Verdict::Release { outcome: "input taken" });
+}
+
+#[test]
+fn a_refusal_of_a_repeated_request_replaces_and_never_releases() {
+    let refused = Case { key: Key::Failed { definite: true }, repeated: true, ..lost() };
+    assert_eq!(resolve(&refused), Verdict::Replace { outcome: REFUSED_AGAIN });
+    for case in all().filter(|case| case.repeated && !matches!(case.inputs, Inputs::Taken { since: Some(_) })) {
+        assert!(!matches!(resolve(&case), Verdict::Release { .. }), "{case:?}");
+    }
+}
+
+#[test]
+fn inputs_that_the_wallet_does_not_list_prove_nothing_about_what_was_sent() {
+    let missing = Case { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
+    assert_eq!(resolve(&missing), waits(Some(TIP - 500), Some(MISSING)));
+    let sent = Case { known: Known::Sent, key: Key::Mute, ..missing.clone() };
+    assert_eq!(resolve(&sent), waits(Some(TIP - 500), Some(MISSING)));
+    let refused = Case { key: Key::Failed { definite: true }, ..missing };
+    assert_eq!(resolve(&refused), Verdict::Release { outcome: "input taken" }, "nobody can have sent it");
 }

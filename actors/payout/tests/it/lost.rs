@@ -280,7 +280,7 @@ async fn an_unreachable_daemon_leaves_the_payout_reserved() {
 }
 
 #[actix_rt::test]
-async fn an_output_that_an_operator_spent_holds_the_payout_until_that_is_final() {
+async fn an_output_that_an_operator_spent_holds_the_payout_until_the_operator_has_looked() {
     let (mut stage, reserved) = reserved().await;
     // By hand, all that the wallet has: the payout's input is among it.
     stage.spend_by_hand(&address(9), 2_160 * COIN);
@@ -289,17 +289,12 @@ async fn an_output_that_an_operator_spent_holds_the_payout_until_that_is_final()
     stage.mine(1);
     stage.ticks(2).await;
     let held = stage.only().await;
-    assert!(held.attention.as_deref().unwrap().contains("taken by another"), "{:?}", held.attention);
+    // It is refused because its inputs are spent, which could be its own doing by way of another daemon.
+    assert!(held.attention.as_deref().unwrap().contains("look into the wallet"), "{:?}", held.attention);
     assert_eq!(stage.counters.payouts_attention.get(), 1);
-    stage.mine(98);
+    stage.mine(101);
     stage.ticks(2).await;
-    assert_eq!(stage.only().await.state, IntentState::Unknown);
-    stage.mine(2);
-    stage.ticks(2).await;
-    assert!(stage.open().await.is_empty());
-    assert_eq!(stage.find(&reserved.id).await.state, IntentState::Released);
+    let held = stage.only().await;
+    assert_eq!((&held.id, held.state), (&reserved.id, IntentState::Unknown));
     stage.audit().await;
-    stage.endow(2);
-    stage.sweep().await;
-    paid_once(stage).await;
 }

@@ -9,3 +9,4 @@ mod gates;
 mod lost;
 mod pay;
 mod stage;
+mod standby;

@@ -37,6 +37,8 @@ pub(crate) struct Stage {
     pub(crate) epoch: i64,
     pub(crate) password: watch::Sender<Option<&'static str>>,
     pub(crate) daemon: SimulatedDaemon,
+    /// A second daemon on the same chain.
+    pub(crate) standby: Option<SimulatedDaemon>,
     /// Where the actor thinks that its daemon is.
     place: DaemonSettings,
     pub(crate) actor: Payout,
@@ -103,6 +105,7 @@ impl Stage {
             epoch,
             password,
             daemon,
+            standby: None,
             place,
             actor,
             dir,
@@ -142,7 +145,7 @@ impl Stage {
     pub(crate) fn endow(&mut self, blocks: u64) {
         self.load_wallet();
         let to = "wallet".to_owned();
-        self.control().mine(&MineOrder { count: blocks, to, empty: true, ..MineOrder::default() }).unwrap();
+        self.mine_as(MineOrder { count: blocks, to, empty: true, ..MineOrder::default() });
         self.mine(3);
     }
 
@@ -187,11 +190,22 @@ impl Stage {
     pub(crate) fn mine_as(&mut self, order: MineOrder) {
         self.advance(3_000 * i64::try_from(order.count).unwrap());
         self.control().mine(&order).unwrap();
+        self.agree();
+    }
+
+    /// Waits until the standby has the daemon's chain.
+    pub(crate) fn agree(&self) {
+        let tip = |daemon: &SimulatedDaemon| daemon.control().tip();
+        let Some(standby) = &self.standby else { return };
+        until("one tip", || tip(standby) == tip(&self.daemon));
     }
 
     pub(crate) fn advance(&mut self, ms: i64) {
         self.clock_ms += ms;
         self.control().set_clock_offset_ms(self.clock_ms);
+        if let Some(standby) = &self.standby {
+            standby.control().set_clock_offset_ms(self.clock_ms);
+        }
     }
 
     /// A payout run is due.
@@ -274,18 +288,14 @@ impl Stage {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
-        let url = self.daemon.url();
-        let token = self.daemon.token();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = std::net::TcpStream::connect(&url[7..]).unwrap();
-        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-        answer
+        request(&self.daemon, method, path, body)
+    }
+
+    /// Transactions that wait at the standby.
+    pub(crate) fn mempool_of_standby(&self) -> usize {
+        let answer = request(self.standby.as_ref().unwrap(), "GET", "/api/mempool", "");
+        let count = answer.split("\"count\":").nth(1).unwrap();
+        count.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     }
 
     /// Takes one of the daemon's two tokens for sends.
@@ -319,11 +329,9 @@ impl Stage {
 
     /// Waits until a restart that a fault has ordered is over.
     pub(crate) fn wait_for_restart(&self, old_token: &str) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while self.daemon.token() == old_token || std::net::TcpStream::connect(&self.daemon.url()[7..]).is_err() {
-            assert!(std::time::Instant::now() < deadline, "the daemon does not come back");
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
+        until("the daemon comes back", || {
+            self.daemon.token() != old_token && std::net::TcpStream::connect(&self.daemon.url()[7..]).is_ok()
+        });
     }
 
     pub(crate) fn keys_file(&self) -> PathBuf {
@@ -371,6 +379,29 @@ impl Stage {
         let mut found = self.store.audit_entries().await.unwrap();
         found.extend(self.store.audit_payouts().await.unwrap());
         assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+fn request(daemon: &SimulatedDaemon, method: &str, path: &str, body: &str) -> String {
+    let (url, token) = (daemon.url(), daemon.token());
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = std::net::TcpStream::connect(&url[7..]).unwrap();
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    answer
+}
+
+/// Waits for a state of something that runs on a thread of its own.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
     }
 }
 

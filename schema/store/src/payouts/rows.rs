@@ -68,6 +68,8 @@ struct IntentRow {
     absent_since: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
     attention: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    wallet: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -102,6 +104,8 @@ struct AttemptRow {
     created_height: i64,
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    repeated: i64,
 }
 
 fn damaged(id: &str, why: impl Into<String>) -> StoreError {
@@ -124,6 +128,7 @@ impl TryFrom<IntentRow> for Intent {
             sent_at: row.sent_at.map(Timestamp::from_ms),
             absent_since: row.absent_since.map(|height| column::height(height, &what)).transpose()?,
             attention: row.attention,
+            wallet: row.wallet,
             lines: Vec::new(),
             attempts: Vec::new(),
             id: row.id,
@@ -145,6 +150,7 @@ impl TryFrom<AttemptRow> for Attempt {
             created_at: Timestamp::from_ms(row.created_at),
             created_height: column::height(row.created_height, &format!("payout {id}"))?,
             outcome: row.outcome,
+            repeated: row.repeated != 0,
         })
     }
 }
@@ -191,8 +197,8 @@ fn taken(id: &str, error: StoreError) -> StoreError {
 
 pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
     let insert = "INSERT INTO intents (id, state, attempt, gross, recipients, fee_expected, fee_paid, txid, created_at, \
-                  created_height, sent_at, absent_since, attention) \
-                  VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8, NULL, NULL, $9)";
+                  created_height, sent_at, absent_since, attention, wallet) \
+                  VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8, NULL, NULL, $9, $10)";
     let binds = binds![
         intent.id.clone(),
         intent.state.as_str(),
@@ -203,6 +209,7 @@ pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<(
         intent.created_at.ms(),
         intent.created_height.to_i64(),
         intent.attention.clone(),
+        intent.wallet.clone(),
     ];
     c.run(insert, binds).await.map_err(|error| taken(&intent.id, error))?;
     Ok(())
@@ -227,7 +234,7 @@ pub(super) async fn lines_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()
 
 pub(super) async fn attempt_insert(c: &mut Conn<'_>, id: &str, attempt: &Attempt) -> Result<()> {
     let insert = "INSERT INTO intent_attempts (intent_id, attempt, route, idempotency_key, body, inputs, created_at, \
-                  created_height, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                  created_height, outcome, repeated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let inputs = serde_json::to_string(&attempt.inputs).expect("texts and numbers are JSON");
     let binds = binds![
         id,
@@ -239,6 +246,7 @@ pub(super) async fn attempt_insert(c: &mut Conn<'_>, id: &str, attempt: &Attempt
         attempt.created_at.ms(),
         attempt.created_height.to_i64(),
         attempt.outcome.clone(),
+        i64::from(attempt.repeated),
     ];
     c.run(insert, binds).await.map_err(|error| taken(id, error))?;
     Ok(())
@@ -249,6 +257,13 @@ pub(super) async fn attempt_close(c: &mut Conn<'_>, id: &str, outcome: &str) -> 
     let update = "UPDATE intent_attempts SET outcome = $1 WHERE intent_id = $2 \
                   AND attempt = (SELECT attempt FROM intents WHERE id = $2)";
     c.run(update, binds![outcome, id]).await?;
+    Ok(())
+}
+
+async fn attempt_mark_repeated(c: &mut Conn<'_>, id: &str) -> Result<()> {
+    let update = "UPDATE intent_attempts SET repeated = 1 WHERE intent_id = $1 \
+                  AND attempt = (SELECT attempt FROM intents WHERE id = $1)";
+    c.run(update, binds![id]).await?;
     Ok(())
 }
 
@@ -267,6 +282,9 @@ pub(super) async fn intent_update(c: &mut Conn<'_>, id: &str, change: IntentChan
     }
     if let Some(outcome) = change.outcome {
         attempt_close(c, id, &outcome).await?;
+    }
+    if change.repeated {
+        attempt_mark_repeated(c, id).await?;
     }
     Ok(())
 }

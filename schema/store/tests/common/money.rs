@@ -47,6 +47,7 @@ pub fn attempt(id: &str, number: i64) -> Attempt {
         created_at: NOW,
         created_height: Height::new(700),
         outcome: None,
+        repeated: false,
     }
 }
 
@@ -64,6 +65,7 @@ pub fn intent(id: &str, lines: Vec<IntentLine>) -> Intent {
         sent_at: None,
         absent_since: None,
         attention: None,
+        wallet: Some("pool".into()),
         lines,
         attempts: vec![attempt(id, 1)],
     }
