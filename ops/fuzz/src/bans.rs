@@ -1,6 +1,6 @@
 //! The table of bans and its way to the database and back, against rules that are written down in the plainest way.
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,17 +48,17 @@ pub fn bans(data: &[u8]) {
     }
 }
 
-/// One of four IPv4 addresses and four IPv6 networks, some of them in several forms.
+/// How many there are in [`client`].
+const CLIENTS: u8 = 12;
+
+/// One of four IPv4 addresses, each in two forms, or of eight IPv6 networks.
 fn client(which: u8) -> Client {
-    let low = u32::from(which % 4);
-    let v4 = IpAddr::V4((0x0a00_0000 | low).into());
-    let v6 = |rest: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, which.into(), rest, 0, 0, 1));
-    Client::of(match which / 4 % 4 {
-        0 => v4,
-        1 => IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0a00, u16::from(which % 4))),
-        2 => v6(0),
-        _ => v6(which.into()),
-    })
+    let low = u16::from(which % 4);
+    Client::of(IpAddr::V6(match which / 4 % 4 {
+        0 => Ipv4Addr::from(0x0a00_0000 | u32::from(low)).to_ipv6_mapped(),
+        1 => return Client::of(IpAddr::V4((0x0a00_0000 | u32::from(low)).into())),
+        network => Ipv6Addr::new(0x2001, 0xdb8, network.into(), low, which.into(), 0, 0, 1),
+    }))
 }
 
 impl Story {
@@ -148,12 +148,12 @@ impl Story {
                 _ => drop(self.stored.insert(row.client.clone(), row)),
             }
         }
-        let begin = fuzzing::memory_begins(self.now);
+        let begin = Bans::memory_begins(self.now);
         self.stored.retain(|_, row| row.until >= begin);
     }
 
     fn list(&self) -> Vec<BanRow> {
-        let begin = fuzzing::memory_begins(self.now);
+        let begin = Bans::memory_begins(self.now);
         self.stored.values().filter(|row| row.until >= begin).cloned().collect()
     }
 
@@ -169,8 +169,7 @@ impl Story {
         unsaved.sort_by(|one, other| one.client.cmp(&other.client));
         let due: Vec<_> = self.known.values().filter(|(_, unsaved)| *unsaved).map(|(row, _)| row.clone()).collect();
         assert_eq!(unsaved, due, "what is still to be stored");
-        for which in 0..=u8::MAX {
-            let client = client(which);
+        for client in (4..4 + CLIENTS).map(client) {
             let text = client.to_string();
             assert_eq!(text.parse::<Client>().as_ref(), Ok(&client));
             let due = self.known.get(&text).map(|(row, _)| row).filter(|row| row.until > self.now);

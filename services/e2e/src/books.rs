@@ -6,7 +6,7 @@ use store::blocks::Block;
 use store::reads::{BlockPage, PayoutRow};
 use store::{Store, StoreError};
 use tokio::runtime::Runtime;
-use units::Seq;
+use units::{Seq, Timestamp};
 
 /// More rows than any test makes.
 const ROWS_MAX: u32 = 100_000;
@@ -55,6 +55,13 @@ impl Books {
             }
         }
         shares
+    }
+
+    /// Every client that was banned, and what for.
+    #[must_use]
+    pub fn bans(&self) -> Vec<(String, String)> {
+        let bans = self.ask(async |store| store.bans_list(Timestamp::from_ms(0)).await);
+        bans.into_iter().map(|ban| (ban.client, ban.reason)).collect()
     }
 
     /// Every block of the pool.

@@ -158,7 +158,7 @@ impl Pool {
         let era = Era(store.meta_count("stratum_era").await.map_err(database)?);
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
-        let stored = store.bans_list(clock()).await.map_err(database)?;
+        let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
         let bans = Bans::new(stored, Arc::clone(&counters), clock());
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);

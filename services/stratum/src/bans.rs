@@ -138,8 +138,9 @@ impl Bans {
         self.count(&kept, now);
     }
 
-    /// When the oldest ban ended that is still remembered.
-    pub(crate) fn memory_begins(now: Timestamp) -> Timestamp {
+    /// When the oldest ban ended that is still remembered: one that ends later belongs into [`Bans::new`].
+    #[must_use]
+    pub fn memory_begins(now: Timestamp) -> Timestamp {
         now.minus(MEMORY)
     }
 

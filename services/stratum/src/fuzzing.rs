@@ -42,9 +42,3 @@ pub fn saved(bans: &Bans, rows: &[BanRow]) {
 pub fn refresh(bans: &Bans, stored: Vec<BanRow>, now: Timestamp) {
     bans.refresh(stored, now);
 }
-
-/// The oldest end of a ban that is still remembered.
-#[must_use]
-pub fn memory_begins(now: Timestamp) -> Timestamp {
-    Bans::memory_begins(now)
-}

@@ -362,6 +362,18 @@ mod tests {
     }
 
     #[test]
+    fn logins_are_counted_over_all_connections_of_a_client() {
+        let (gate, now) = (gate(100, 2), Instant::now());
+        let [one, two, other] =
+            ["10.0.0.1", "10.0.0.1", "10.0.0.2"].map(|who| gate.enter(peer(who), now).ok().unwrap());
+        let home = gate.enter(peer("127.0.0.1"), now).ok().unwrap();
+        let logins = (0..40).filter(|n| if n % 2 == 0 { one.may_log_in(now) } else { two.may_log_in(now) }).count();
+        assert_eq!(logins, 16);
+        assert!(other.may_log_in(now) && (0..40).all(|_| home.may_log_in(now)));
+        assert!(two.may_log_in(now + Duration::from_secs(2)));
+    }
+
+    #[test]
     fn a_client_may_use_so_many_names_and_known_ones_for_ever() {
         let (gate, now) = (gate(100, 1), Instant::now());
         let place = gate.enter(peer("10.0.0.1"), now).ok().unwrap();

@@ -1,5 +1,5 @@
 //! Every limit that has no key in the settings, and the two ways to count against one. None of these applies to
-//! loopback, unless a PROXY header names the client.
+//! loopback, unless a PROXY header names the client; only what is held at once is bounded for everybody.
 use std::time::{Duration, Instant};
 
 use settings::StratumSettings;

@@ -72,9 +72,10 @@ impl Front {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
         }
         session.place.may_use(&login.address, &login.worker, now)?;
+        // The login before on this connection may have been of the same worker.
+        self.note_measured(session, now);
         let start = Start::new(&self.parts.vardiff, self.known(&line), login.difficulty_hint);
         let vardiff = Vardiff::new(&self.parts.vardiff, start, now);
-        self.note_measured(session, now);
         // What was assigned to the login before stays known: its late shares are told whose job that was.
         let before = &mut *session.miner.borrow_mut();
         let assignments = before.as_mut().map_or_else(Assignments::default, |miner| take(&mut miner.assignments));

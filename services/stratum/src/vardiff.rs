@@ -18,7 +18,7 @@
 //! A change of less than [`PUSH_FACTOR`] waits for the next job, since every push throws away the hashes in progress.
 //! An absence (a miner that mines for somebody else for a while, or a rented burst that ended) is no evidence of a
 //! slow miner: it is not counted, and when the difficulty was lowered meanwhile, the one from before comes back at
-//! once and the next silence is waited out longer.
+//! once and the next silence is waited out longer ([`Patience`]).
 //!
 //! What it refuses to do: read a clock, push a job, look at the network's difficulty (the front bounds jobs by it).
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ use settings::VardiffSettings;
 use units::Difficulty;
 
 mod drift;
+mod patience;
 mod start;
 
 #[cfg(test)]
@@ -35,8 +36,11 @@ mod fleet;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod visits;
 
 use drift::Drift;
+use patience::Patience;
 pub(crate) use start::{FORGOTTEN, Known, Start};
 
 /// Up to this factor between what is mined and what should be, a change waits for the next job.
@@ -52,8 +56,6 @@ const SILENCE: f64 = 10.0;
 const MORE_SILENCE: f64 = 4.0;
 /// No silence is shorter: a miner that works 20 s for somebody else is not slow, whatever is due in that time.
 const SILENCE_MIN: Duration = Duration::from_secs(30);
-/// Most times that the patience with silences is doubled; with 5 minutes for 10 shares that makes 36 minutes.
-const PATIENCE_MAX: u8 = 3;
 /// Raising waits so long, so that shares that arrive together are not taken for a rate.
 const DWELL: Duration = Duration::from_millis(500);
 /// It also waits for so many shares, if that takes less than an interval.
@@ -76,7 +78,12 @@ const LONG_EVIDENCE_SECS: f64 = 5.0;
 const NOTE_EVERY: Duration = Duration::from_secs(600);
 /// Shares that a session must have seen for its estimate to be worth more than the one it started with.
 const MEASURED_SHARES: u32 = 5;
-
+/// The same when most of what is known was measured by the session before: one that is over after a share or two, like
+/// the one before and the one after it, would otherwise never renew what is known.
+const KNOWN_SHARES: f64 = 12.0;
+/// Most of the silence since the last share that counts, in shares that were due. Without it short sessions would all
+/// seem faster than they were.
+const TAIL: f64 = 2.0;
 /// What a look at the evidence led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retarget {
@@ -92,6 +99,8 @@ pub(crate) enum Retarget {
 #[derive(Debug)]
 pub(crate) struct Vardiff {
     next: Difficulty,
+    /// What was known at the start.
+    base: Difficulty,
     /// Difficulty of the job that is mined on; `None` before the first.
     mined: Option<Difficulty>,
     rate: Rate,
@@ -106,7 +115,7 @@ pub(crate) struct Vardiff {
     changed_at: Instant,
     /// The difficulty before silence lowered it.
     before_silence: Option<Difficulty>,
-    patience: u8,
+    patience: Patience,
     /// What was noted last, and when.
     noted: Option<(Difficulty, Instant)>,
 }
@@ -131,6 +140,7 @@ impl Vardiff {
         let exposure = shares * interval(settings) / start.base.get() as f64;
         Vardiff {
             next: start.difficulty,
+            base: start.base,
             mined: None,
             rate: Rate { shares, exposure, seen: 0, look_at: (LOOK_GROWTH * shares).max(SECOND_LOOK_SHARES) },
             surge: Drift::default(),
@@ -141,7 +151,7 @@ impl Vardiff {
             heard_at: None,
             changed_at: now,
             before_silence: None,
-            patience: 0,
+            patience: Patience::new(now),
             noted: None,
         }
     }
@@ -157,18 +167,21 @@ impl Vardiff {
         self.mined = Some(difficulty);
     }
 
-    /// Notes an accepted share of a job of this difficulty.
+    /// Notes a share of a job of this difficulty: an accepted one, or one that only the submit rate stood against.
     pub(crate) fn accepted(&mut self, settings: &VardiffSettings, difficulty: Difficulty, now: Instant) -> Retarget {
         self.count(now);
         let was_silent = self.is_silent();
-        let first = self.heard_at.replace(now).is_none();
+        let heard_at = self.heard_at.replace(now);
         let exposure = std::mem::take(&mut self.pending);
         let Some(mined) = self.mined.filter(|_| settings.enabled) else { return Retarget::Keep };
         let due = self.due(settings, exposure);
-        if first || was_silent || due > SILENCE {
-            // It was away or has just begun: from here on it is counted.
+        let Some(heard_at) = heard_at else { return Retarget::Keep };
+        if was_silent || due > SILENCE {
+            // It was away: like the first share, this one only starts the clock.
+            self.patience.came_back(now.saturating_duration_since(heard_at), now);
             return Retarget::Keep;
         }
+        self.patience.stayed(now);
         // A share of a job that was just replaced stands for the work in it.
         let shares = difficulty.get() as f64 / mined.get() as f64;
         self.rate.add(shares, exposure);
@@ -192,7 +205,7 @@ impl Vardiff {
     pub(crate) fn look(&mut self, settings: &VardiffSettings, now: Instant) -> Retarget {
         self.count(now);
         let silent_for = now.saturating_duration_since(self.changed_at.max(self.heard_at.unwrap_or(self.changed_at)));
-        let limit = f64::from(1_u16 << self.patience) * if self.is_silent() { MORE_SILENCE } else { SILENCE };
+        let limit = self.patience.factor() * if self.is_silent() { MORE_SILENCE } else { SILENCE };
         if !settings.enabled || silent_for < SILENCE_MIN || self.due(settings, self.pending) < limit {
             return Retarget::Keep;
         }
@@ -207,9 +220,13 @@ impl Vardiff {
     /// The difficulty at which this session would meet the target, and the moment of the last share behind it;
     /// `None` while it has not shown what it can do.
     pub(crate) fn measured(&self, settings: &VardiffSettings) -> Option<(Difficulty, Instant)> {
-        let known = settings.enabled && self.rate.seen >= MEASURED_SHARES && self.rate.exposure > 0.0;
-        let ideal = || bounded(settings, self.rate.per_exposure() * interval(settings));
-        self.heard_at.filter(|_| known).map(|heard_at| (ideal(), heard_at))
+        let enough = self.rate.seen >= MEASURED_SHARES || self.rate.shares >= KNOWN_SHARES;
+        let heard_at = self.heard_at.filter(|_| settings.enabled && enough && self.rate.exposure > 0.0)?;
+        let tail = self.pending.min(TAIL * interval(settings) / self.next.get() as f64);
+        let measured = self.rate.shares / (self.rate.exposure + tail) * interval(settings);
+        // Shares that came all at once may have waited somewhere: no hint leads further than a step.
+        let tried = self.next.max(self.base).get() as f64 * step_up(settings, self.due(settings, self.rate.exposure));
+        Some((bounded(settings, measured.min(tried)), heard_at))
     }
 
     /// The same when it is time to note it, so that little is lost if the process dies.
@@ -248,7 +265,7 @@ impl Vardiff {
     fn is_enough(&self, settings: &VardiffSettings, evidence: &Drift, now: Instant) -> bool {
         let (shares, due) = evidence.counted();
         let rested = now.saturating_duration_since(self.changed_at) >= DWELL;
-        let fast = due >= 1.0 || evidence.ratio() >= step_up(settings, evidence);
+        let fast = due >= 1.0 || evidence.ratio() >= step_up(settings, due);
         let good = shares >= SURE_SHARES || fast && shares >= SURE_SHARES_MIN;
         shares >= 2.0 * SURE_SHARES || rested && good
     }
@@ -257,12 +274,15 @@ impl Vardiff {
     fn follow(&mut self, settings: &VardiffSettings, evidence: Drift, now: Instant) -> Retarget {
         let from = self.next.get() as f64;
         let measured = evidence.ratio() * from;
-        let mut highest = from * step_up(settings, &evidence);
+        let (_, due) = evidence.counted();
+        let mut highest = from * step_up(settings, due);
         if let Some(before) = self.before_silence.take() {
             let before = before.get() as f64;
-            let was_away = measured >= before / PUSH_FACTOR;
-            self.patience =
-                if was_away { PATIENCE_MAX.min(self.patience + 1) } else { self.patience.saturating_sub(1) };
+            if measured >= before / PUSH_FACTOR {
+                self.patience.more(Duration::from_secs_f64(SILENCE * interval(settings)));
+            } else {
+                self.patience.less();
+            }
             highest = highest.max(before);
         }
         self.rate.replace(&evidence, interval(settings) / from);
@@ -285,7 +305,7 @@ impl Vardiff {
             return Retarget::Keep;
         }
         if self.before_silence.take().is_some() {
-            self.patience = self.patience.saturating_sub(1);
+            self.patience.less();
         }
         let from = self.next.get() as f64;
         self.change(settings, measured.clamp(from / STEP_DOWN, from * STEP_DOWN), now)
@@ -347,9 +367,8 @@ fn interval(settings: &VardiffSettings) -> f64 {
     settings.window.as_secs_f64() / f64::from(settings.target_shares.get())
 }
 
-/// How far up evidence of this length may lead at once.
-fn step_up(settings: &VardiffSettings, evidence: &Drift) -> f64 {
-    let (_, due) = evidence.counted();
+/// How far up evidence may lead at once that took as long as so many shares are due in.
+fn step_up(settings: &VardiffSettings, due: f64) -> f64 {
     if due * interval(settings) < LONG_EVIDENCE_SECS { STEP_UP.0 } else { STEP_UP.1 }
 }
 

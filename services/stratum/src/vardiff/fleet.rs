@@ -15,7 +15,7 @@ fn assert_settled(name: &str, ours: &Figures, theirs: &Figures) {
     assert!(ours.near.0 > 2.0 * theirs.near.0, "{name}: {ours:?} {theirs:?}");
 }
 
-fn assert_steady(miner: Miner, median: f64, nine_of_ten: f64) {
+fn assert_steady(miner: Miner<'_>, median: f64, nine_of_ten: f64) {
     let (ours, theirs) = compare(&VardiffSettings::default(), &miner, 0.0, miner.seconds);
     assert_settled(miner.name, &ours, &theirs);
     assert!(ours.to_target.0 <= median && ours.to_target.1 <= nine_of_ten, "{}: {ours:?}", miner.name);
@@ -44,18 +44,19 @@ fn a_farm_is_served_within_a_minute() {
 }
 
 /// A miner that nothing is known about, near and far away.
-fn starts(name: &'static str, phases: &'static [(f64, f64)], initial: u64, rate_max: u32) -> [Cost; 2] {
+fn starts(name: &'static str, speed: f64, initial: u64, rate_max: u32) -> [Cost; 2] {
     let settings = VardiffSettings { initial: Difficulty::new(initial).unwrap(), ..VardiffSettings::default() };
-    [0.0, 0.4].map(|delay| cost(&settings, &Miner { name, phases, delay, seconds: 60.0, rate_max, ..STEADY }))
+    let phases = [(0.0, speed)];
+    [0.0, 0.4].map(|delay| cost(&settings, &Miner { name, phases: &phases, delay, seconds: 60.0, rate_max, ..STEADY }))
 }
 
 #[test]
 fn a_fast_miner_that_nothing_is_known_about_loses_no_share_to_the_submit_limit() {
     for cost in [
-        starts("start, 1 kH/s", &[(0.0, 1e3)], 60, 120),
-        starts("start, 10 kH/s", &[(0.0, 1e4)], 60, 120),
-        starts("start, 100 kH/s", &[(0.0, 1e5)], 60, 120),
-        starts("start, 1 kH/s", &[(0.0, 1e3)], 5, 120),
+        starts("start, 1 kH/s", 1e3, 60, 120),
+        starts("start, 10 kH/s", 1e4, 60, 120),
+        starts("start, 100 kH/s", 1e5, 60, 120),
+        starts("start, 1 kH/s", 1e3, 5, 120),
     ] {
         assert!(cost.iter().all(|cost| cost.shares == 0.0), "{cost:?}");
     }
@@ -64,11 +65,11 @@ fn a_fast_miner_that_nothing_is_known_about_loses_no_share_to_the_submit_limit()
 #[test]
 fn what_no_surplus_is_enough_for_is_lost_for_seconds_and_not_for_the_window() {
     for (cost, seconds) in [
-        (starts("start, 10 kH/s", &[(0.0, 1e4)], 5, 120), 1.0),
-        (starts("start, 100 kH/s", &[(0.0, 1e5)], 5, 120), 2.0),
-        (starts("start, 1 MH/s", &[(0.0, 1e6)], 60, 120), 2.0),
-        (starts("start, 10 kH/s", &[(0.0, 1e4)], 60, 10), 5.0),
-        (starts("start, 100 kH/s", &[(0.0, 1e5)], 60, 10), 5.0),
+        (starts("start, 10 kH/s", 1e4, 5, 120), 1.0),
+        (starts("start, 100 kH/s", 1e5, 5, 120), 2.0),
+        (starts("start, 1 MH/s", 1e6, 60, 120), 2.0),
+        (starts("start, 10 kH/s", 1e4, 60, 10), 5.0),
+        (starts("start, 100 kH/s", 1e5, 60, 10), 5.0),
     ] {
         assert!(cost.iter().all(|cost| cost.seconds < seconds), "{cost:?}");
     }
@@ -95,6 +96,17 @@ fn bursts_in_long_silences_find_the_difficulty_they_left() {
     {
         let (ours, _) = compare(&VardiffSettings::default(), &burst, 0.0, burst.seconds);
         assert!(ours.changes < changes && ours.overshoot < 4.0, "{}: {ours:?}", burst.name);
+        assert!(ours.pushes < 0.5, "{}: {ours:?}", burst.name);
+    }
+}
+
+#[test]
+fn a_miner_that_was_away_once_is_not_waited_for_when_it_becomes_slow() {
+    let was_away = |slow| [(0.0, 1000.0), (2.0 * HOUR, 0.0), (4.0 * HOUR, 1000.0), (6.0 * HOUR, slow)];
+    for (name, slow) in [("away, then 100 H/s", 100.0), ("away, then 30 H/s", 30.0), ("away, then 1 H/s", 1.0)] {
+        let slow = Miner { name, phases: &was_away(slow), seconds: 14.0 * HOUR, ..STEADY };
+        let (ours, _) = compare(&VardiffSettings::default(), &slow, 6.0 * HOUR, slow.seconds);
+        assert!(ours.to_target.0 <= 0.6 * HOUR && ours.to_target.1 <= HOUR, "{name}: {ours:?}");
     }
 }
 

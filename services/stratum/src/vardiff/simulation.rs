@@ -16,7 +16,7 @@ const LATENCY: f64 = 0.1;
 const BLOCK_EVERY: f64 = 300.0;
 
 /// Either controller.
-trait Controller {
+pub(super) trait Controller {
     /// Whether it comes with the front's surplus and hears of refused shares.
     fn excuses(&self) -> bool;
     fn next(&self) -> u64;
@@ -25,16 +25,21 @@ trait Controller {
     fn look(&mut self, at: f64) -> Retarget;
 }
 
-struct Ours {
+pub(super) struct Ours {
     settings: VardiffSettings,
-    epoch: Instant,
-    vardiff: Vardiff,
+    pub(super) epoch: Instant,
+    pub(super) vardiff: Vardiff,
 }
 
 impl Ours {
     fn new(settings: VardiffSettings) -> Ours {
+        let start = Start::new(&settings, None, None);
+        Ours::starting(settings, start)
+    }
+
+    pub(super) fn starting(settings: VardiffSettings, start: Start) -> Ours {
         let epoch = Instant::now();
-        let vardiff = Vardiff::new(&settings, Start::new(&settings, None, None), epoch);
+        let vardiff = Vardiff::new(&settings, start, epoch);
         Ours { settings, epoch, vardiff }
     }
 
@@ -116,10 +121,10 @@ impl Controller for Baseline {
 
 /// A miner: hashes per second from each moment on, and breaks that it takes all the time.
 #[derive(Clone, Copy)]
-pub(super) struct Miner {
+pub(super) struct Miner<'a> {
     pub(super) name: &'static str,
     pub(super) seconds: f64,
-    pub(super) phases: &'static [(f64, f64)],
+    pub(super) phases: &'a [(f64, f64)],
     /// Mines only in (or, if negative, all but) the first seconds of every period.
     pub(super) bursts: Option<(f64, f64)>,
     /// Seconds until it works on a new job: a proxy with many rigs.
@@ -128,7 +133,7 @@ pub(super) struct Miner {
     pub(super) rate_max: u32,
 }
 
-impl Miner {
+impl Miner<'_> {
     /// The rate of the phase, breaks left aside.
     fn speed(&self, at: f64) -> f64 {
         self.phases.iter().rev().find(|(from, _)| *from <= at).map_or(0.0, |(_, rate)| *rate)
@@ -142,12 +147,12 @@ impl Miner {
 
 /// One run.
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     /// When another difficulty began to be mined on, and which.
-    mined: Vec<(f64, u64)>,
+    pub(super) mined: Vec<(f64, u64)>,
     shares: Vec<f64>,
     /// Jobs that were pushed for their difficulty, and changes of what the next job gets.
-    pushes: Vec<f64>,
+    pub(super) pushes: Vec<f64>,
     changes: Vec<f64>,
     /// Shares refused by the rate limit, and the hashes in them.
     limited: usize,
@@ -191,7 +196,7 @@ impl SubmitLimit {
     }
 }
 
-fn run(controller: &mut dyn Controller, miner: &Miner, seed: u64) -> Run {
+pub(super) fn run(controller: &mut dyn Controller, miner: &Miner<'_>, seed: u64) -> Run {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut wait = |mean: f64| -(1.0 - chance.random::<f64>()).ln() * mean;
     let (mut at, mut tick, mut block) = (0.0, 1.0, wait(BLOCK_EVERY));
@@ -269,7 +274,7 @@ pub(super) struct Figures {
 
 const SETTLED: f64 = 1800.0;
 
-fn figures(settings: &VardiffSettings, miner: &Miner, runs: &[Run], from: f64, to: f64) -> Figures {
+fn figures(settings: &VardiffSettings, miner: &Miner<'_>, runs: &[Run], from: f64, to: f64) -> Figures {
     let interval = interval(settings);
     let ideal = (miner.speed(from) * interval).max(1.0);
     let (mut times, mut over) = (Vec::new(), Vec::new());
@@ -324,15 +329,15 @@ fn figures(settings: &VardiffSettings, miner: &Miner, runs: &[Run], from: f64, t
     }
 }
 
-fn quantile(values: &mut [f64], part: f64) -> f64 {
+pub(super) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * part).round() as usize]
 }
 
-const RUNS: u64 = 24;
+pub(super) const RUNS: u64 = 24;
 
 /// Both controllers over the same miners; prints a line for each.
-pub(super) fn compare(settings: &VardiffSettings, miner: &Miner, from: f64, to: f64) -> (Figures, Figures) {
+pub(super) fn compare(settings: &VardiffSettings, miner: &Miner<'_>, from: f64, to: f64) -> (Figures, Figures) {
     let runs = |make: &dyn Fn() -> Box<dyn Controller>| -> Figures {
         let runs: Vec<Run> = (0..RUNS).map(|seed| run(&mut *make(), miner, seed)).collect();
         figures(settings, miner, &runs, from, to)
@@ -361,7 +366,7 @@ pub(super) fn compare(settings: &VardiffSettings, miner: &Miner, from: f64, to: 
 }
 
 pub(super) const HOUR: f64 = 3600.0;
-pub(super) const STEADY: Miner =
+pub(super) const STEADY: Miner<'static> =
     Miner { name: "", seconds: 8.0 * HOUR, phases: &[], bursts: None, delay: 0.0, rate_max: 120 };
 
 /// What the submit limit costs a miner: shares of a run on average, and the seconds of work in them.
@@ -372,7 +377,7 @@ pub(super) struct Cost {
 }
 
 /// The same miners and the submit limit; prints a line.
-pub(super) fn cost(settings: &VardiffSettings, miner: &Miner) -> Cost {
+pub(super) fn cost(settings: &VardiffSettings, miner: &Miner<'_>) -> Cost {
     let runs: Vec<Run> = (0..RUNS).map(|seed| run(&mut Ours::new(settings.clone()), miner, seed)).collect();
     let mean = |of: fn(&Run) -> f64| runs.iter().map(of).sum::<f64>() / RUNS as f64;
     let cost = Cost { shares: mean(|run| run.limited as f64), seconds: mean(|run| run.lost) / miner.speed(0.0) };

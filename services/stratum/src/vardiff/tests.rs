@@ -144,6 +144,37 @@ fn only_a_session_with_shares_has_measured_anything() {
 }
 
 #[test]
+fn shares_that_come_all_at_once_leave_no_hint_that_leads_further_than_a_step() {
+    let settings = VardiffSettings::default();
+    let start = Instant::now();
+    let mut vardiff = session(&settings, start);
+    for _ in 0..100 {
+        if vardiff.accepted(&settings, difficulty(60), start + Duration::from_secs(40)) == Retarget::Now {
+            vardiff.assigned(vardiff.difficulty(), start + Duration::from_secs(40));
+        }
+    }
+    assert_eq!(vardiff.difficulty(), difficulty(16 * 60));
+    assert_eq!(vardiff.measured(&settings).unwrap().0, difficulty(16 * 16 * 60));
+}
+
+#[test]
+fn a_short_session_renews_what_is_known_and_wishes_leave_no_trace_in_it() {
+    let settings = VardiffSettings::default();
+    let start = Instant::now();
+    let known = |age| Some(start::Known { difficulty: difficulty(3000), age, same_origin: true });
+    let one_share = |start_with: Start, found: u64| {
+        let mut vardiff = Vardiff::new(&settings, start_with, start);
+        vardiff.assigned(vardiff.difficulty(), start);
+        assert_eq!(vardiff.measured(&settings), None);
+        vardiff.accepted(&settings, difficulty(found), start + Duration::from_secs(5));
+        vardiff.measured(&settings).map(|(difficulty, _)| difficulty)
+    };
+    assert_eq!(one_share(Start::new(&settings, known(Duration::ZERO), None), 3000), Some(difficulty(3000)));
+    assert_eq!(one_share(Start::new(&settings, known(Duration::ZERO), Some(1)), 750), Some(difficulty(3000)));
+    assert_eq!(one_share(Start::new(&settings, known(Duration::from_secs(20 * 3600)), None), 570), None);
+}
+
+#[test]
 fn a_fixed_difficulty_stays() {
     let settings = VardiffSettings { enabled: false, ..VardiffSettings::default() };
     let start = Instant::now();

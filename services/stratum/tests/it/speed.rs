@@ -119,6 +119,23 @@ fn shares_over_the_submit_rate_bring_the_harder_job_that_ends_them() {
 }
 
 #[test]
+fn a_second_login_of_a_worker_starts_with_what_the_first_has_measured() {
+    with_pool(adjusted, async |pool| {
+        pool.mine(&template(41_237));
+        let mut miner = Miner::connect(pool).await;
+        let job = miner.log_in(1, "farm").await;
+        let all: String = (0..100).map(|n| share(&job, n, n) + "\n").collect();
+        miner.send_bytes(all.as_bytes()).await;
+        for _ in 0..101 {
+            miner.line().await;
+        }
+        let again = miner.log_in(1, "farm").await;
+        assert!(again.difficulty >= 16 * job.difficulty, "{again:?}");
+        assert_eq!(miner.log_in(1, "other").await.difficulty, job.difficulty);
+    });
+}
+
+#[test]
 fn a_share_that_is_offered_again_and_again_is_no_sign_of_a_fast_miner() {
     let adjust = |setup: &mut Setup| {
         adjusted(setup);
