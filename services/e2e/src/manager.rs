@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::binaries::program;
+use crate::binaries::{program, repository};
 use crate::pool::{Config, Pool};
 use crate::wait::wait_until;
 
@@ -62,8 +62,9 @@ impl Manager {
             .env("NOTIFY_SOCKET", &self.notify.display().to_string())
             .env("WATCHDOG_USEC", &self.patience.as_micros().to_string());
         let pool = program("meshpool").display().to_string();
-        let args = ["-c".to_owned(), HAND_OVER.to_owned(), pool, "up".to_owned()];
-        config.start_through(Path::new("/bin/sh"), args.to_vec(), Stdio::from(OwnedFd::from(listener)))
+        let mut args = vec!["-c".to_owned(), HAND_OVER.to_owned(), pool];
+        args.extend(arguments_of_the_unit());
+        config.start_through(Path::new("/bin/sh"), args, Stdio::from(OwnedFd::from(listener)))
     }
 
     /// When this line was heard, in order.
@@ -95,4 +96,13 @@ impl Manager {
         let last = self.heard("WATCHDOG=1").into_iter().chain(self.heard("READY=1")).max();
         last.is_some_and(|at| at.elapsed() > self.patience)
     }
+}
+
+/// What the service's unit gives the pool on its command line, with the settings of the test.
+fn arguments_of_the_unit() -> Vec<String> {
+    let path = repository().join("ops/systemd/meshpool.service");
+    let unit = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a service starts something");
+    let words = start.split(' ').skip(1);
+    words.map(|word| if word == "/etc/meshpool/pool.toml" { "pool.toml" } else { word }.to_owned()).collect()
 }

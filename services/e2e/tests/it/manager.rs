@@ -1,7 +1,7 @@
 //! Under a service manager: its socket outlives the pool, and it hears when the pool serves, lives and ends.
 use std::time::{Duration, Instant};
 
-use e2e::{Client, Config, Fleet, Manager, Network, Proof, address_of, audit, wait_until};
+use e2e::{Client, Config, Fleet, Manager, Network, Proof, Scratch, address_of, audit, wait_until};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,8 +18,10 @@ fn login(worker: &str) -> serde_json::Value {
 #[test]
 fn who_connects_between_two_processes_is_served_by_the_second() {
     let place = tempfile::tempdir().unwrap();
+    let postgres = Scratch::postgres();
     let network = Network::start(&place.path().join("network"), Fleet::NONE, &["--difficulty-floor", "1000000"]);
-    let config = Config::new(place.path(), &network).trusting().easy();
+    // The unit's command line also makes the tables.
+    let config = Config::new(place.path(), &network).trusting().easy().database(&postgres.url());
     let manager = Manager::new(place.path(), ("127.0.0.1", network.stratum_port), PATIENCE);
     let first = manager.start(&config);
     // Nobody is refused before it is up either.
