@@ -12,7 +12,7 @@ use store::ledger::{NewEntry, NewPosting};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use units::{Amount, BlockRowId, Height, HostId, PolicyId};
+use units::{Amount, BlockRowId, HostId, PolicyId};
 
 use crate::policy::Policy;
 use crate::sweep::Sweep;
@@ -98,10 +98,9 @@ impl BlockLifecycle {
     }
 
     async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
-        let watch_below = Height::new(tip.height.get().saturating_sub(FINAL_DEPTH));
         // Another daemon's block beside this tip could look like a reorganisation.
         let Some(daemon) = self.daemons.get(tip.daemon).cloned() else { return Ok(()) };
-        let blocks = self.parts.store.block_list_open(watch_below).await?;
+        let blocks = self.parts.store.block_list_open().await?;
         let seen = (tip, blocks.iter().map(|block| block.id).collect());
         if self.passed.as_ref() == Some(&seen) {
             return Ok(());
@@ -128,7 +127,7 @@ impl BlockLifecycle {
             return Ok(());
         }
         warn!(height = %block.height, hash = block.hash, why, "block is held");
-        Ok(self.parts.store.block_note(epoch, block.id, block.displaced_at, Some(why)).await?)
+        Ok(self.parts.store.block_hold(epoch, block.id, Some(why)).await?)
     }
 
     /// Moves one block as far as it goes now; `false` when it waits for something other than the tip.
@@ -139,7 +138,7 @@ impl BlockLifecycle {
             return self.displaced(block, depth, tip, epoch).await.map(|()| true);
         }
         if block.displaced_at.is_some() {
-            self.parts.store.block_note(epoch, block.id, None, block.hold_reason.as_deref()).await?;
+            self.parts.store.block_displaced(epoch, block.id, None).await?;
         }
         let mut state = block.state;
         if matches!(state, BlockState::Candidate | BlockState::Submitted) {
@@ -151,7 +150,7 @@ impl BlockLifecycle {
             return Ok(true);
         }
         if state == BlockState::Seen {
-            let lagging = self.parts.store.block_window_lagging(block.id).await?;
+            let lagging = self.parts.store.block_window_close(epoch, block.id).await?;
             if !lagging.is_empty() {
                 let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
                 return self.hold(block, epoch, &why).await.map(|()| false);
@@ -161,9 +160,13 @@ impl BlockLifecycle {
         }
         if matches!(state, BlockState::Confirmed | BlockState::Reversed) {
             self.credit(block, &policy, epoch).await?;
+            state = BlockState::Credited;
             if block.hold_reason.is_some() {
-                self.parts.store.block_note(epoch, block.id, None, None).await?;
+                self.parts.store.block_hold(epoch, block.id, None).await?;
             }
+        }
+        if state == BlockState::Credited && depth >= FINAL_DEPTH {
+            self.parts.store.block_finish(epoch, block.id, (self.parts.clock)()).await?;
         }
         Ok(true)
     }
@@ -172,15 +175,16 @@ impl BlockLifecycle {
         let store = &self.parts.store;
         let Some(since) = block.displaced_at else {
             info!(height = %block.height, hash = block.hash, "another block stands at this height");
-            let hold = block.hold_reason.as_deref();
-            return Ok(store.block_note(epoch, block.id, Some(tip.height), hold).await?);
+            return Ok(store.block_displaced(epoch, block.id, Some(tip.height)).await?);
         };
         let tips = tip.height.get().saturating_sub(since.get());
         if block.state == BlockState::Credited {
             if tips >= DISPLACED_TIPS || depth >= FINAL_DEPTH {
                 self.reverse(block, epoch).await?;
             }
-        } else if depth >= FINAL_DEPTH && block.state != BlockState::Reversed {
+        } else if depth >= FINAL_DEPTH && block.state == BlockState::Reversed {
+            store.block_finish(epoch, block.id, (self.parts.clock)()).await?;
+        } else if depth >= FINAL_DEPTH {
             store.block_move(epoch, block.id, block.state, BlockState::Lost).await?;
         }
         Ok(())
@@ -188,7 +192,7 @@ impl BlockLifecycle {
 
     /// Computes and stores who gets what: once.
     async fn weigh(&self, block: &Block, policy: &Policy, epoch: i64) -> Result<(), StepError> {
-        let (works, verdict_seq) = self.parts.store.block_window_work(block.id).await?;
+        let (works, seen) = self.parts.store.block_window_work(block.id).await?;
         let ids: HashMap<&str, _> = works.iter().map(|work| (work.address.as_str(), work.miner)).collect();
         let input: Vec<_> = works
             .iter()
@@ -211,7 +215,7 @@ impl BlockLifecycle {
             });
         }
         let digest = allocation.digest_hex();
-        Ok(self.parts.store.block_weights_store(epoch, block.id, weights, &digest, verdict_seq).await?)
+        Ok(self.parts.store.block_weights_store(epoch, block.id, weights, &digest, seen).await?)
     }
 
     async fn credit(&self, block: &Block, policy: &Policy, epoch: i64) -> Result<(), StepError> {
@@ -226,8 +230,8 @@ impl BlockLifecycle {
 
     async fn reverse(&mut self, block: &Block, epoch: i64) -> Result<(), StepError> {
         let policy = self.policy(block.policy).await?;
-        let credited =
-            self.credit_entry(block, &policy, reference(&block.hash, block.credits.saturating_sub(1))).await?;
+        let credit = reference(&block.hash, block.credits.saturating_sub(1));
+        let credited = self.credit_entry(block, &policy, credit.clone()).await?;
         let undo = reference(&block.hash, block.reversals);
         let at = (self.parts.clock)();
         let build = move |balances: &[(String, i64)]| {
@@ -238,7 +242,7 @@ impl BlockLifecycle {
             let entry = Entry::block_reversed(undo, &credited, balance).expect("a credit of a block can be reversed");
             new_entry(&entry)
         };
-        self.parts.store.block_reverse(epoch, block.id, at, build).await?;
+        self.parts.store.block_reverse(epoch, block.id, &credit, at, build).await?;
         warn!(height = %block.height, hash = block.hash, "a credited block left the chain; its credit was taken back");
         Ok(())
     }

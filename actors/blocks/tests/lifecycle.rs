@@ -52,6 +52,69 @@ async fn a_host_that_has_not_folded_past_the_find_holds_the_block_visibly() {
     let block = stage.block(1).await;
     assert_eq!(block.state, BlockState::Seen);
     assert!(block.hold_reason.unwrap().contains("silent"));
+    assert!(stage.store.host_retire("silent", Timestamp::from_ms(1)).await.unwrap());
+    stage.tick(103).await;
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.hold_reason), (BlockState::Credited, None));
+}
+
+#[actix_rt::test]
+async fn a_held_block_that_returns_is_not_called_displaced() {
+    let mut stage = Stage::new().await;
+    stage.store.host_register("silent", Timestamp::from_ms(0)).await.unwrap();
+    stage.find(1, &[("A", 100)]).await;
+    stage.tick(103).await;
+    assert!(stage.block(1).await.displaced_at.is_some());
+    stage.chain_has(100, id(1));
+    stage.tick(104).await;
+    let block = stage.block(1).await;
+    assert!(block.hold_reason.is_some());
+    assert_eq!(block.displaced_at, None);
+}
+
+#[actix_rt::test]
+async fn a_block_that_left_the_chain_while_nobody_looked_is_reversed() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+    stage.chain_has(100, id(77));
+    for tip in [900, 903] {
+        stage.tick(tip).await;
+    }
+    assert_eq!(stage.block(1).await.state, BlockState::Reversed);
+    assert_eq!(stage.balances(&["payable:A", "chain_rewards"]).await, [0, 0]);
+}
+
+#[actix_rt::test]
+async fn the_watch_ends_when_the_block_was_seen_at_depth_100() {
+    let mut stage = Stage::new().await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    for tip in [103, 199] {
+        stage.tick(tip).await;
+        assert_eq!(stage.store.block_list_open().await.unwrap().len(), 1);
+    }
+    stage.tick(200).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+    assert!(stage.store.block_list_open().await.unwrap().is_empty());
+}
+
+#[actix_rt::test]
+async fn a_reversal_takes_the_fee_back_from_the_address_that_got_it() {
+    let mut stage = Stage::new().await;
+    stage.policy_with(|policy| policy.fee_address = Some("owner".to_owned())).await;
+    stage.find(1, &[("A", 100)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    let all = ["payable:A", "payable:owner", "pool_fee", "orphan_loss", "chain_rewards"];
+    assert_eq!(stage.balances(&all).await, [990_003, 10_000, 0, 0, -REWARD]);
+    stage.chain_has(100, id(77));
+    for tip in [104, 107] {
+        stage.tick(tip).await;
+    }
+    assert_eq!(stage.balances(&all).await, [0; 5]);
 }
 
 #[actix_rt::test]

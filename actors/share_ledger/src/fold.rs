@@ -24,6 +24,8 @@ use crate::record::{CandidateRecord, Record, Share};
 
 /// Most records of one step: bounds the transaction and the memory.
 pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
+/// How often the database is told that everything is folded, for the sake of blocks that wait for it.
+const CAUGHT_UP_EVERY: Duration = Duration::from_secs(15);
 /// Folded files that stay for audits and for claims that a restart must look at again.
 const FILES_KEPT: usize = 4;
 
@@ -63,6 +65,8 @@ struct Place {
     reader: LogReader,
     folded: Seq,
     definitions: Definitions,
+    /// When the database was last told that all is folded.
+    caught_up_at: Timestamp,
 }
 
 #[derive(Default)]
@@ -106,7 +110,14 @@ impl Fold {
             *place = self.find_place(runtime)?;
         }
         let Some(place) = place else { return Ok(()) };
+        // Before the log's end is read: what is logged later is not meant.
+        let now = (self.clock)();
         while self.step(runtime, place)? {}
+        if now.since(place.caught_up_at) >= CAUGHT_UP_EVERY {
+            let told = runtime.block_on(self.store.host_caught_up(self.host, place.folded, now));
+            told.map_err(|source| FoldError::Store { from: place.folded, to: place.folded, source })?;
+            place.caught_up_at = now;
+        }
         self.tidy(&place.reader)?;
         Ok(())
     }
@@ -121,7 +132,7 @@ impl Fold {
         }
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
         self.position.send_modify(|position| position.folded = folded.0);
-        Ok(Some(Place { reader, folded, definitions: Definitions::default() }))
+        Ok(Some(Place { reader, folded, definitions: Definitions::default(), caught_up_at: Timestamp::from_ms(0) }))
     }
 
     /// One transaction; `false` when nothing durable is left.

@@ -6,13 +6,14 @@ use units::{Amount, BlockRowId, Difficulty, Height, HostId, LineId, MinerId, Pol
 use crate::db::{Conn, snapshot, txn};
 use crate::fold::TemplateRow;
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
-use crate::sql::binds;
+use crate::sql::{Bind, binds};
 use crate::{Result, Store, StoreError};
 
 mod credit;
 pub(crate) mod insert;
 mod rows;
 mod weights;
+mod window;
 
 pub(crate) use rows::{BLOCKS, BlockRow, blocks};
 pub(crate) use weights::window_work;
@@ -102,6 +103,16 @@ pub struct Block {
     pub hold_reason: Option<String>,
 }
 
+// === impl Block ===
+
+impl Block {
+    /// Another block stands at its height.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        matches!(self.state, BlockState::Lost | BlockState::Reversed) || self.displaced_at.is_some()
+    }
+}
+
 /// Work of one miner in a block's window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowWork {
@@ -133,18 +144,13 @@ pub struct BlockWeight {
 // === impl Store: finding and watching ===
 
 impl Store {
-    /// Blocks that may still change: not lost, and either not finished (credited or reversed) or not deeper than
-    /// `watch_below` (tip minus 100). Lowest height first.
+    /// Blocks that may still change: neither lost nor final. Lowest height first.
     ///
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
-    pub async fn block_list_open(&self, watch_below: Height) -> Result<Vec<Block>> {
-        let select = format!(
-            "{BLOCKS} WHERE b.state IN ('candidate', 'submitted', 'seen', 'confirmed') \
-             OR (b.state IN ('credited', 'reversed') AND b.height >= $1) ORDER BY b.height, b.id"
-        );
-        let height = watch_below.to_i64();
-        self.run(move |db| async move { blocks(db.read().await?.conn().rows(&select, binds![height]).await?) }).await
+    pub async fn block_list_open(&self) -> Result<Vec<Block>> {
+        let select = format!("{BLOCKS} WHERE b.state <> 'lost' AND b.final_at IS NULL ORDER BY b.height, b.id");
+        self.run(move |db| async move { blocks(db.read().await?.conn().rows(&select, binds![]).await?) }).await
     }
 
     /// The block with this id.
@@ -226,23 +232,38 @@ impl Store {
         .await
     }
 
-    /// Notes since when another block stands at its height (`None`: it stands there itself), and why it is held.
+    /// Notes since when another block stands at its height (`None`: it stands there itself).
     ///
     /// # Errors
     /// `Fenced`; `Conflict` for a block that is not there.
-    pub async fn block_note(
-        &self,
-        epoch: i64,
-        block: BlockRowId,
-        displaced_at: Option<Height>,
-        hold_reason: Option<&str>,
-    ) -> Result<()> {
-        let hold_reason = hold_reason.map(str::to_owned);
+    pub async fn block_displaced(&self, epoch: i64, block: BlockRowId, since: Option<Height>) -> Result<()> {
+        let update = "UPDATE blocks SET displaced_at = $1 WHERE id = $2";
+        self.block_note(epoch, block, update, binds![since.map(Height::to_i64), block.0]).await
+    }
+
+    /// Notes why it is not credited although deep enough.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` for a block that is not there.
+    pub async fn block_hold(&self, epoch: i64, block: BlockRowId, why: Option<&str>) -> Result<()> {
+        let update = "UPDATE blocks SET hold_reason = $1 WHERE id = $2";
+        self.block_note(epoch, block, update, binds![why.map(str::to_owned), block.0]).await
+    }
+
+    /// Ends the watch over a credited or reversed block: no reorganisation can reach it any more.
+    ///
+    /// # Errors
+    /// `Fenced`; `Conflict` for a block in another state.
+    pub async fn block_finish(&self, epoch: i64, block: BlockRowId, at: Timestamp) -> Result<()> {
+        let update = "UPDATE blocks SET final_at = $1 WHERE id = $2 AND state IN ('credited', 'reversed')";
+        self.block_note(epoch, block, update, binds![at.ms(), block.0]).await
+    }
+
+    async fn block_note(&self, epoch: i64, block: BlockRowId, update: &'static str, binds: Vec<Bind>) -> Result<()> {
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let update = "UPDATE blocks SET displaced_at = $1, hold_reason = $2 WHERE id = $3";
-                let noted = c.run(update, binds![displaced_at.map(Height::to_i64), hold_reason, block.0]).await?;
+                let noted = c.run(update, binds).await?;
                 expect_one(noted, block)?
             })
         })
@@ -268,31 +289,19 @@ fn expect_one(changed: usize, block: BlockRowId) -> Result<()> {
 // === impl Store: weighing ===
 
 impl Store {
-    /// Hosts that have not folded past the block's window end, by name. Its weights must wait for them: those whose
-    /// log is not folded to it, and those that were there at the find and have no window end yet.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn block_window_lagging(&self, block: BlockRowId) -> Result<Vec<String>> {
-        let select = "SELECT h.name FROM blocks b JOIN hosts h ON h.registered_at <= b.found_at \
-                      LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
-                      WHERE b.id = $1 AND (w.end_seq IS NULL OR h.folded_seq < w.end_seq) ORDER BY h.name";
-        let hosts: Vec<rows::Name> = self.rows(select, binds![block.0]).await?;
-        Ok(hosts.into_iter().map(|host| host.name).collect())
-    }
-
     /// Work per miner in the block's window: whole segments from the one that contains the window's start to the
     /// window's end positions, less what verdicts took away, split into verified and provisional. By address.
-    /// A difference of running totals per line; verdicts are summed. Also the highest folded position that was
-    /// looked at (the verdict position).
+    /// A difference of running totals per line; verdicts are summed. Also how far each host was folded, and with it
+    /// which verdicts were seen.
     ///
     /// # Errors
     /// `Conflict` for a block that is not there; `Damaged` when verdicts take more than was accepted.
-    pub async fn block_window_work(&self, block: BlockRowId) -> Result<(Vec<WindowWork>, Seq)> {
+    pub async fn block_window_work(&self, block: BlockRowId) -> Result<(Vec<WindowWork>, Vec<(HostId, Seq)>)> {
         self.run(move |db| async move { snapshot!(db, c => weights::window_work(c, block).await?) }).await
     }
 
-    /// Stores the weights once (state `seen` to `confirmed`).
+    /// Stores the weights once (state `seen` to `confirmed`); `seen`: what they were computed from, as
+    /// [`Store::block_window_work`] says it.
     ///
     /// # Errors
     /// `Fenced`; `Conflict` when already stored or in another state.
@@ -302,9 +311,10 @@ impl Store {
         block: BlockRowId,
         weights: Vec<BlockWeight>,
         digest: &str,
-        verdict_seq: Seq,
+        seen: Vec<(HostId, Seq)>,
     ) -> Result<()> {
         let digest = digest.to_owned();
+        let verdict_seq = seen.iter().map(|(_, seq)| *seq).max().unwrap_or_default();
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
@@ -312,6 +322,10 @@ impl Store {
                               WHERE id = $3 AND state = 'seen' AND weights_digest IS NULL";
                 let moved = c.run(update, binds![digest, verdict_seq.to_i64(), block.0]).await?;
                 expect_one(moved, block)?;
+                for (host, seq) in seen {
+                    let update = "UPDATE block_windows SET verdict_seq = $1 WHERE block_id = $2 AND host_id = $3";
+                    c.run(update, binds![seq.to_i64(), block.0, host.0]).await?;
+                }
                 weights::insert(c, block, &weights).await?
             })
         })

@@ -168,7 +168,9 @@ impl Store {
     /// When the database gives no answer.
     pub async fn host_register(&self, name: &str, at: Timestamp) -> Result<HostId> {
         let name = name.to_owned();
-        let insert = "INSERT INTO hosts (name, registered_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        // One that was given up and is back counts again.
+        let insert = "INSERT INTO hosts (name, registered_at) VALUES ($1, $2) \
+                      ON CONFLICT (name) DO UPDATE SET retired_at = NULL";
         let find = "SELECT id AS n FROM hosts WHERE name = $1";
         let id = self
             .run(move |db| async move {
@@ -188,6 +190,17 @@ impl Store {
     pub async fn host_folded(&self, host: HostId) -> Result<Seq> {
         let folded = self.number("SELECT folded_seq AS n FROM hosts WHERE id = $1", binds![host.0]).await?;
         folded.map(Seq::from_i64).ok_or_else(|| StoreError::Conflict { what: format!("host {host}") })
+    }
+
+    /// Everything that was durable in the host's log at `at` is folded: `folded` is its last position. Nothing happens
+    /// when somebody else has folded on.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn host_caught_up(&self, host: HostId, folded: Seq, at: Timestamp) -> Result<()> {
+        let update = "UPDATE hosts SET caught_up_at = $1 WHERE id = $2 AND folded_seq = $3 AND caught_up_at < $1";
+        self.exec(update, binds![at.ms(), host.0, folded.to_i64()]).await?;
+        Ok(())
     }
 
     /// Applies one step: upserts lines and templates, adds batch, segments, verdicts, rejects, inserts the

@@ -22,6 +22,7 @@ pub mod best_chain;
 pub mod blocks;
 pub mod fold;
 pub mod hints;
+pub mod hosts;
 pub mod ledger;
 pub mod meta;
 pub mod payouts;

@@ -22,9 +22,9 @@ pub struct PoolTotals {
     pub verified: u64,
     /// See `verified`.
     pub refuted: u64,
-    /// Blocks in any state but candidate and lost.
+    /// Blocks that are, or were when last looked at, on the chain.
     pub blocks: u64,
-    /// Blocks lost or reversed.
+    /// Blocks that another one stands in place of.
     pub orphaned: u64,
     /// Collected pool fees (credited).
     pub fees: Amount,
@@ -58,6 +58,8 @@ pub struct Round {
 pub struct BlockPage {
     /// Only these states; empty for all.
     pub states: Vec<BlockState>,
+    /// Only those that another block stands in place of, or only the others.
+    pub orphaned: Option<bool>,
     /// Only those found by this address.
     pub finder: Option<String>,
     /// Rows to skip.
@@ -114,6 +116,9 @@ pub struct MinerSummary {
 /// Workers that a miner's page shows at most.
 const WORKERS_MAX: i64 = 1_000;
 
+/// Of a block `b`: no other stands at its height, as far as anybody has looked.
+const ON_CHAIN: &str = "b.state NOT IN ('lost', 'reversed') AND b.displaced_at IS NULL";
+
 // === impl BlockPage ===
 
 impl BlockPage {
@@ -123,6 +128,11 @@ impl BlockPage {
         if self.finder.is_some() {
             let of_finder = "SELECT fl.id FROM lines fl JOIN miners fm ON fm.id = fl.miner_id WHERE fm.address = $1";
             wanted.push(format!("b.line_id IN ({of_finder})"));
+        }
+        match self.orphaned {
+            Some(true) => wanted.push(format!("NOT ({ON_CHAIN})")),
+            Some(false) => wanted.push(ON_CHAIN.to_owned()),
+            None => {}
         }
         if !self.states.is_empty() {
             // Names of states are our own words.

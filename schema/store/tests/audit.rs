@@ -96,7 +96,7 @@ async fn history(db: &TestDb) {
     let mut undo = credited.clone();
     undo.kind = "block_reversed";
     undo.postings.iter_mut().for_each(|posting| posting.amount = -posting.amount);
-    db.store.block_reverse(epoch, second.id, at(EPOCH + 101), move |_| undo).await.unwrap();
+    db.store.block_reverse(epoch, second.id, &second.hash, at(EPOCH + 101), move |_| undo).await.unwrap();
     let again = credit(&format!("{}:2", second.hash), &second, &credits, "payable:B");
     db.store.block_credit(epoch, second.id, again, at(EPOCH + 102)).await.unwrap();
 

@@ -10,7 +10,7 @@ use settings::{Load, Settings};
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, up};
+use crate::{audit, hosts, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -43,6 +43,22 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         accepted: Vec<PathBuf>,
     },
+    /// Lists the hosts that have written a share log, how far each is folded, and how many blocks wait for it.
+    Hosts {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        action: Option<HostAction>,
+    },
+}
+
+#[derive(Subcommand)]
+enum HostAction {
+    /// Gives up a host whose log never comes back, so that blocks need not wait for it any more.
+    Retire {
+        /// As `meshpool hosts` lists it.
+        name: String,
+    },
 }
 
 /// What every command takes.
@@ -74,7 +90,8 @@ pub(crate) fn run() -> ExitCode {
     | Command::CheckConfig(common)
     | Command::Migrate(common)
     | Command::AcceptChain(common)
-    | Command::Audit { common, .. }) = &cli.command;
+    | Command::Audit { common, .. }
+    | Command::Hosts { common, .. }) = &cli.command;
     let settings = match load(common) {
         Ok(settings) => settings,
         Err(text) => return fail(boot::CONFIG, &text),
@@ -85,6 +102,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Migrate(_) => migrate(&settings),
         Command::AcceptChain(_) => accept_chain(&settings),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
+        Command::Hosts { action: None, .. } => hosts::list(&settings),
+        Command::Hosts { action: Some(HostAction::Retire { name }), .. } => hosts::retire(&settings, name),
     }
 }
 
@@ -115,21 +134,27 @@ fn migrate(settings: &Settings) -> ExitCode {
 
 /// A running pool takes note of it while it waits.
 fn accept_chain(settings: &Settings) -> ExitCode {
-    let store = match Store::open(settings.database_url().expose_secret(), 1) {
+    with_store(settings, async |store| {
+        let before = store.best_chain_get().await?;
+        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
+        match before.filter(|best| best.work > 0) {
+            Some(best) => say(&format!("given up: a chain of height {} and work {}", best.height, best.work)),
+            None => say("no chain was waited for"),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Opens the database for one command.
+pub(crate) fn with_store(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Store) -> Result<ExitCode, StoreError>,
+) -> ExitCode {
+    let store = match Store::open(settings.database_url().expose_secret(), 2) {
         Ok(store) => store,
         Err(error) => return fail(boot::DATABASE, &error.to_string()),
     };
-    let given_up = runtime::block_on(async {
-        let before = store.best_chain_get().await?;
-        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
-        Ok::<_, StoreError>(before.filter(|best| best.work > 0))
-    });
-    match given_up {
-        Ok(Some(best)) => say(&format!("given up: a chain of height {} and work {}", best.height, best.work)),
-        Ok(None) => say("no chain was waited for"),
-        Err(error) => return fail(boot::DATABASE, &error.to_string()),
-    }
-    ExitCode::SUCCESS
+    runtime::block_on(work(&store)).unwrap_or_else(|error| fail(boot::DATABASE, &error.to_string()))
 }
 
 /// A line for the operator on standard output.

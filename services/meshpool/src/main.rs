@@ -5,6 +5,7 @@ mod cli;
 mod daemons;
 mod devnet;
 mod figures;
+mod hosts;
 mod lease;
 mod place;
 mod roster;

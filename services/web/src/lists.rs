@@ -20,19 +20,20 @@ struct PageQuery {
     limit: u64,
     offset: u64,
     states: Vec<BlockState>,
+    orphaned: Option<bool>,
     finder: Option<String>,
 }
 
 impl PageQuery {
     fn parse(uri: &Uri, parts: &WebParts) -> Result<PageQuery, ApiError> {
-        let mut page = PageQuery { limit: LIMIT_DEFAULT, offset: 0, states: Vec::new(), finder: None };
+        let mut page = PageQuery { limit: LIMIT_DEFAULT, offset: 0, states: Vec::new(), orphaned: None, finder: None };
         let pairs = web::Query::<Vec<(String, String)>>::from_query(uri.query().unwrap_or_default())
             .map_err(|_| ApiError::BadRequest("query: is not a list of key=value".to_owned()))?;
         for (name, value) in pairs.into_inner() {
             match name.as_str() {
                 "limit" => page.limit = whole("limit", &value)?.clamp(1, LIMIT_MAX),
                 "offset" => page.offset = whole("offset", &value)?.min(OFFSET_MAX),
-                "status" => page.states = states(&value)?,
+                "status" => (page.states, page.orphaned) = status(&value)?,
                 // Whole addresses only: a part of one would let anybody complete the shortened ones.
                 "finder" => page.finder = Some(address(parts, "finder", &value)?.as_str().to_owned()),
                 _ => {}
@@ -43,7 +44,7 @@ impl PageQuery {
 
     /// The page from what `Live` keeps at hand, if it lies wholly in there.
     fn of<'a, T>(&self, recent: &'a Recent<T>) -> Option<&'a [T]> {
-        let plain = self.states.is_empty() && self.finder.is_none();
+        let plain = self.states.is_empty() && self.orphaned.is_none() && self.finder.is_none();
         let known = self.offset + self.limit <= RECENT || recent.total <= RECENT;
         if !plain || !known {
             return None;
@@ -62,15 +63,16 @@ fn whole(name: &str, value: &str) -> Result<u64, ApiError> {
     value.parse().map_err(|_| ApiError::BadRequest(format!("{name}: must be a whole number")))
 }
 
-fn states(value: &str) -> Result<Vec<BlockState>, ApiError> {
-    use BlockState::{Candidate, Confirmed, Credited, Lost, Reversed, Seen, Submitted};
+/// Which states, and whether another block stands at their height.
+fn status(value: &str) -> Result<(Vec<BlockState>, Option<bool>), ApiError> {
+    use BlockState::{Candidate, Confirmed, Credited, Seen, Submitted};
     Ok(match value {
-        "pending" => vec![Candidate, Submitted, Seen],
-        "confirmed" => vec![Confirmed, Credited],
-        "paid" => vec![Credited],
-        "unpaid" => vec![Candidate, Submitted, Seen, Confirmed],
-        "orphaned" => vec![Lost, Reversed],
-        "all" | "" => Vec::new(),
+        "pending" => (vec![Candidate, Submitted, Seen], Some(false)),
+        "confirmed" => (vec![Confirmed, Credited], Some(false)),
+        "paid" => (vec![Credited], None),
+        "unpaid" => (vec![Candidate, Submitted, Seen, Confirmed], Some(false)),
+        "orphaned" => (Vec::new(), Some(true)),
+        "all" | "" => (Vec::new(), None),
         _ => {
             let text = "status: must be one of all, pending, confirmed, paid, unpaid, orphaned";
             return Err(ApiError::BadRequest(text.to_owned()));
@@ -93,6 +95,7 @@ pub(crate) async fn blocks(parts: web::Data<WebParts>, request: HttpRequest) -> 
         _ => {
             let page = BlockPage {
                 states: query.states.clone(),
+                orphaned: query.orphaned,
                 finder: query.finder.clone(),
                 offset: query.offset,
                 limit: query.limit,
@@ -116,8 +119,14 @@ pub(crate) enum Audience {
 pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) -> Value {
     let required = parts.settings.blocks.confirmations;
     let depth = block.height.depth_below(parts.tip.borrow().height).unwrap_or(0).min(required);
-    let confirmed = matches!(block.state, BlockState::Confirmed | BlockState::Credited);
-    let orphaned = matches!(block.state, BlockState::Lost | BlockState::Reversed) || block.displaced_at.is_some();
+    let is_closed = matches!(block.state, BlockState::Lost | BlockState::Reversed);
+    let orphaned = block.is_orphaned();
+    let confirmed = matches!(block.state, BlockState::Confirmed | BlockState::Credited) && !orphaned;
+    let confirmations = match block.state {
+        _ if orphaned => 0,
+        BlockState::Credited => required,
+        _ => depth,
+    };
     let own = audience == Audience::Finder;
     let finder = block.finder.as_deref().map(|finder| if own { finder.to_owned() } else { shortened(finder) });
     // Display figures: money never reads them.
@@ -131,8 +140,9 @@ pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) ->
         "reward": block.reward.atoms(),
         "found_at": block.found_at,
         "timestamp": block.found_at,
-        "state": block.state.as_str(),
-        "confirmations": if block.state == BlockState::Credited { required } else { depth },
+        // While it may still return, what it would go on from is nobody's news.
+        "state": if orphaned && !is_closed { "displaced" } else { block.state.as_str() },
+        "confirmations": confirmations,
         "confirmations_required": required,
         "confirmed": confirmed,
         "orphaned": orphaned,
@@ -140,7 +150,8 @@ pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) ->
         "effort_pct": effort,
         "effort_band": effort_band(effort),
         "duration_seconds": block.found_at.since(block.round_started_at).as_secs(),
-        "hold_reason": block.hold_reason,
+        // The reason names hosts: the log and `meshpool hosts` have it.
+        "hold_reason": block.hold_reason.as_ref().map(|_| "it waits for the pool's operator"),
     })
 }
 

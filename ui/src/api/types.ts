@@ -101,6 +101,7 @@ export type BlockState =
   | "seen"
   | "confirmed"
   | "credited"
+  | "displaced"
   | "reversed"
   | "lost";
 

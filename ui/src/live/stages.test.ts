@@ -9,6 +9,7 @@ test.each([
   [block({ state: "seen", confirmations: 2 }), "confirming", "confirming 2/3"],
   [block({ state: "confirmed", confirmations: 3 }), "confirming", "confirmed"],
   [block({ state: "credited", confirmations: 9 }), "credited", "credited"],
+  [block({ state: "displaced", confirmations: 0 }), "orphaned", "out of the chain"],
   [block({ state: "reversed" }), "orphaned", "reversed"],
   [block({ state: "lost" }), "orphaned", "orphaned"],
 ] as const)("a block %# is in stage %s", (it, stage, words) => {

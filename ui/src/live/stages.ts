@@ -20,6 +20,7 @@ export const STAGES: readonly { stage: Stage; title: string; explain: string }[]
 
 export function blockStage(block: Block): BlockStage {
   switch (block.state) {
+    case "displaced":
     case "lost":
     case "reversed":
       return "orphaned";
@@ -52,6 +53,7 @@ const BLOCK_WORDS: Record<Block["state"], string> = {
   seen: "in the chain",
   confirmed: "confirmed",
   credited: "credited",
+  displaced: "out of the chain",
   reversed: "reversed",
   lost: "orphaned",
 };

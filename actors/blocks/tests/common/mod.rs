@@ -53,6 +53,17 @@ pub(crate) struct Stage {
     _dir: tempfile::TempDir,
 }
 
+fn policy() -> Policy {
+    Policy {
+        scheme: "pplns".to_owned(),
+        fee_bps: BasisPoints::new(100).unwrap(),
+        fee_address: None,
+        provisional_cap: None,
+        window_ms: 3_600_000,
+        confirmations: 3,
+    }
+}
+
 fn merkle_root(template: u64) -> String {
     format!("{template:064x}")
 }
@@ -85,15 +96,7 @@ impl Stage {
             Store::open(&url, 2).unwrap()
         });
         let store = opened.join().unwrap();
-        let policy = Policy {
-            scheme: "pplns".to_owned(),
-            fee_bps: BasisPoints::new(100).unwrap(),
-            fee_address: None,
-            provisional_cap: None,
-            window_ms: 3_600_000,
-            confirmations: 3,
-        };
-        let good_policy = store.policy_ensure(&policy.to_json(), FOUND_AT).await.unwrap();
+        let good_policy = store.policy_ensure(&policy().to_json(), FOUND_AT).await.unwrap();
         let host = store.host_register("h", Timestamp::from_ms(0)).await.unwrap();
         let epoch = store.lease_take(MONEY_LEASE, "test", WINDOW).await.unwrap().unwrap().epoch;
         // As after a change of holder: epoch - 1 is an old one.
@@ -112,6 +115,13 @@ impl Stage {
         });
         let policy = good_policy;
         Stage { store, lease, epoch, policy, good_policy, world, tip, log, host, folded: 0, actor, _dir: dir }
+    }
+
+    /// Prices the next find by another policy.
+    pub(crate) async fn policy_with(&mut self, change: impl FnOnce(&mut Policy)) {
+        let mut policy = policy();
+        change(&mut policy);
+        self.policy = self.store.policy_ensure(&policy.to_json(), FOUND_AT).await.unwrap();
     }
 
     /// Shares of these miners on template `n`, one each, and a candidate of the first one's that makes block `n`.

@@ -30,15 +30,23 @@ impl Store {
     }
 
     /// Posts the reversal and moves the block from `credited` to `reversed`, in one transaction. The caller's
-    /// `build` gets every affected balance (account key, balance) under lock and returns the entry: those that the
-    /// block's miners can be paid from, and the pool's fees.
+    /// `build` gets every affected balance (account key, balance) under lock and returns the entry: those of the credit
+    /// entry with the reference `credited`, and the pool's fees.
     ///
     /// # Errors
     /// `Fenced`; `Conflict` when the block is not credited.
-    pub async fn block_reverse<F>(&self, epoch: i64, block: BlockRowId, at: Timestamp, build: F) -> Result<()>
+    pub async fn block_reverse<F>(
+        &self,
+        epoch: i64,
+        block: BlockRowId,
+        credited: &str,
+        at: Timestamp,
+        build: F,
+    ) -> Result<()>
     where
         F: FnOnce(&[(String, i64)]) -> NewEntry + Send + 'static,
     {
+        let credited = credited.to_owned();
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
@@ -46,7 +54,7 @@ impl Store {
                               WHERE id = $1 AND state = 'credited'";
                 let moved = c.run(update, binds![block.0]).await?;
                 expect_one(moved, block)?;
-                let entry = build(&weights::balances_lock(c, block).await?);
+                let entry = build(&weights::balances_lock(c, &credited).await?);
                 if !entry_post_in_txn(c, epoch, &entry, at).await? {
                     let what = format!("entry {} {}, which was there before its block was reversed", entry.kind, entry.reference);
                     return Err(StoreError::Conflict { what });

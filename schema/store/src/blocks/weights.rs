@@ -1,7 +1,7 @@
 //! The heart of the money: how much work each miner has in a block's window.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
-use units::{BlockRowId, MinerId, Seq, Timestamp, Work};
+use units::{BlockRowId, HostId, MinerId, Seq, Timestamp, Work};
 
 use super::{BlockWeight, WindowWork};
 use crate::db::Conn;
@@ -38,6 +38,14 @@ struct AcceptedRow {
 }
 
 #[derive(QueryableByName)]
+struct FoldedRow {
+    #[diesel(sql_type = BigInt)]
+    host_id: i64,
+    #[diesel(sql_type = BigInt)]
+    folded_seq: i64,
+}
+
+#[derive(QueryableByName)]
 struct JudgedRow {
     #[diesel(sql_type = BigInt)]
     miner: i64,
@@ -49,13 +57,14 @@ struct JudgedRow {
 
 /// See [`crate::Store::block_window_work`]. The caller's transaction must show one moment: a verdict may replace
 /// another, and the folded position says which were seen.
-pub(crate) async fn window_work(c: &mut Conn<'_>, block: BlockRowId) -> Result<(Vec<WindowWork>, Seq)> {
+pub(crate) async fn window_work(c: &mut Conn<'_>, block: BlockRowId) -> Result<(Vec<WindowWork>, Vec<(HostId, Seq)>)> {
     let start = c.number("SELECT window_start AS n FROM blocks WHERE id = $1", binds![block.0]).await?;
     let start = start.ok_or_else(|| StoreError::Conflict { what: format!("block row {block}") })?;
     let minute = i64::from(Timestamp::from_ms(start).minute().0);
-    let folded = "SELECT MAX(h.folded_seq) AS n FROM block_windows w JOIN hosts h ON h.id = w.host_id \
-                  WHERE w.block_id = $1";
-    let folded = c.number(folded, binds![block.0]).await?.map_or(Seq::ZERO, Seq::from_i64);
+    let folded = "SELECT h.id AS host_id, h.folded_seq FROM block_windows w JOIN hosts h ON h.id = w.host_id \
+                  WHERE w.block_id = $1 ORDER BY h.id";
+    let folded: Vec<FoldedRow> = c.rows(folded, binds![block.0]).await?;
+    let folded = folded.into_iter().map(|row| (HostId(row.host_id), Seq::from_i64(row.folded_seq))).collect();
     let accepted: Vec<AcceptedRow> = c.rows(ACCEPTED, binds![minute, block.0]).await?;
     let judged: Vec<JudgedRow> = c.rows(JUDGED, binds![minute, block.0]).await?;
     let mut judged: std::collections::HashMap<i64, JudgedRow> =
@@ -116,13 +125,14 @@ struct BalanceRow {
     balance: i64,
 }
 
-/// What is payable to the block's miners and the pool's fees, locked until the transaction ends.
-pub(super) async fn balances_lock(c: &mut Conn<'_>, block: BlockRowId) -> Result<Vec<(String, i64)>> {
+/// The balances of all accounts of a credit entry and of the pool's fees, locked until the transaction ends.
+pub(super) async fn balances_lock(c: &mut Conn<'_>, credited: &str) -> Result<Vec<(String, i64)>> {
     let select = format!(
-        "SELECT key, balance FROM accounts WHERE key = 'pool_fee' OR (kind = 'payable' AND miner_id IN \
-         (SELECT miner_id FROM block_weights WHERE block_id = $1)) ORDER BY id{}",
+        "SELECT key, balance FROM accounts WHERE key = 'pool_fee' OR id IN \
+         (SELECT p.account_id FROM postings p JOIN entries e ON e.id = p.entry_id \
+          WHERE e.kind = 'block_credited' AND e.reference = $1) ORDER BY id{}",
         c.for_update(),
     );
-    let rows: Vec<BalanceRow> = c.rows(&select, binds![block.0]).await?;
+    let rows: Vec<BalanceRow> = c.rows(&select, binds![credited]).await?;
     Ok(rows.into_iter().map(|row| (row.key, row.balance)).collect())
 }

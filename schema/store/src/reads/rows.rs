@@ -12,8 +12,9 @@ pub(super) const TOTALS: &str = "\
     SELECT l.shares, l.rejects, l.last_share_at, \
         (SELECT COUNT(*) FROM verdicts WHERE verdict = 'verified') AS verified, \
         (SELECT COUNT(*) FROM verdicts WHERE verdict <> 'verified') AS refuted, \
-        (SELECT COUNT(*) FROM blocks WHERE state NOT IN ('candidate', 'lost')) AS blocks, \
-        (SELECT COUNT(*) FROM blocks WHERE state IN ('lost', 'reversed')) AS orphaned, \
+        (SELECT COUNT(*) FROM blocks WHERE state NOT IN ('candidate', 'lost', 'reversed') AND displaced_at IS NULL) \
+            AS blocks, \
+        (SELECT COUNT(*) FROM blocks WHERE state IN ('lost', 'reversed') OR displaced_at IS NOT NULL) AS orphaned, \
         (SELECT CAST(SUM(p.amount) AS BIGINT) FROM accounts a JOIN postings p ON p.account_id = a.id \
          JOIN entries e ON e.id = p.entry_id \
          WHERE a.key = 'pool_fee' AND e.kind IN ('block_credited', 'block_reversed')) AS fees, \

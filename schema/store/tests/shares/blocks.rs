@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use store::StoreError;
 use store::blocks::{Block, BlockState, BlockWeight};
 use store::ledger::NewEntry;
-use units::{Amount, BlockRowId, Height, MinerId, Seq, Work};
+use units::{Amount, BlockRowId, Height, HostId, MinerId, Seq, Work};
 
 use crate::common::log::{EPOCH, Log, WINDOW, at, hash, line};
 use crate::common::money::{entry, lease};
@@ -38,13 +38,17 @@ async fn weight(db: &TestDb, address: &str, credit: u64) -> BlockWeight {
     }
 }
 
+fn seen(position: u64) -> Vec<(HostId, Seq)> {
+    vec![(HostId(1), Seq(position))]
+}
+
 /// Block 1 with its weights stored.
 async fn with_weights(db: &TestDb) -> (Block, i64) {
     let (_, epoch) = with_block(db).await;
     let block = find(db, 1).await;
     db.store.block_move(epoch, block.id, BlockState::Candidate, BlockState::Seen).await.unwrap();
     let weights = vec![weight(db, "alice", 80).await, weight(db, "bob", 20).await];
-    db.store.block_weights_store(epoch, block.id, weights, "digest", Seq(4)).await.unwrap();
+    db.store.block_weights_store(epoch, block.id, weights, "digest", seen(4)).await.unwrap();
     (block, epoch)
 }
 
@@ -152,16 +156,19 @@ fn notes_are_set_and_cleared() {
     for_each_database(async |db| {
         let (_, epoch) = with_block(db).await;
         let block = find(db, 1).await.id;
-        db.store.block_note(epoch, block, Some(Height::new(1_005)), Some("host `b` is behind")).await.unwrap();
+        db.store.block_displaced(epoch, block, Some(Height::new(1_005))).await.unwrap();
+        db.store.block_hold(epoch, block, Some("host `b` is behind")).await.unwrap();
         let noted = find(db, 1).await;
         assert_eq!(
             (noted.displaced_at, noted.hold_reason.as_deref()),
             (Some(Height::new(1_005)), Some("host `b` is behind"))
         );
-        db.store.block_note(epoch, block, None, None).await.unwrap();
+        db.store.block_displaced(epoch, block, None).await.unwrap();
         let noted = find(db, 1).await;
-        assert_eq!((noted.displaced_at, noted.hold_reason), (None, None));
-        assert!(is_conflict(db.store.block_note(epoch, BlockRowId(99), None, None).await));
+        assert_eq!((noted.displaced_at, noted.hold_reason.is_some()), (None, true), "each note is its own");
+        db.store.block_hold(epoch, block, None).await.unwrap();
+        assert_eq!(find(db, 1).await.hold_reason, None);
+        assert!(is_conflict(db.store.block_hold(epoch, BlockRowId(99), None).await));
     });
 }
 
@@ -170,31 +177,90 @@ fn open_blocks_are_those_that_may_still_change() {
     for_each_database(async |db| {
         let (_, epoch) = with_block(db).await;
         let block = find(db, 1).await.id;
-        let listed = async |height: u64| !db.store.block_list_open(Height::new(height)).await.unwrap().is_empty();
-        // However deep it is, it is not finished.
-        assert!(listed(5_000).await);
+        let listed = async || !db.store.block_list_open().await.unwrap().is_empty();
+        assert!(listed().await);
+        assert!(is_conflict(db.store.block_finish(epoch, block, at(EPOCH)).await), "it is not credited");
         db.store.block_move(epoch, block, BlockState::Candidate, BlockState::Credited).await.unwrap();
-        assert!(listed(1_000).await);
-        assert!(!listed(1_001).await);
+        assert!(listed().await, "however deep it is by now, nobody has looked");
+        db.store.block_finish(epoch, block, at(EPOCH)).await.unwrap();
+        assert!(!listed().await);
+        db.sql("UPDATE blocks SET final_at = NULL").unwrap();
         db.store.block_move(epoch, block, BlockState::Credited, BlockState::Lost).await.unwrap();
-        assert!(!listed(0).await);
+        assert!(!listed().await);
     });
 }
 
 #[test]
 fn weights_wait_for_hosts_that_are_behind() {
     for_each_database(async |db| {
-        let (log, _) = with_block(db).await;
+        let (log, epoch) = with_block(db).await;
         let block = find(db, 1).await.id;
-        assert!(db.store.block_window_lagging(block).await.unwrap().is_empty());
+        let close = async || db.store.block_window_close(epoch, block).await.unwrap();
+        assert!(close().await.is_empty());
         db.sql("UPDATE block_windows SET end_seq = 5").unwrap();
-        assert_eq!(db.store.block_window_lagging(block).await.unwrap(), ["host"]);
+        assert_eq!(close().await, ["host"]);
         db.sql("UPDATE block_windows SET end_seq = 4").unwrap();
         let registered = at(EPOCH).minus(Duration::from_secs(300));
         db.store.host_register("other", registered).await.unwrap();
         db.store.host_register("younger than the find", at(EPOCH + 3)).await.unwrap();
-        assert_eq!(db.store.block_window_lagging(block).await.unwrap(), ["other"]);
+        assert_eq!(close().await, ["other"]);
+        assert!(matches!(db.store.block_window_close(epoch + 1, block).await, Err(StoreError::Fenced { .. })));
         assert_eq!(log.shares.len(), 3);
+    });
+}
+
+#[test]
+fn a_host_that_has_folded_past_the_find_gets_its_window_end_behind_that_minute() {
+    for_each_database(async |db| {
+        let mut other = Log::new(&db.store, "other", vec![line("carol", "c")]).await;
+        other.share(0, EPOCH - 1, 3);
+        other.share(0, EPOCH + 2, 4);
+        db.store.fold(other.step()).await.unwrap();
+        let (_, epoch) = with_block(db).await;
+        let block = find(db, 1).await.id;
+        let close = async || db.store.block_window_close(epoch, block).await.unwrap();
+        assert_eq!(close().await, ["other"], "more of that minute may come");
+        other.share(0, EPOCH + 2, 5);
+        other.share(0, EPOCH + 3, 100);
+        db.store.fold(other.step()).await.unwrap();
+        assert!(close().await.is_empty());
+        // What was late belongs to no window of this block, and not to its segments either.
+        other.share(0, EPOCH + 3, 1_000);
+        db.store.fold(other.step()).await.unwrap();
+        assert!(close().await.is_empty());
+        let (works, folded) = db.store.block_window_work(block).await.unwrap();
+        let works: Vec<_> = works.iter().map(|work| (work.address.as_str(), work.provisional.get())).collect();
+        assert_eq!(works, [("alice", 100), ("bob", 25), ("carol", 12)]);
+        assert_eq!(folded, [(HostId(1), Seq(5)), (HostId(2), Seq(4))]);
+    });
+}
+
+#[test]
+fn a_host_without_shares_or_without_a_future_holds_nothing_for_ever() {
+    for_each_database(async |db| {
+        let (_, epoch) = with_block(db).await;
+        let registered = at(EPOCH).minus(Duration::from_secs(300));
+        let idle = db.store.host_register("idle", registered).await.unwrap();
+        db.store.host_register("replaced", registered).await.unwrap();
+        let block = find(db, 1).await.id;
+        let close = async || db.store.block_window_close(epoch, block).await.unwrap();
+        assert_eq!(close().await, ["idle", "replaced"]);
+        let hosts = db.store.host_overview().await.unwrap();
+        let waiting: Vec<_> = hosts.iter().map(|host| (host.name.as_str(), host.waiting_blocks)).collect();
+        assert_eq!(waiting, [("host", 0), ("idle", 1), ("replaced", 1)]);
+        db.store.host_caught_up(idle, Seq(0), at(EPOCH + 2)).await.unwrap();
+        assert_eq!(close().await, ["idle", "replaced"], "clocks differ");
+        db.store.host_caught_up(idle, Seq(7), at(EPOCH + 9)).await.unwrap();
+        assert_eq!(close().await, ["idle", "replaced"], "somebody else has folded on");
+        db.store.host_caught_up(idle, Seq(0), at(EPOCH + 5)).await.unwrap();
+        assert_eq!(close().await, ["replaced"]);
+        assert!(!db.store.host_retire("unknown", at(EPOCH + 9)).await.unwrap());
+        assert!(db.store.host_retire("replaced", at(EPOCH + 9)).await.unwrap());
+        assert!(close().await.is_empty());
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM block_windows"), 3);
+        // It is back after all.
+        db.store.host_register("replaced", at(EPOCH + 10)).await.unwrap();
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM hosts WHERE retired_at IS NOT NULL"), 0);
     });
 }
 
@@ -205,7 +271,7 @@ fn weights_are_stored_once() {
         assert_eq!(find(db, 1).await.state, BlockState::Confirmed);
         let stored = db.store.block_weights_list(block.id).await.unwrap();
         assert_eq!(stored, [weight(db, "alice", 80).await, weight(db, "bob", 20).await]);
-        let again = db.store.block_weights_store(epoch, block.id, stored.clone(), "other", Seq(5)).await;
+        let again = db.store.block_weights_store(epoch, block.id, stored.clone(), "other", seen(5)).await;
         assert!(is_conflict(again));
         assert_eq!(db.store.block_weights_list(block.id).await.unwrap(), stored);
         assert_eq!(
@@ -213,7 +279,7 @@ fn weights_are_stored_once() {
             1
         );
         assert!(matches!(
-            db.store.block_weights_store(epoch + 1, block.id, Vec::new(), "", Seq(5)).await,
+            db.store.block_weights_store(epoch + 1, block.id, Vec::new(), "", seen(5)).await,
             Err(StoreError::Fenced { .. })
         ));
     });
@@ -245,26 +311,29 @@ fn a_block_is_credited_once() {
 fn a_reversal_sees_the_balances_and_is_booked_once() {
     for_each_database(async |db| {
         let (block, epoch) = with_weights(db).await;
-        db.store.block_credit(epoch, block.id, credit(1), at(EPOCH + 9)).await.unwrap();
+        // The pool's part goes to an address that has mined nothing.
+        let postings = [("chain_rewards", -105), ("payable:alice", 80), ("payable:bob", 20), ("payable:owner", 5)];
+        let credited = entry("block_credited", "block:1", &postings);
+        db.store.block_credit(epoch, block.id, credited, at(EPOCH + 9)).await.unwrap();
         // Most of it is being paid to alice already.
         let reserve = entry("payout_reserved", "p", &[("payable:alice", -70), ("inflight:alice", 70)]);
         db.store.entry_post(epoch, reserve, at(EPOCH + 10)).await.unwrap();
         let build = |balances: &[(String, i64)]| {
             let mut balances = balances.to_vec();
             balances.sort();
-            let expected = [("payable:alice", 10), ("payable:bob", 20), ("pool_fee", 5)];
+            let expected = [("chain_rewards", -105), ("payable:alice", 10), ("payable:bob", 20), ("payable:owner", 5)];
             assert_eq!(balances, expected.map(|(key, balance)| (key.to_owned(), balance)));
             let postings = [
                 ("chain_rewards", 105),
                 ("payable:alice", -10),
                 ("payable:bob", -20),
-                ("pool_fee", -5),
+                ("payable:owner", -5),
                 ("orphan_loss", -70),
             ];
             entry("block_reversed", "block:1", &postings)
         };
-        db.store.block_reverse(epoch, block.id, at(EPOCH + 11), build).await.unwrap();
-        assert!(is_conflict(db.store.block_reverse(epoch, block.id, at(EPOCH + 11), build).await));
+        db.store.block_reverse(epoch, block.id, "block:1", at(EPOCH + 11), build).await.unwrap();
+        assert!(is_conflict(db.store.block_reverse(epoch, block.id, "block:1", at(EPOCH + 11), build).await));
         let reversed = find(db, 1).await;
         assert_eq!((reversed.state, reversed.credits, reversed.reversals), (BlockState::Reversed, 1, 1));
         assert_eq!(db.store.account_balance("orphan_loss").await.unwrap(), -70);
@@ -293,12 +362,13 @@ fn a_panic_in_a_transaction_undoes_it_and_reaches_the_caller() {
     for_each_database(async |db| {
         let (block, epoch) = with_weights(db).await;
         db.store.block_credit(epoch, block.id, credit(1), at(EPOCH + 9)).await.unwrap();
-        let reversal = db.store.block_reverse(epoch, block.id, at(EPOCH + 11), |_| panic!("it cannot be built"));
+        let reversal =
+            db.store.block_reverse(epoch, block.id, "block:1", at(EPOCH + 11), |_| panic!("it cannot be built"));
         let panic = AssertUnwindSafe(reversal).catch_unwind().await.unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"it cannot be built"));
         let credited = find(db, 1).await;
         assert_eq!((credited.state, credited.reversals), (BlockState::Credited, 0));
         // The writer that was lost with it is replaced.
-        db.store.block_note(epoch, block.id, None, Some("look at it")).await.unwrap();
+        db.store.block_hold(epoch, block.id, Some("look at it")).await.unwrap();
     });
 }

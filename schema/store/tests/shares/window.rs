@@ -92,7 +92,7 @@ async fn check(db: &TestDb, case: u64, events: &[Event]) -> Result<(), TestCaseE
     for (hash, minute, end) in blocks {
         let block = db.store.block_find(&hash).await.unwrap().unwrap();
         let (works, seen) = db.store.block_window_work(block.id).await.unwrap();
-        prop_assert_eq!(seen, folded);
+        prop_assert_eq!(seen, vec![(log.host, folded)]);
         let got: BTreeMap<_, _> =
             works.into_iter().map(|work| (work.address, (work.verified.get(), work.provisional.get()))).collect();
         let first_minute = at(minute).minus(log.window).minute().0;
@@ -129,7 +129,7 @@ fn a_window_holds_the_finding_share_and_nothing_after_it() {
         db.store.fold(log.step()).await.unwrap();
         let block = db.store.block_find(&hash(1)).await.unwrap().unwrap();
         let (works, seen) = db.store.block_window_work(block.id).await.unwrap();
-        assert_eq!(seen, Seq(4));
+        assert_eq!(seen, [(log.host, Seq(4))]);
         let works: Vec<_> = works.iter().map(|work| (work.address.as_str(), work.provisional.get())).collect();
         assert_eq!(works, [("alice", 10)]);
     });

@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 use store::blocks::BlockState;
 use store::payouts::{IntentChange, IntentState};
+use units::Height;
 
 use crate::common::log::{EPOCH, Log, at, hash, line};
 use crate::common::money::{NOW, atoms, fund, intent, intent_id, later, lease, line as paid, reserved};
@@ -49,6 +50,33 @@ fn a_block_is_shown_with_its_progress_and_without_its_finders_name() {
             assert_eq!(body["items"][1], expected);
             assert_eq!(body["items"][0]["effort_pct"], json!(50.0));
             assert_eq!(body["page"], json!({ "limit": 10, "offset": 0, "returned": 2, "total": 2 }));
+        },
+    );
+}
+
+#[test]
+fn a_block_that_another_one_displaced_is_shown_as_that_at_once() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            with_blocks(site).await;
+            let epoch = site.db.number("SELECT epoch AS n FROM leases");
+            for state in ["candidate", "seen", "credited"] {
+                site.db.sql(&format!("UPDATE blocks SET state = '{state}' WHERE height = 1007")).unwrap();
+                let block = site.db.store.block_find(&hash(1)).await.unwrap().unwrap();
+                site.db.store.block_displaced(epoch, block.id, Some(Height::new(1_009))).await.unwrap();
+                site.sample().await;
+                let shown = site.get("/api/blocks?limit=10").await.json()["items"][1].clone();
+                let shown = ["state", "confirmations", "confirmed", "orphaned"].map(|key| shown[key].clone());
+                assert_eq!(shown, [json!("displaced"), json!(0), json!(false), json!(true)], "{state}");
+                assert_eq!(heights(site, "?status=orphaned").await.0, [1_007]);
+                assert_eq!(heights(site, "?status=pending").await.0, [1_008]);
+                let pool = site.get("/api/stats").await.json()["pool"].clone();
+                assert_eq!((&pool["orphaned_blocks"], &pool["total_blocks"]), (&json!(1), &json!(0)), "{pool}");
+                site.db.store.block_displaced(epoch, block.id, None).await.unwrap();
+            }
+            site.sample().await;
+            assert_eq!(heights(site, "?status=orphaned").await.0, [0_u64; 0]);
         },
     );
 }
