@@ -94,3 +94,52 @@ impl Node {
         self.not_before.borrow().as_ref().is_some_and(|(on, until)| on == tip && Instant::now() < *until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use daemon::{DaemonError, DaemonSettings};
+
+    fn node() -> Node {
+        Node::new(&TemplateSource { daemon: DaemonSettings::default(), wallet_password: Arc::new(|| None) })
+    }
+
+    fn new_block(height: u64, id: u8) -> Event {
+        Event::NewBlock { hash: BlockId([id; 32]), height: Height::new(height) }
+    }
+
+    #[test]
+    fn another_block_of_the_tips_height_hurries_nobody_unless_the_operator_wants_it() {
+        for wanted in [false, true] {
+            let node = node();
+            assert!(node.hear(&new_block(9, 1), wanted));
+            assert!(!node.hear(&new_block(9, 1), wanted), "the same block, whatever else its event says");
+            assert_eq!(node.hear(&new_block(9, 2), wanted), wanted);
+            assert!(node.hear(&new_block(10, 3), wanted) && node.hear(&new_block(8, 4), wanted));
+        }
+    }
+
+    #[test]
+    fn an_own_block_is_news_once_in_either_order_and_a_connection_always() {
+        let (block, own) = (new_block(9, 1), Event::MinedBlock { hash: BlockId([1; 32]), height: Height::new(9) });
+        for pair in [[&block, &own], [&own, &block]] {
+            let node = node();
+            assert_eq!(pair.map(|event| node.hear(event, true)), [true, false]);
+            let connected = Event::Connected { height: Height::new(9) };
+            assert!(node.hear(&connected, false) && node.hear(&connected, false) && node.events.get());
+            let lost = DaemonError::Unknown { route: "GET /api/events", daemon: String::new(), why: "gone".to_owned() };
+            assert!(!node.hear(&Event::Lost(lost), true) && !node.events.get());
+        }
+    }
+
+    #[test]
+    fn a_tip_is_known_from_whichever_told_of_it_first() {
+        let node = node();
+        assert_eq!(node.knew(BlockId([1; 32]), Height::new(9)), None);
+        node.hear(&new_block(9, 1), false);
+        let first = node.knew(BlockId([1; 32]), Height::new(9)).unwrap();
+        node.hear(&new_block(9, 1), false);
+        assert_eq!(node.knew(BlockId([1; 32]), Height::new(9)), Some(first), "it is not told anew");
+        assert_eq!(node.knew(BlockId([2; 32]), Height::new(9)), None);
+    }
+}

@@ -172,9 +172,12 @@ fn a_daemon_that_missed_blocks_serves_an_old_tip_until_it_knows_and_then_catches
     net.wait_agreed();
     until("the end of the run", || late.get("/api/status").json()["syncing"] == false);
     assert_eq!(next_height(), 41);
+    let scanned = || late.get("/api/wallet/balance").json()["synced_height"].clone();
+    assert_eq!(scanned(), 0, "the wallet reads with the next block that is announced");
     net.mine(0, 1);
     let told = events.next();
     assert!(told.contains("\"height\":41"), "of the blocks of a sync run nothing is told: {told}");
+    assert_eq!(scanned(), 41);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::binaries::program;
 use crate::http::{self, Answer};
 use crate::process::Process;
-use crate::wait::{free_port, wait_for};
+use crate::wait::{free_port, wait_for, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -107,6 +107,58 @@ impl Network {
     pub fn brisk(dir: &Path, args: &[&str]) -> Network {
         let brisk = ["--target-secs", "1", "--difficulty-floor", "20"];
         Network::start(dir, Fleet::PRESET, &[&brisk[..], args].concat())
+    }
+
+    /// Two daemons that share a chain, running and linked: the first one without miners, the second one with the two of
+    /// the preset. A block comes every second.
+    ///
+    /// # Panics
+    /// When they do not start or do not find each other.
+    #[must_use]
+    pub fn pair(dir: &Path) -> [Network; 2] {
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let ports = [free_port(), free_port()];
+        let start = |name: &str, fleet, own: u16, other: u16, premined: &str| {
+            let (own, other) = (local(own), format!("http://{}", local(other)));
+            let peers = ["--peer-listen", &own, "--peer", &other, "--peer-dial-ms", "500"];
+            // The second one gets the chain from the first.
+            let chain = ["--target-secs", "1", "--difficulty-floor", "20", "--premined", premined];
+            Network::start(&dir.join(name), fleet, &[&peers[..], &chain].concat())
+        };
+        let first = start("first", Fleet::NONE, ports[0], ports[1], "40");
+        let second = start("second", Fleet::PRESET, ports[1], ports[0], "0");
+        let pair = [first, second];
+        wait_until("two daemons on one chain", START, || Network::agree(&pair));
+        pair
+    }
+
+    /// Whether two daemons reach each other and have the same tip.
+    #[must_use]
+    pub fn agree(pair: &[Network; 2]) -> bool {
+        pair[0].tip() == pair[1].tip() && pair.iter().all(|network| network.status()["peers"] == 1)
+    }
+
+    /// Cuts the daemon off from its peers, or joins it to them again.
+    pub fn cut_off(&self, is_cut_off: bool) {
+        self.order("/peers", &json!({ "cut": is_cut_off }));
+    }
+
+    /// What the daemon says of itself.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/api/status", self.daemon_port);
+        http::get(&url).unwrap_or_else(|error| panic!("{url}: {error}")).json()
+    }
+
+    /// Id of the main-chain block of this height.
+    #[must_use]
+    pub fn block_at(&self, height: u64) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}/api/block/{height}", self.daemon_port);
+        let answer = http::get(&url).ok().filter(|answer| answer.status == 200)?;
+        answer.json()["hash"].as_str().map(str::to_owned)
     }
 
     /// Starts the process, for the first time or again.

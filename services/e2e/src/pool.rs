@@ -55,6 +55,21 @@ impl Config {
             .set("payout.pause_file", "")
     }
 
+    /// The first of two daemons, the second one to fall back to, and the miners of the second one's process.
+    #[must_use]
+    pub fn pair(dir: &Path, [first, second]: &[Network; 2]) -> Config {
+        let path = |path: PathBuf| path.display().to_string();
+        let fallback = json!([{
+            "url": format!("http://127.0.0.1:{}", second.daemon_port),
+            "cookie_path": path(second.cookie_path()),
+            "data_dir": "",
+            "wallet_password_file": path(second.wallet_password_file()),
+        }]);
+        Config { stratum_port: second.stratum_port, ..Config::new(dir, first) }
+            .set("stratum.listen", format!("127.0.0.1:{}", second.stratum_port))
+            .set("daemon.fallback", fallback)
+    }
+
     /// `up --devnet`, which brings its own network, with nothing changed but the ports.
     #[must_use]
     pub fn devnet(dir: &Path) -> Config {
@@ -155,8 +170,7 @@ impl Config {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (key, value) in &self.keys {
-            // Texts, numbers, booleans and lists of them are written alike in JSON and TOML, and dotted keys are keys.
-            writeln!(text, "{key} = {value}").expect("a text takes text");
+            writeln!(text, "{key} = {}", toml(value)).expect("a text takes text");
         }
         text
     }
@@ -244,6 +258,18 @@ impl Config {
     }
 }
 
+/// Texts, numbers and booleans are written alike in JSON and TOML, and dotted keys are keys.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Array(values) => format!("[{}]", values.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(keys) => {
+            let pairs: Vec<_> = keys.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
 /// The variable of the environment that sets a key.
 fn variable(key: &str) -> String {
     format!("POOL_{}", key.replace('.', "__").to_uppercase())
@@ -321,6 +347,14 @@ impl Pool {
             assert!(self.process.ended().is_none(), "the pool ended");
             self.reasons()?.iter().any(|reason| reason.contains(text)).then_some(())
         });
+    }
+
+    /// What is broken but has a replacement.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<String> {
+        let body = self.try_get("/readyz").map(|answer| answer.json()).unwrap_or_default();
+        let texts = body["degraded"].as_array().cloned().unwrap_or_default();
+        texts.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// Sum of a metric over all its labels that hold `label`; 0 when there is none.

@@ -326,6 +326,22 @@ async fn work_that_could_not_be_submitted_any_more_is_replaced_by_one_push() {
 }
 
 #[actix_rt::test]
+async fn a_daemon_that_cannot_renew_is_asked_once_and_gives_new_templates_instead() {
+    let world = World { renews: false, lease_ends: (NOW + 60) * 1_000, ..World::new() };
+    let mut stage = Stage::in_world(world, |settings| settings.pace.max_age = Duration::ZERO);
+    let renewals = |stage: &Stage| stage.count("POST", "/api/mining/renewtemplate");
+    let mut held = Vec::new();
+    for fetched in 1..=5 {
+        stage.look().await;
+        until("a renewal was tried", || renewals(&stage) == 1).await;
+        held.push(stage.job().unwrap());
+        assert_eq!((stage.world().templates, held.last().unwrap().push), (fetched, 1));
+    }
+    assert_eq!(renewals(&stage), 1);
+    assert!(held.iter().all(|job| job.template.retired_at.get().is_none()), "all are good for blocks, as a whole");
+}
+
+#[actix_rt::test]
 async fn a_log_that_does_not_take_the_definition_delays_nothing_for_long() {
     let mut stage = Stage::new(|_| {});
     stage.again(|parts| parts.ledger = Recipient::from_fn(|message, _| Err(Refused::Busy(message))));

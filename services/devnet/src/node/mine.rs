@@ -124,6 +124,16 @@ impl Node {
 
     /// Adds a block that was judged, stores it, and makes mempool and wallet follow. True when it is the new tip.
     pub(crate) fn adopt(&mut self, block: FullBlock) -> Result<bool, PersistError> {
+        let is_tip = self.adopt_unscanned(block)?;
+        if let Some(wallet) = self.wallet.as_mut().filter(|_| is_tip && !self.is_wallet_scan_paused) {
+            wallet.catch_up(&self.tree)?;
+            wallet.settle_unconfirmed(&self.mempool);
+        }
+        Ok(is_tip)
+    }
+
+    /// The same for a block of a sync run: the wallet reads it with the next block that is announced.
+    pub(crate) fn adopt_unscanned(&mut self, block: FullBlock) -> Result<bool, PersistError> {
         let id = block.header.block_id();
         let added = self.tree.add(block.header, block.transactions);
         if matches!(added, Added::Side | Added::Tip { .. })
@@ -146,10 +156,6 @@ impl Node {
         }
         if let (Some(wallet), Some(first)) = (&mut self.wallet, connected.first()) {
             wallet.rewind(first.height() - 1);
-            if !self.is_wallet_scan_paused {
-                wallet.catch_up(&self.tree)?;
-                wallet.settle_unconfirmed(&self.mempool);
-            }
         }
         Ok(true)
     }

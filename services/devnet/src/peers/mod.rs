@@ -2,8 +2,8 @@
 //!
 //! They talk JSON over HTTP on loopback, in a way of their own that stands for the real peer-to-peer network. What a
 //! pool can see of it is as in the real one: a block that is gossiped is an event, one that comes by a sync run is
-//! none; a sync run that is far behind refuses templates; right after the start, before the first peer is reached, an
-//! old tip is served as if it were the newest; each daemon keeps its own wallet, mempool and leases, and of two blocks
+//! none, and the wallet reads it with the next gossiped one; a sync run that is far behind refuses templates; right
+//! after the start, before the first peer is reached, an old tip is served as if it were the newest; each daemon keeps its own wallet, mempool and leases, and of two blocks
 //! of one height the one that it heard of first.
 //!
 //! What it refuses to do: judge the proof of work of a peer's block, since blocks made by an order have none. It is
@@ -111,13 +111,11 @@ async fn take(instance: &Instance, block: FullBlock, is_gossip: bool) -> Result<
     if let Err(why) = rules::check_body(&node.tree, &block) {
         return Ok(refused(&block, why));
     }
-    if !node.adopt(block)? {
-        return Ok(Taken::Aside);
-    }
-    if is_gossip {
+    let is_tip = if is_gossip { node.adopt(block)? } else { node.adopt_unscanned(block)? };
+    if is_tip && is_gossip {
         node.announce_tip();
     }
-    Ok(Taken::Tip)
+    Ok(if is_tip { Taken::Tip } else { Taken::Aside })
 }
 
 fn refused(block: &FullBlock, why: rules::Invalid) -> Taken {

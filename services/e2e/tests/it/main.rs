@@ -4,6 +4,7 @@ mod bans;
 mod crashes;
 mod difficulty;
 mod drain;
+mod failover;
 mod manager;
 mod outage;
 mod panics;
