@@ -132,8 +132,28 @@ counters! {
     claims_waiting,
     /// Checks given up at the bound of what may be owed: those shares stay provisional.
     checks_forgone_total,
-    /// Block claims that found no place: they stay in the log until a restart.
-    claims_forgone_total,
+    /// Submits answered `server busy, retry` because too many block claims wait for their check.
+    claims_refused_total,
+    /// Block claims that the log did not take; they are looked at all the same, but their shares do not count.
+    claims_unlogged_total,
+    /// Shares that wait for their proof before they are acknowledged (gauge).
+    proofs_waiting,
+    /// Proofs refused because too many of the same pair or client wait, or the pair was refused meanwhile.
+    proofs_refused_total,
+    /// Proofs given up because nobody waits for them any more.
+    proofs_abandoned_total,
+    /// Verdicts that wait for the log (gauge). At the bound no hash is begun.
+    verdicts_waiting,
+    /// Block candidates that wait for the submitter (gauge).
+    candidates_waiting,
+    /// Block candidates given up at the bound of what may wait for the submitter.
+    candidates_forgone_total,
+    /// Pairs of address and origin whose every share is proven before it is acknowledged (gauge).
+    pairs_forced,
+    /// Pairs whose shares are refused (gauge).
+    pairs_quarantined,
+    /// Pairs whose trust is remembered (gauge).
+    pairs_known,
     /// Block candidates handed to the submitter.
     candidates_total,
     /// Blocks that the daemon accepted.

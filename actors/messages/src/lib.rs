@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod blocks;
+mod claim_places;
 pub mod closed;
 pub mod counters;
 pub mod facts;

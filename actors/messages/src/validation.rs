@@ -1,16 +1,19 @@
 //! Messages to `Validation`, which recomputes hashes.
 use std::sync::Arc;
 
+pub use crate::claim_places::{ClaimPlace, ClaimPlaces};
+
 use chain::PowHash;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::facts::{Line, SessionId, Template};
 
-/// A share that is durable and was acknowledged.
+/// A share that is durable and was acknowledged; or a block claim that the log did not take, which is looked at all
+/// the same.
 #[derive(Debug, Clone)]
 pub struct BookedShare {
-    /// Its position in the log.
+    /// Its position in the log; `Seq::ZERO` for a block claim without one.
     pub seq: Seq,
     /// The minute it was booked to.
     pub minute: Minute,
@@ -32,6 +35,8 @@ pub struct BookedShare {
     pub verified: bool,
     /// The connection it came from; `None` after a restart.
     pub session: Option<SessionId>,
+    /// The place among unjudged block claims that was taken for it; `None` after a restart.
+    pub place: Option<Arc<ClaimPlace>>,
 }
 
 /// Acknowledged shares of one batch. Validation decides which to recompute; none of them is lost if it refuses
@@ -42,7 +47,8 @@ pub struct OfferShares(pub Vec<BookedShare>);
 impl Message for OfferShares {
     type Reply = ();
     const NAME: &'static str = "offer_shares";
-    const URGENT: bool = false;
+    /// A flood of proofs that are asked for must not keep block claims out.
+    const URGENT: bool = true;
 }
 
 /// A share that must be proven before it is acknowledged: of a restricted pair, or without a claimed hash.
@@ -60,8 +66,16 @@ pub struct VerifyShare {
     pub claimed_hash: Option<PowHash>,
 }
 
+impl VerifyShare {
+    /// The claimed hash meets the network target.
+    #[must_use]
+    pub fn claims_block(&self) -> bool {
+        self.claimed_hash.is_some_and(|hash| self.template.network_target.is_met_by(&hash))
+    }
+}
+
 /// A recomputed hash that meets the share target.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proven {
     /// The hash.
     pub hash: PowHash,
@@ -79,6 +93,10 @@ pub enum ProofRefusal {
     /// No lane could compute it.
     #[error("hash computation failed")]
     HashFailed,
+    /// Too many shares of this pair or this client wait for their proof already, or the pair is refused by now.
+    /// Nothing was computed.
+    #[error("server busy, retry")]
+    Busy,
 }
 
 impl Message for VerifyShare {
@@ -86,12 +104,22 @@ impl Message for VerifyShare {
     const NAME: &'static str = "verify_share";
 }
 
-/// The host's clock: paid-back audit debt, stuck lanes.
+/// The host's clock: ended restrictions, stuck lanes.
 #[derive(Debug)]
 pub struct ValidationTick;
 
 impl Message for ValidationTick {
     type Reply = ();
     const NAME: &'static str = "validation_tick";
+    const URGENT: bool = true;
+}
+
+/// Store new strikes; now and then take over stored ones.
+#[derive(Debug)]
+pub struct KeepSuspects;
+
+impl Message for KeepSuspects {
+    type Reply = ();
+    const NAME: &'static str = "keep_suspects";
     const URGENT: bool = true;
 }

@@ -34,11 +34,19 @@ impl<M: Message> Reply<M> {
     }
 
     /// Answers, and gives the place back. A sender that has left or only told is not an error.
-    pub fn send(mut self, answer: M::Reply) {
+    pub fn send(self, answer: M::Reply) {
+        self.deliver(answer); // The asker may have lost its patience; that is its right.
+    }
+
+    /// As [`send`](Self::send), for those who must know whether somebody still waited.
+    pub fn deliver(mut self, answer: M::Reply) -> bool {
         drop(self.ticket.take()); // First, so that whoever has the answer also sees the place free.
-        if let Some(tx) = self.tx.take() {
-            drop(tx.send(answer)); // The asker may have lost its patience; that is its right.
-        }
+        self.tx.take().is_some_and(|tx| tx.send(answer).is_ok())
+    }
+
+    /// Whether the asker still waits. One that only told never did.
+    pub fn is_awaited(&self) -> bool {
+        self.tx.as_ref().is_some_and(|tx| !tx.is_closed())
     }
 
     /// The span of the handling, for work that goes on elsewhere.
@@ -121,6 +129,16 @@ mod tests {
         let (reply, mut answer) = Reply::<Add>::test();
         drop(reply);
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn a_reply_knows_whether_somebody_waits_for_it() {
+        let (reply, answer) = Reply::<Add>::test();
+        assert!(reply.is_awaited());
+        drop(answer);
+        assert!(!reply.is_awaited());
+        assert!(!reply.deliver(1));
+        assert!(!Reply::<Add>::new(None, None).is_awaited());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! After a restart: which block claims of the log are still open.
 //!
 //! A claim is a share whose claimed hash meets the network target. One without a verdict and without a candidate
-//! record was not looked at yet; a candidate may not have reached the daemon. Both are handed on again.
+//! record was not looked at yet; one that was found true is a candidate, whether its record was written or not; a
+//! candidate may not have reached the daemon. All are handed on again.
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -16,7 +17,7 @@ use units::{Difficulty, Seq, Timestamp};
 
 use crate::files::{LogDirectory, LogError};
 use crate::reader::{Durable, LogReader, Step};
-use crate::record::{CLAIMS_BLOCK, LineDefinition, Record, Share, TemplateDefinition, VERIFIED};
+use crate::record::{CLAIMS_BLOCK, FOUND_TRUE, LineDefinition, Record, Share, TemplateDefinition, VERIFIED};
 
 /// What a restart must look at again.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ pub(crate) fn open_claims(
             Step::Record(seq, record) => scan.take(seq, &record),
         }
     }
-    Ok(OpenClaims { unjudged: scan.claims.into_values().collect(), candidates: scan.candidates })
+    Ok(scan.finish())
 }
 
 struct ClaimScan<'a> {
@@ -55,6 +56,7 @@ struct ClaimScan<'a> {
     since: Timestamp,
     lines: HashMap<u32, Arc<Line>>,
     templates: HashMap<u32, Arc<Template>>,
+    /// Without a candidate record. Their `verified` says whether they were found true, before or after.
     claims: BTreeMap<Seq, BookedShare>,
     candidates: Vec<SubmitCandidate>,
 }
@@ -88,7 +90,13 @@ impl<'a> ClaimScan<'a> {
             }
             (Some(seq), Record::Share(share)) if share.flags & CLAIMS_BLOCK != 0 => self.claim(seq, share),
             (_, Record::Verdict(verdict)) => {
-                self.claims.remove(&verdict.share);
+                // The verdict is logged on its own, a moment before or after the candidate: it settles only what is
+                // no block.
+                if verdict.verdict != FOUND_TRUE {
+                    self.claims.remove(&verdict.share);
+                } else if let Some(claim) = self.claims.get_mut(&verdict.share) {
+                    claim.verified = true;
+                }
             }
             (_, Record::Candidate(candidate)) => {
                 self.claims.remove(&candidate.share);
@@ -129,8 +137,23 @@ impl<'a> ClaimScan<'a> {
             claims_block: true,
             verified: share.flags & VERIFIED != 0,
             session: None,
+            place: None,
         };
         self.claims.insert(seq, booked);
+    }
+
+    fn finish(mut self) -> OpenClaims {
+        let (proven, unjudged): (Vec<_>, Vec<_>) = self.claims.into_values().partition(|claim| claim.verified);
+        self.candidates.extend(proven.into_iter().map(|claim| SubmitCandidate {
+            share: claim.seq,
+            line: claim.line,
+            template: claim.template,
+            nonce: claim.nonce,
+            received_at: claim.received_at,
+            session: None,
+            logged: false,
+        }));
+        OpenClaims { unjudged, candidates: self.candidates }
     }
 
     fn line(&self, line: &LineDefinition<'_>) -> Line {
@@ -163,5 +186,86 @@ impl<'a> ClaimScan<'a> {
             retired_at: std::sync::OnceLock::new(),
             defined_in: AtomicU32::new(0),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use units::{Amount, Minute, Nonce};
+
+    use super::*;
+    use crate::record::{CandidateRecord, VerdictRecord};
+
+    const FOUND: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+
+    /// What is open after these records, behind a line and a template.
+    fn open(records: &[(u64, Record<'_>)]) -> OpenClaims {
+        let ids = LocalIds::default();
+        let mut scan = ClaimScan::new(&ids, FOUND.minus(Duration::from_secs(60)));
+        scan.take(None, &Record::Line(LineDefinition { local_id: 1, address: "a", worker: "w", origin: [7; 16] }));
+        let template = TemplateDefinition {
+            local_id: 2,
+            header_base: &[5; 92],
+            target: &[0xff; 32],
+            reward: Amount::ZERO,
+            reward_address: "pool",
+            daemon_id: "",
+            block: "{}",
+            fetched_at: FOUND,
+        };
+        scan.take(None, &Record::Template(template));
+        records.iter().for_each(|(seq, record)| scan.take(Some(Seq(*seq)), record));
+        scan.finish()
+    }
+
+    fn share(seq: u64, flags: u8) -> (u64, Record<'static>) {
+        let share = Share {
+            line: 1,
+            template: 2,
+            nonce: Nonce::new(seq),
+            difficulty: Difficulty::ONE,
+            received_at: FOUND,
+            minute: Minute(30_000_000),
+            flags,
+        };
+        (seq, Record::Share(share))
+    }
+
+    fn judged(share: u64, verdict: u8) -> (u64, Record<'static>) {
+        let record = VerdictRecord {
+            share: Seq(share),
+            minute: Minute(30_000_000),
+            line: 1,
+            difficulty: Difficulty::ONE,
+            verdict,
+        };
+        (100, Record::Verdict(record))
+    }
+
+    fn candidate(share: u64) -> (u64, Record<'static>) {
+        let (line, template, nonce) = (1, 2, Nonce::new(share));
+        (101, Record::Candidate(CandidateRecord { share: Seq(share), line, template, nonce, received_at: FOUND }))
+    }
+
+    /// Open claims, and candidates with whether the log has their record.
+    fn seqs(open: &OpenClaims) -> (Vec<u64>, Vec<(u64, bool)>) {
+        let candidates = open.candidates.iter().map(|candidate| (candidate.share.0, candidate.logged));
+        (open.unjudged.iter().map(|claim| claim.seq.0).collect(), candidates.collect())
+    }
+
+    #[test]
+    fn a_claim_is_settled_by_its_refutation_or_its_record_and_by_nothing_else() {
+        let claims = [share(1, CLAIMS_BLOCK), share(2, CLAIMS_BLOCK), share(3, CLAIMS_BLOCK), share(4, 0)];
+        let settled = [judged(1, 1), judged(2, 2), candidate(3)];
+        assert_eq!(seqs(&open(&claims)), (vec![1, 2, 3], vec![]));
+        assert_eq!(seqs(&open(&[claims.as_slice(), &settled].concat())), (vec![], vec![(3, true)]));
+    }
+
+    #[test]
+    fn a_block_that_was_found_true_and_has_no_record_is_a_candidate() {
+        let found = [share(1, CLAIMS_BLOCK), share(2, CLAIMS_BLOCK | VERIFIED), judged(1, FOUND_TRUE)];
+        assert_eq!(seqs(&open(&found)), (vec![], vec![(1, false), (2, false)]));
+        let recorded = [found.as_slice(), &[candidate(1), candidate(2)]].concat();
+        assert_eq!(seqs(&open(&recorded)), (vec![], vec![(1, true), (2, true)]));
     }
 }

@@ -113,6 +113,9 @@ pub struct Share {
     pub flags: u8,
 }
 
+/// [`VerdictRecord::verdict`] of a share that was found true.
+pub(crate) const FOUND_TRUE: u8 = 0;
+
 /// See [`Record::Verdict`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerdictRecord {

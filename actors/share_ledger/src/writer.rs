@@ -9,7 +9,7 @@ use units::{Minute, Seq};
 
 use crate::record::{
     CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition,
-    VERIFIED, VerdictRecord,
+    FOUND_TRUE, VERIFIED, VerdictRecord,
 };
 
 /// The file that is written, and the commit in the making.
@@ -125,7 +125,7 @@ impl Writer {
             Event::Verdict { share, minute, line, difficulty, verdict } => {
                 self.define_line(line);
                 let verdict = match verdict {
-                    Verdict::Verified => 0,
+                    Verdict::Verified => FOUND_TRUE,
                     Verdict::Rejected => 1,
                     Verdict::Voided => 2,
                 };

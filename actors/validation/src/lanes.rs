@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use chain::{PowHash, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::counters::Counters;
+use messages::facts::Line;
 use messages::validation::{BookedShare, ProofRefusal, Proven, VerifyShare};
 use pow::{Arena, Kernel, MemoryKib};
 use runtime::{Message, Recipient, Refused, Reply};
@@ -37,8 +38,17 @@ impl Message for Checked {
     const URGENT: bool = true;
 }
 
-struct Task {
-    subject: Subject,
+impl Subject {
+    pub(crate) fn line(&self) -> &Line {
+        match self {
+            Subject::Booked(share) => &share.line,
+            Subject::Asked(share, _) => &share.line,
+        }
+    }
+}
+
+pub(crate) struct Task {
+    pub(crate) subject: Subject,
     tell: Recipient<Checked>,
 }
 
@@ -54,8 +64,8 @@ struct State {
     busy: AtomicUsize,
     /// When each lane began what it is doing.
     began: Mutex<Vec<Option<Instant>>>,
-    /// Results that the actor could not take; it looks here at every tick. As many as lanes at most, since a lane
-    /// whose result lies here is not given another task.
+    /// Results that the actor could not take; it looks here with every message. A lane is free before its result is
+    /// taken, so there may be more of them than lanes: as many as were begun since the actor looked last.
     undelivered: Mutex<VecDeque<Checked>>,
 }
 
@@ -106,6 +116,24 @@ impl Lanes {
         }
         info!(lanes = count, memory_kib, huge_bytes, "verification lanes are ready");
         Ok(Arc::new(Lanes { tasks, state, count }))
+    }
+
+    /// Lanes that no thread serves: a test takes the tasks and says what came out.
+    #[cfg(test)]
+    pub(crate) fn scripted(count: usize) -> (Arc<Lanes>, Receiver<Task>) {
+        let (tasks, queue) = bounded(count);
+        (Arc::new(Lanes { tasks, state: Arc::default(), count }), queue)
+    }
+
+    /// A lane of [`Lanes::scripted`] is free again.
+    #[cfg(test)]
+    pub(crate) fn release(&self) {
+        self.state.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether a lane is free.
+    pub(crate) fn is_free(&self) -> bool {
+        self.busy() < self.count
     }
 
     /// Gives a task to a free lane, or gives it back.
@@ -167,12 +195,19 @@ fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, c
 }
 
 fn check(kernel: &Kernel, arena: &mut Arena, subject: &Subject) -> Result<Proven, ProofRefusal> {
-    let (template, nonce, difficulty, claimed) = match subject {
-        Subject::Booked(share) => (&share.template, share.nonce, share.difficulty, share.claimed_hash),
-        Subject::Asked(share, _) => (&share.template, share.nonce, share.difficulty, share.claimed_hash),
+    let (template, nonce, difficulty, claimed, claims_block) = match subject {
+        Subject::Booked(share) => {
+            (&share.template, share.nonce, share.difficulty, share.claimed_hash, share.claims_block)
+        }
+        Subject::Asked(share, _) => (&share.template, share.nonce, share.difficulty, share.claimed_hash, false),
     };
     let hash = PowHash(kernel.hash(arena, template.header_base.as_bytes(), nonce.get()));
-    judge(hash, claimed, difficulty, &template.network_target)
+    let network = &template.network_target;
+    // One that comes back from the log has no claimed hash any more, but that it was a block is known.
+    if claims_block && !network.is_met_by(&hash) {
+        return Err(ProofRefusal::InvalidProof);
+    }
+    judge(hash, claimed, difficulty, network)
 }
 
 /// A hash that differs from the claim is proof of fraud, whatever it is worth. One that meets the network's target

@@ -4,47 +4,60 @@
 //! is drawn after the share is durable. Every verdict is an event in the share log, never an edit.
 //!
 //! What it refuses to do: hash in a handler, drop a check that is owed for an acknowledged share without counting
-//! it, and blame anybody but the (address, origin) that sent the share.
+//! it, let one pair or one origin keep the others from the lanes, and blame anybody but the (address, origin) that
+//! sent the share.
 //!
-//! Bounds: the mailbox bounds proofs that are asked for; what is owed is bounded by `OWED_MAX`, block claims by
-//! `CLAIMS_MAX`; trust is kept for `PAIRS_MAX` pairs, others count as new.
+//! Bounds: the mailbox and [`work`] bound proofs that are asked for; what is owed is bounded by `OWED_MAX`, block
+//! claims by the places that are taken before they are acknowledged; trust is kept for `PAIRS_MAX` pairs, strikes for
+//! `SUSPECTS_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
 #![warn(missing_docs)]
 
+mod keeper;
 mod lanes;
 mod outbox;
+mod suspects;
+#[cfg(test)]
+mod tests;
 mod trust;
+mod work;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
-use messages::facts::{Clock, Pair, Quarantine, Restrictions};
+use messages::facts::{Clock, Pair, Restrictions};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
 use messages::validation::{BookedShare, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
 use settings::ValidationSettings;
-use tokio::sync::watch;
-use tracing::warn;
-use units::Timestamp;
+use store::suspects::ProvenPair;
+use tracing::{error, warn};
+use units::{Seq, Timestamp};
 
+pub use keeper::SuspectKeeper;
 pub use lanes::{Checked, Lanes, LanesError};
+pub use suspects::{SUSPECTS_MAX, Suspects};
 
 use lanes::Subject;
 use outbox::Outbox;
-use trust::Trust;
+use trust::Pairs;
+use work::Work;
 
 /// Checks that may be owed. Beyond it a share stays provisional, and is counted.
 pub const OWED_MAX: usize = 65_536;
-/// Block claims that may wait. Beyond it they wait in the log for the next restart, and are counted.
-pub const CLAIMS_MAX: usize = 4_096;
-/// Pairs whose trust is remembered.
-const PAIRS_MAX: usize = 100_000;
-/// A pair that is not seen for so long is forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Candidates that may wait for the submitter. Beyond it unproven ones go first: they are submitted when their check
+/// has passed.
+pub const CANDIDATES_MAX: usize = 1024;
+/// Verdicts that may wait for the log before the lanes rest.
+pub const VERDICTS_MAX: usize = 65_536;
+/// Pairs whose trust is read from the database at the start.
+pub const KNOWN_MAX: usize = trust::PAIRS_MAX;
+/// How long a pair's verified shares are remembered after the last one.
+pub const TRUST_MEMORY: Duration = trust::FORGET_AFTER;
 /// A hash that takes longer means that its lane is stuck.
 const LANE_OVERDUE: Duration = Duration::from_secs(300);
 
@@ -61,8 +74,10 @@ pub struct ValidationParts {
     pub ledger: Recipient<AppendEvents>,
     /// Takes block candidates.
     pub submitter: Recipient<SubmitCandidate>,
-    /// Where suspicion is published. Survives the actor.
-    pub restrictions: watch::Sender<Arc<Restrictions>>,
+    /// Who sent false shares, and what follows. Survives the actor.
+    pub suspects: Arc<Suspects>,
+    /// Whose shares were true, as the database said at the start.
+    pub known: Arc<Vec<ProvenPair>>,
     /// Counters.
     pub counters: Arc<Counters>,
     /// The wall clock.
@@ -76,11 +91,10 @@ pub struct Validation {
     parts: ValidationParts,
     tell: Recipient<Checked>,
     chance: StdRng,
-    pairs: HashMap<Pair, Trust>,
-    claims: VecDeque<BookedShare>,
-    asked: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
-    owed: VecDeque<BookedShare>,
-    unsent: VecDeque<SubmitCandidate>,
+    pairs: Pairs,
+    work: Work,
+    /// Candidates for the submitter, and whether their hash is known to be true.
+    unsent: VecDeque<(SubmitCandidate, bool)>,
     outbox: Outbox,
     sender: Option<Task>,
 }
@@ -91,149 +105,136 @@ impl Validation {
         move || Validation {
             tell: parts.own.recipient(),
             chance: StdRng::from_seed((parts.seed)()),
+            pairs: Pairs::new(&parts.known),
             parts: parts.clone(),
-            pairs: HashMap::new(),
-            claims: VecDeque::new(),
-            asked: VecDeque::new(),
-            owed: VecDeque::new(),
+            work: Work::default(),
             unsent: VecDeque::new(),
             outbox: Outbox::default(),
             sender: None,
         }
     }
 
-    fn trust(&mut self, pair: Pair, now: Timestamp) -> Option<&mut Trust> {
-        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&pair) {
-            return None;
-        }
-        let trust = self.pairs.entry(pair).or_default();
-        trust.seen_at = now;
-        Some(trust)
-    }
-
-    fn take(&mut self, share: BookedShare, now: Timestamp) {
-        let settings = self.parts.settings.clone();
-        let mut chance = std::mem::replace(&mut self.chance, StdRng::from_seed([0; 32]));
-        let (sampled, trusted) = match self.trust(share.line.pair(), now) {
-            Some(trust) => {
-                let sampled = !share.verified && trust.samples(&settings, &mut chance);
-                trust.verified += u64::from(share.verified);
-                trust.under_way += u64::from(sampled);
-                (sampled, trust.is_trusted(&settings))
+    fn take(&mut self, share: BookedShare, restrictions: &Restrictions, now: Timestamp) {
+        let settings = &self.parts.settings;
+        let pair = share.line.pair();
+        let trust = self.pairs.touch(&pair, settings, now);
+        let is_suspect = restrictions.forced.contains(&pair) || restrictions.quarantined.contains_key(&pair);
+        if share.verified {
+            trust.verified += u64::from(share.seq != Seq::ZERO);
+            if share.claims_block {
+                self.parts.counters.candidates_total.add(1);
+                self.submit(&share, true);
             }
-            None => (!share.verified, false),
-        };
-        self.chance = chance;
-        if share.claims_block && (trusted || share.verified) {
-            self.submit(&share);
+            return;
         }
-        if share.claims_block && !share.verified {
-            self.owe_claim(share, sampled);
-        } else if sampled {
+        if !share.claims_block && !is_suspect && !trust.samples(settings, &mut self.chance) {
+            return;
+        }
+        trust.under_way += 1;
+        let is_trusted = !is_suspect && trust.is_trusted(settings);
+        if !share.claims_block {
             self.parts.counters.checks_sampled_total.add(1);
-            self.owe(share);
+            return self.owe(Box::new(share), is_trusted);
+        }
+        // One at a time: the next one waits for its check, so that a flood of fakes cannot keep the daemon busy.
+        if is_trusted && trust.at_daemon.is_none() {
+            trust.at_daemon = Some((share.template.local_id, share.nonce));
+            self.parts.counters.candidates_total.add(1);
+            self.submit(&share, false);
+        }
+        self.work.claim(Box::new(share), is_trusted);
+    }
+
+    fn owe(&mut self, share: Box<BookedShare>, is_trusted: bool) {
+        if let Err(share) = self.work.owe(share, is_trusted, OWED_MAX) {
+            self.parts.counters.checks_forgone_total.add(1);
+            self.pairs.forgone(&share.line.pair());
         }
     }
 
-    fn owe(&mut self, share: BookedShare) {
-        if self.owed.len() < OWED_MAX {
-            return self.owed.push_back(share);
-        }
-        self.parts.counters.checks_forgone_total.add(1);
-        self.settled(&share.line.pair());
-    }
-
-    fn owe_claim(&mut self, share: BookedShare, sampled: bool) {
-        if self.claims.len() < CLAIMS_MAX {
-            if !sampled {
-                // Counted like a drawn one, so that its return finds it under way.
-                if let Some(trust) = self.pairs.get_mut(&share.line.pair()) {
-                    trust.under_way += 1;
-                }
-            }
-            return self.claims.push_back(share);
-        }
-        warn!(seq = share.seq.0, "too many block claims wait; this one stays in the log");
-        self.parts.counters.claims_forgone_total.add(1);
-        if sampled {
-            self.settled(&share.line.pair());
-        }
-    }
-
-    fn settled(&mut self, pair: &Pair) {
-        if let Some(trust) = self.pairs.get_mut(pair) {
-            trust.under_way = trust.under_way.saturating_sub(1);
-        }
-    }
-
-    /// Gives free lanes the most valuable work: block claims, then shares whose miner waits, then what is owed.
+    /// Gives free lanes something to do.
     fn pump(&mut self) {
-        loop {
-            let next = if let Some(claim) = self.claims.pop_front() {
-                (Subject::Booked(Box::new(claim)), 0)
-            } else if let Some((asked, reply)) = self.asked.pop_front() {
-                (Subject::Asked(asked, reply), 1)
-            } else if let Some(owed) = self.owed.pop_front() {
-                (Subject::Booked(Box::new(owed)), 2)
-            } else {
+        let mut abandoned = 0;
+        while self.parts.lanes.is_free() && self.outbox.len() < VERDICTS_MAX {
+            let Some(subject) = self.work.next(&mut abandoned) else { break };
+            if let Err(subject) = self.parts.lanes.offer(subject, &self.tell) {
+                self.work.give_back(subject);
                 break;
-            };
-            match (self.parts.lanes.offer(next.0, &self.tell), next.1) {
-                (Ok(()), _) => {}
-                (Err(Subject::Asked(asked, reply)), _) => {
-                    self.asked.push_front((asked, reply));
-                    break;
-                }
-                (Err(Subject::Booked(share)), from) => {
-                    let queue = if from == 0 { &mut self.claims } else { &mut self.owed };
-                    queue.push_front(*share);
-                    break;
-                }
             }
         }
-        self.parts.counters.checks_owed.set(self.owed.len() as u64);
-        self.parts.counters.claims_waiting.set(self.claims.len() as u64);
+        let counters = &self.parts.counters;
+        counters.proofs_abandoned_total.add(abandoned);
+        counters.checks_owed.set(self.work.owed() as u64);
+        counters.claims_waiting.set(self.work.claims_waiting() as u64);
+        counters.proofs_waiting.set(self.work.proofs_waiting() as u64);
+        counters.verdicts_waiting.set(self.outbox.len() as u64);
+        counters.candidates_waiting.set(self.unsent.len() as u64);
+        counters.pairs_known.set(self.pairs.len() as u64);
     }
 
-    fn submit(&mut self, share: &BookedShare) {
-        self.parts.counters.candidates_total.add(1);
-        self.unsent.push_back(SubmitCandidate {
-            share: share.seq,
-            line: Arc::clone(&share.line),
-            template: Arc::clone(&share.template),
-            nonce: share.nonce,
-            received_at: share.received_at,
-            session: share.session,
-            logged: false,
-        });
+    /// Hands a candidate to the submitter, which knows a block that it was given before.
+    fn submit(&mut self, share: &BookedShare, proven: bool) {
+        self.hand_over(
+            SubmitCandidate {
+                share: share.seq,
+                line: Arc::clone(&share.line),
+                template: Arc::clone(&share.template),
+                nonce: share.nonce,
+                received_at: share.received_at,
+                session: share.session,
+                logged: false,
+            },
+            proven,
+        );
+    }
+
+    fn hand_over(&mut self, candidate: SubmitCandidate, proven: bool) {
+        self.unsent.push_back((candidate, proven));
         self.send_candidates();
+        if self.unsent.len() > CANDIDATES_MAX {
+            let unproven = self.unsent.iter().position(|(_, proven)| !proven);
+            self.unsent.remove(unproven.unwrap_or(0));
+            self.parts.counters.candidates_forgone_total.add(1);
+            error!("the submitter takes no candidates; one is given up, a proven one is found again in the log");
+        }
     }
 
     fn send_candidates(&mut self) {
-        while let Some(candidate) = self.unsent.pop_front() {
+        while let Some((candidate, proven)) = self.unsent.pop_front() {
             if let Err(Refused::Busy(candidate) | Refused::Down(candidate)) = self.parts.submitter.tell(candidate) {
-                return self.unsent.push_front(candidate);
+                return self.unsent.push_front((candidate, proven));
             }
         }
     }
 
-    fn judged(&mut self, share: &BookedShare, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
-        self.settled(&share.line.pair());
+    fn judged(&mut self, share: Box<BookedShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
+        let pair = share.line.pair();
+        if matches!(outcome, Err(ProofRefusal::HashFailed | ProofRefusal::Busy)) {
+            // Not the miner's fault, and the question is still open.
+            return if share.claims_block { self.work.claim(share, false) } else { self.owe(share, false) };
+        }
+        let trust = self.pairs.touch(&pair, &self.parts.settings, now);
+        trust.under_way = trust.under_way.saturating_sub(1);
+        let key = (share.template.local_id, share.nonce);
+        let was_submitted = trust.at_daemon.take_if(|at_daemon| *at_daemon == key).is_some();
         let verdict = match outcome {
             Ok(proven) => {
-                let trusted_before = self.praise(&share.line.pair(), now);
-                if share.template.network_target.is_met_by(&proven.hash) && !(share.claims_block && trusted_before) {
-                    self.submit(share);
+                trust.verified += u64::from(share.seq != Seq::ZERO);
+                if share.template.network_target.is_met_by(&proven.hash) {
+                    self.parts.counters.candidates_total.add(u64::from(!was_submitted));
+                    self.submit(&share, true);
                 }
                 Verdict::Verified
             }
-            Err(ProofRefusal::HashFailed) => return self.owe(share.clone()),
             Err(refusal) => {
                 warn!(seq = share.seq.0, %refusal, "an acknowledged share is false");
-                self.blame(share.line.pair(), now);
+                self.blame(&pair, now);
                 Verdict::Rejected
             }
         };
+        if share.seq == Seq::ZERO {
+            return; // No logged share that the verdict could be about.
+        }
         self.outbox.put(Event::Verdict {
             share: share.seq,
             minute: share.minute,
@@ -243,46 +244,63 @@ impl Validation {
         });
     }
 
-    /// Notes a true share; whether the pair was trusted before it.
-    fn praise(&mut self, pair: &Pair, now: Timestamp) -> bool {
-        let settings = self.parts.settings.clone();
-        let Some(trust) = self.trust(pair.clone(), now) else { return false };
-        let before = trust.is_trusted(&settings);
-        trust.verified += 1;
-        before
-    }
-
-    fn blame(&mut self, pair: Pair, now: Timestamp) {
+    fn blame(&mut self, pair: &Pair, now: Timestamp) {
         self.parts.counters.checks_failed_total.add(1);
-        let sentence = self.trust(pair.clone(), now).map(|trust| (trust.strike(), trust.strikes));
-        self.parts.restrictions.send_modify(|restrictions| {
-            let mut changed =
-                Restrictions { forced: restrictions.forced.clone(), quarantined: restrictions.quarantined.clone() };
-            changed.forced.insert(pair.clone());
-            if let Some((Some(length), strikes)) = sentence {
-                let quarantine = Quarantine { reason: "invalid share proof", strikes, until: now.plus(length) };
-                changed.quarantined.insert(pair, quarantine);
+        self.pairs.distrust(pair);
+        if self.parts.suspects.strike(pair, now) {
+            for reply in self.work.quarantine(pair) {
+                self.parts.counters.proofs_refused_total.add(1);
+                reply.send(Err(ProofRefusal::Busy));
             }
-            *restrictions = Arc::new(changed);
-        });
+        } else {
+            self.work.distrust(pair);
+        }
     }
 
-    fn checked(&mut self, checked: Checked, now: Timestamp) {
-        let Checked { subject, outcome } = checked;
-        match subject {
-            Subject::Booked(share) => self.judged(&share, outcome, now),
-            Subject::Asked(asked, reply) => {
-                let pair = asked.line.pair();
-                match outcome {
-                    Ok(_) => {
-                        self.praise(&pair, now);
-                    }
-                    Err(ProofRefusal::InvalidProof) => self.blame(pair, now),
-                    Err(_) => {}
-                }
-                reply.send(outcome);
-            }
+    fn proved(
+        &mut self,
+        share: Box<VerifyShare>,
+        reply: Reply<VerifyShare>,
+        outcome: Result<Proven, ProofRefusal>,
+        now: Timestamp,
+    ) {
+        match outcome {
+            Err(ProofRefusal::HashFailed) if share.claims_block() => return self.work.prove_again(share, reply),
+            Err(ProofRefusal::InvalidProof) => self.blame(&share.line.pair(), now),
+            Ok(_) | Err(_) => {}
         }
+        let block = outcome.is_ok_and(|proven| share.template.network_target.is_met_by(&proven.hash));
+        // Its share counts as verified when it comes back from the log. If nobody waits for that any more, the share
+        // is refused, but the block is real.
+        if !reply.deliver(outcome) && block {
+            warn!(height = %share.template.height, "a proven block's miner has left; it is submitted without its share");
+            self.parts.counters.candidates_total.add(1);
+            let candidate = SubmitCandidate {
+                share: Seq::ZERO,
+                line: share.line,
+                template: share.template,
+                nonce: share.nonce,
+                received_at: now,
+                session: None,
+                logged: false,
+            };
+            self.hand_over(candidate, true);
+        }
+    }
+
+    fn checked(&mut self, Checked { subject, outcome }: Checked, now: Timestamp) {
+        match subject {
+            Subject::Booked(share) => self.judged(share, outcome, now),
+            Subject::Asked(share, reply) => self.proved(share, reply, outcome, now),
+        }
+    }
+
+    /// What is due with every message.
+    fn go_on(&mut self, now: Timestamp) {
+        while let Some(checked) = self.parts.lanes.undelivered() {
+            self.checked(checked, now);
+        }
+        self.pump();
     }
 }
 
@@ -302,10 +320,11 @@ impl Actor for Validation {
 impl Handler<OfferShares> for Validation {
     async fn handle(&mut self, offer: OfferShares, reply: Reply<OfferShares>) -> Result<(), Fault> {
         let now = (self.parts.clock)();
+        let restrictions = self.parts.suspects.restrictions();
         for share in offer.0 {
-            self.take(share, now);
+            self.take(share, &restrictions, now);
         }
-        self.pump();
+        self.go_on(now);
         reply.send(());
         Ok(())
     }
@@ -314,8 +333,13 @@ impl Handler<OfferShares> for Validation {
 impl Handler<VerifyShare> for Validation {
     async fn handle(&mut self, share: VerifyShare, reply: Reply<VerifyShare>) -> Result<(), Fault> {
         // The reply keeps its place in the mailbox until a lane answers: the mailbox bounds hashes, not wishes.
-        self.asked.push_back((Box::new(share), reply));
-        self.pump();
+        let is_refused = self.parts.suspects.restrictions().quarantined.contains_key(&share.line.pair());
+        let refused = if is_refused { Err(reply) } else { self.work.prove(Box::new(share), reply) };
+        if let Err(reply) = refused {
+            self.parts.counters.proofs_refused_total.add(1);
+            reply.send(Err(ProofRefusal::Busy));
+        }
+        self.go_on((self.parts.clock)());
         Ok(())
     }
 }
@@ -324,7 +348,7 @@ impl Handler<Checked> for Validation {
     async fn handle(&mut self, checked: Checked, reply: Reply<Checked>) -> Result<(), Fault> {
         let now = (self.parts.clock)();
         self.checked(checked, now);
-        self.pump();
+        self.go_on(now);
         reply.send(());
         Ok(())
     }
@@ -333,15 +357,13 @@ impl Handler<Checked> for Validation {
 impl Handler<ValidationTick> for Validation {
     async fn handle(&mut self, _: ValidationTick, reply: Reply<ValidationTick>) -> Result<(), Fault> {
         let now = (self.parts.clock)();
-        while let Some(checked) = self.parts.lanes.undelivered() {
-            self.checked(checked, now);
-        }
         if self.parts.lanes.busy() > 0 && self.parts.lanes.longest() > LANE_OVERDUE {
             return Err(Fault::because("a verification lane is stuck"));
         }
-        self.pairs.retain(|_, trust| trust.strikes > 0 || now.since(trust.seen_at) < FORGET_AFTER);
+        self.pairs.prune(now);
+        self.parts.suspects.look(now);
         self.send_candidates();
-        self.pump();
+        self.go_on(now);
         reply.send(());
         Ok(())
     }

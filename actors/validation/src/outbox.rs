@@ -17,7 +17,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a quiet stop waits for the last ones.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Events that wait, in order. As many as there were hashes since the log answered last.
+/// Events that wait, in order. As many as there were hashes since the log answered last; its owner begins no more of
+/// them beyond [`crate::VERDICTS_MAX`].
 #[derive(Clone, Default)]
 pub(crate) struct Outbox(Rc<State>);
 
@@ -39,6 +40,15 @@ impl State {
 }
 
 impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.0.waiting.borrow().len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Vec<Event> {
+        self.0.waiting.take()
+    }
+
     pub(crate) fn put(&self, event: Event) {
         self.0.waiting.borrow_mut().push(event);
         self.0.filled.notify_one();

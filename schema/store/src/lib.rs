@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod meta;
 pub mod payouts;
 pub mod reads;
+pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};

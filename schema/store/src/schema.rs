@@ -264,6 +264,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    suspects (address, origin) {
+        address -> Text,
+        origin -> Binary,
+        reason -> Text,
+        strikes -> BigInt,
+        struck_at -> BigInt,
+        forced_until -> BigInt,
+        quarantined_until -> Nullable<BigInt>,
+        ends_at -> BigInt,
+    }
+}
+
 diesel::joinable!(lines -> hosts (host_id));
 diesel::joinable!(lines -> miners (miner_id));
 diesel::joinable!(share_batches -> hosts (host_id));
@@ -308,6 +321,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     intent_attempts,
     snapshots,
     client_bans,
+    suspects,
 );
 
 #[cfg(test)]
@@ -330,7 +344,7 @@ mod tests {
         let mut conn = SqliteConnection::establish(&path).unwrap();
         for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
             block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
-            client_bans)
+            client_bans suspects)
         {
             conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
         }

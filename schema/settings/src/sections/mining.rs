@@ -124,7 +124,8 @@ pub struct ValidationSettings {
     pub mode: ValidationMode,
     /// Threads that hash. Each owns `pow_memory_kib` of memory for ever.
     pub lanes: NonZeroU32,
-    /// Checks that may wait for a lane, of each kind. At the bound a check is owed, not dropped.
+    /// Shares that may wait for their proof before they are acknowledged. At the bound submits are answered
+    /// `server busy, retry`.
     pub capacity: NonZeroU32,
     /// Part of the shares that is checked at random, 0 to 1.
     pub sample_rate: f64,
@@ -132,6 +133,20 @@ pub struct ValidationSettings {
     pub warmup_shares: u32,
     /// One check within so many shares at the latest; 0 switches this rule off.
     pub min_sample_every: u32,
+    /// After a false share every share of its (address, origin) is proven before it is acknowledged, for so long.
+    #[serde(with = "humantime_serde")]
+    pub forced_verify_duration: Duration,
+    /// False shares count together until for so long none came and no quarantine was in force.
+    #[serde(with = "humantime_serde")]
+    pub strike_window: Duration,
+    /// So many false shares lead to a quarantine: every share of the pair is refused. 0 for never.
+    pub quarantine_strikes: u32,
+    /// The first quarantine; each further false share doubles it.
+    #[serde(with = "humantime_serde")]
+    pub quarantine_duration: Duration,
+    /// The longest quarantine.
+    #[serde(with = "humantime_serde")]
+    pub max_quarantine_duration: Duration,
     /// Memory of one hash, KiB. Only a development network has other than 2097152.
     pub pow_memory_kib: u32,
 }
@@ -156,6 +171,11 @@ impl Default for ValidationSettings {
             sample_rate: 0.10,
             warmup_shares: 20,
             min_sample_every: 10,
+            forced_verify_duration: Duration::from_secs(24 * 3600),
+            strike_window: Duration::from_secs(24 * 3600),
+            quarantine_strikes: 3,
+            quarantine_duration: Duration::from_secs(3600),
+            max_quarantine_duration: Duration::from_secs(168 * 3600),
             pow_memory_kib: MAINNET_POW_MEMORY_KIB,
         }
     }

@@ -12,4 +12,5 @@ mod guards;
 mod hints;
 mod meta;
 mod open;
+mod suspects;
 mod window;

@@ -1,0 +1,122 @@
+//! How many block claims may wait for their check.
+//!
+//! Whatever hash is invented, it can be one below the network's target: a claim costs nothing. So its place is taken
+//! before the share is acknowledged, and who finds none is told so; an acknowledged claim is never forgone.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::facts::{Origin, Pair};
+
+/// Unjudged block claims of a process, from before the acknowledgement to the verdict.
+#[derive(Debug, Default)]
+pub struct ClaimPlaces {
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    pairs: HashMap<Pair, usize>,
+    origins: HashMap<Origin, usize>,
+}
+
+/// One claim's place. Dropping it gives it back.
+#[derive(Debug)]
+pub struct ClaimPlace {
+    of: Arc<ClaimPlaces>,
+    pair: Pair,
+}
+
+impl ClaimPlaces {
+    /// Places in all.
+    pub const MAX: usize = 4096;
+    /// Beyond so many only an origin that has none gets a place: a flood from few origins keeps nobody out.
+    pub const COMMON_MAX: usize = 3072;
+    /// Places of one pair.
+    pub const PAIR_MAX: usize = 64;
+    /// Places of one origin.
+    pub const ORIGIN_MAX: usize = 256;
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, if there is one for this pair.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, pair: &Pair) -> Option<ClaimPlace> {
+        let mut taken = self.taken();
+        let of_pair = taken.pairs.get(pair).copied().unwrap_or(0);
+        let of_origin = taken.origins.get(&pair.1).copied().unwrap_or(0);
+        let max = if of_origin == 0 { Self::MAX } else { Self::COMMON_MAX };
+        if taken.all >= max || of_pair >= Self::PAIR_MAX || of_origin >= Self::ORIGIN_MAX {
+            return None;
+        }
+        taken.all += 1;
+        taken.pairs.insert(pair.clone(), of_pair + 1);
+        taken.origins.insert(pair.1, of_origin + 1);
+        Some(ClaimPlace { of: Arc::clone(self), pair: pair.clone() })
+    }
+
+    /// Places that are taken.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.taken().all
+    }
+}
+
+impl Drop for ClaimPlace {
+    fn drop(&mut self) {
+        let mut taken = self.of.taken();
+        taken.all -= 1;
+        less(&mut taken.pairs, &self.pair);
+        less(&mut taken.origins, &self.pair.1);
+    }
+}
+
+fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(address: usize, origin: usize) -> Pair {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&origin.to_le_bytes());
+        (address.to_string().into(), Origin(bytes))
+    }
+
+    #[test]
+    fn a_pair_and_an_origin_have_a_bounded_number_of_places_and_get_them_back() {
+        let places = Arc::new(ClaimPlaces::default());
+        let mut held: Vec<_> = std::iter::from_fn(|| places.take(&pair(1, 1))).collect();
+        assert_eq!(held.len(), ClaimPlaces::PAIR_MAX);
+        held.extend((2..).map_while(|address| places.take(&pair(address, 1))));
+        assert_eq!(held.len(), ClaimPlaces::ORIGIN_MAX);
+        assert!(places.take(&pair(1, 2)).is_some(), "the same address elsewhere is another pair");
+        held.pop();
+        assert!(places.take(&pair(9999, 1)).is_some());
+        drop(held);
+        assert_eq!((places.depth(), places.taken().pairs.len(), places.taken().origins.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_flood_from_few_origins_leaves_places_for_everybody_else() {
+        let places = Arc::new(ClaimPlaces::default());
+        let mut held = Vec::new();
+        for origin in 0..100 {
+            held.extend((0..).map_while(|address| places.take(&pair(address, origin))));
+        }
+        assert!(held.len() >= ClaimPlaces::COMMON_MAX && held.len() < ClaimPlaces::COMMON_MAX + 100);
+        let honest = places.take(&pair(0, 5000));
+        assert!(honest.is_some() && places.take(&pair(0, 5000)).is_none());
+        held.extend((6000..).map_while(|origin| places.take(&pair(0, origin))));
+        assert_eq!(places.depth(), ClaimPlaces::MAX);
+    }
+}

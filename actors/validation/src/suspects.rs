@@ -1,0 +1,298 @@
+//! Pairs that sent false shares: strikes, forced proofs and quarantine, each with an end.
+//!
+//! Decided in memory and in force at once, whatever the database does; written behind by
+//! [`crate::SuspectKeeper`]. It survives the actor, and blames nobody beyond the (address, origin).
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use messages::counters::Counters;
+use messages::facts::{Origin, Pair, Quarantine, Restrictions};
+use settings::ValidationSettings;
+use store::suspects::SuspectRow;
+use tokio::sync::watch;
+use units::Timestamp;
+
+/// Suspects kept. Beyond it the one that would be forgotten first goes first.
+pub const SUSPECTS_MAX: usize = 10_000;
+/// What miners are told.
+const REASON: &str = "invalid share proof";
+
+/// All suspects, and what follows for the front.
+#[derive(Debug)]
+pub struct Suspects {
+    kept: Mutex<Kept>,
+    published: watch::Sender<Arc<Restrictions>>,
+    settings: ValidationSettings,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    suspects: HashMap<Pair, Suspect>,
+    /// Those that are not in the database yet.
+    dirty: HashSet<Pair>,
+    /// When a restriction ends next.
+    next_end: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Suspect {
+    strikes: u32,
+    struck_at: Timestamp,
+    forced_until: Timestamp,
+    quarantined_until: Option<Timestamp>,
+}
+
+impl Suspect {
+    /// When its strikes are forgiven.
+    fn ends(&self, settings: &ValidationSettings) -> Timestamp {
+        let counted = self.quarantined_until.unwrap_or(self.struck_at).max(self.struck_at);
+        counted.plus(settings.strike_window).max(self.forced_until)
+    }
+}
+
+impl Suspects {
+    /// With what was stored.
+    #[must_use]
+    pub fn new(
+        stored: Vec<SuspectRow>,
+        settings: ValidationSettings,
+        counters: Arc<Counters>,
+        now: Timestamp,
+    ) -> Suspects {
+        let suspects = Suspects { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
+        suspects.refresh(stored, now);
+        suspects
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the front follows.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Restrictions>> {
+        self.published.subscribe()
+    }
+
+    /// What is in force.
+    pub(crate) fn restrictions(&self) -> Arc<Restrictions> {
+        Arc::clone(&self.published.borrow())
+    }
+
+    /// Notes a false share; whether the pair is refused from now on.
+    pub(crate) fn strike(&self, pair: &Pair, now: Timestamp) -> bool {
+        let settings = &self.settings;
+        let mut kept = self.kept();
+        let before = kept.suspects.get(pair).copied().filter(|suspect| suspect.ends(settings) > now);
+        if kept.suspects.len() >= SUSPECTS_MAX && !kept.suspects.contains_key(pair) {
+            let first = kept.suspects.iter().min_by_key(|(_, suspect)| suspect.ends(settings));
+            if let Some(first) = first.map(|(pair, _)| pair.clone()) {
+                kept.suspects.remove(&first);
+                kept.dirty.remove(&first);
+            }
+        }
+        let strikes = before.map_or(1, |suspect| suspect.strikes.saturating_add(1));
+        let beyond = strikes.checked_sub(settings.quarantine_strikes).filter(|_| settings.quarantine_strikes > 0);
+        let sentence = beyond.map(|beyond| {
+            let doubled = settings.quarantine_duration.saturating_mul(2u32.saturating_pow(beyond));
+            now.plus(doubled.min(settings.max_quarantine_duration))
+        });
+        let suspect = Suspect {
+            strikes,
+            struck_at: now,
+            forced_until: now.plus(settings.forced_verify_duration),
+            quarantined_until: sentence.max(before.and_then(|suspect| suspect.quarantined_until)),
+        };
+        kept.suspects.insert(pair.clone(), suspect);
+        kept.dirty.insert(pair.clone());
+        self.publish(&mut kept, now);
+        sentence.is_some()
+    }
+
+    /// Ends what is over.
+    pub(crate) fn look(&self, now: Timestamp) {
+        let mut kept = self.kept();
+        if kept.next_end.is_some_and(|end| end <= now) {
+            self.publish(&mut kept, now);
+        }
+    }
+
+    /// Forgets who is forgiven and tells what is in force.
+    fn publish(&self, kept: &mut Kept, now: Timestamp) {
+        let Kept { suspects, dirty, next_end } = kept;
+        suspects.retain(|_, suspect| suspect.ends(&self.settings) > now);
+        dirty.retain(|pair| suspects.contains_key(pair));
+        let mut restrictions = Restrictions::default();
+        *next_end = None;
+        let mut note = |end: Timestamp| {
+            let runs = end > now;
+            if runs {
+                *next_end = Some(next_end.map_or(end, |next| next.min(end)));
+            }
+            runs
+        };
+        for (pair, suspect) in suspects {
+            note(suspect.ends(&self.settings));
+            if note(suspect.forced_until) {
+                restrictions.forced.insert(pair.clone());
+            }
+            if let Some(until) = suspect.quarantined_until.filter(|until| note(*until)) {
+                let quarantine = Quarantine { reason: REASON, strikes: suspect.strikes, until };
+                restrictions.quarantined.insert(pair.clone(), quarantine);
+            }
+        }
+        self.counters.pairs_forced.set(restrictions.forced.len() as u64);
+        self.counters.pairs_quarantined.set(restrictions.quarantined.len() as u64);
+        self.published.send_replace(Arc::new(restrictions));
+    }
+
+    /// What is still to be stored; it counts as stored until [`Suspects::put_back`].
+    pub(crate) fn take_dirty(&self) -> Vec<SuspectRow> {
+        let mut kept = self.kept();
+        let dirty = std::mem::take(&mut kept.dirty);
+        let row = |pair: Pair| {
+            let suspect = kept.suspects.get(&pair)?;
+            Some(SuspectRow {
+                address: pair.0.to_string(),
+                origin: pair.1.0,
+                reason: REASON.to_owned(),
+                strikes: suspect.strikes,
+                struck_at: suspect.struck_at,
+                forced_until: suspect.forced_until,
+                quarantined_until: suspect.quarantined_until,
+                ends_at: suspect.ends(&self.settings),
+            })
+        };
+        dirty.into_iter().filter_map(row).collect()
+    }
+
+    /// What could not be stored.
+    pub(crate) fn put_back(&self, rows: &[SuspectRow]) {
+        self.kept().dirty.extend(rows.iter().map(pair_of));
+    }
+
+    /// Takes over what is stored: other hosts judge too, and an operator forgives a pair by deleting its row. What is
+    /// not stored yet stays.
+    pub(crate) fn refresh(&self, stored: Vec<SuspectRow>, now: Timestamp) {
+        let mut kept = self.kept();
+        let Kept { suspects, dirty, .. } = &mut *kept;
+        suspects.retain(|pair, _| dirty.contains(pair));
+        for row in stored.into_iter().take(SUSPECTS_MAX) {
+            let suspect = Suspect {
+                strikes: row.strikes,
+                struck_at: row.struck_at,
+                forced_until: row.forced_until,
+                quarantined_until: row.quarantined_until,
+            };
+            suspects.entry(pair_of(&row)).or_insert(suspect);
+        }
+        self.publish(&mut kept, now);
+    }
+}
+
+fn pair_of(row: &SuspectRow) -> Pair {
+    (row.address.as_str().into(), Origin(row.origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn pair(n: usize) -> Pair {
+        (n.to_string().into(), Origin([1; 16]))
+    }
+
+    fn suspects() -> Suspects {
+        Suspects::new(Vec::new(), ValidationSettings::default(), Arc::default(), NOW)
+    }
+
+    fn is_forced(suspects: &Suspects, n: usize) -> bool {
+        suspects.restrictions().forced.contains(&pair(n))
+    }
+
+    #[test]
+    fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
+        let suspects = suspects();
+        let mut now = NOW;
+        let mut hours = Vec::new();
+        for _ in 0..11 {
+            let refused = suspects.strike(&pair(1), now);
+            let until = suspects.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
+            assert_eq!(refused, until > now);
+            assert!(is_forced(&suspects, 1));
+            hours.push(until.since(now).as_secs() / 3600);
+            now = until;
+        }
+        assert_eq!(hours, [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 168]);
+        assert!(suspects.restrictions().forced.len() == 1 && suspects.restrictions().quarantined.len() == 1);
+    }
+
+    #[test]
+    fn every_restriction_ends_and_then_all_is_forgiven() {
+        let suspects = suspects();
+        for _ in 0..3 {
+            suspects.strike(&pair(1), NOW);
+        }
+        suspects.strike(&pair(2), NOW.plus(HOUR));
+        suspects.look(NOW.plus(HOUR));
+        assert!(suspects.restrictions().quarantined.is_empty() && is_forced(&suspects, 1));
+        suspects.look(NOW.plus(24 * HOUR));
+        assert!(!is_forced(&suspects, 1) && is_forced(&suspects, 2));
+        assert_eq!(suspects.kept().suspects.len(), 2, "strikes count for a day after the quarantine");
+        suspects.look(NOW.plus(25 * HOUR));
+        assert_eq!(suspects.kept().suspects.len(), 0);
+        assert_eq!(suspects.restrictions().forced.len(), 0);
+        assert!(!suspects.strike(&pair(1), NOW.plus(25 * HOUR)), "it begins again with the first");
+    }
+
+    #[test]
+    fn what_was_stored_is_in_force_again() {
+        let suspects = suspects();
+        for _ in 0..3 {
+            suspects.strike(&pair(1), NOW);
+        }
+        let rows = suspects.take_dirty();
+        assert!(rows.len() == 1 && suspects.take_dirty().is_empty());
+        let again = Suspects::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
+        assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
+        assert_eq!(again.counters.pairs_quarantined.get(), 1);
+        assert!(again.strike(&pair(1), NOW));
+        suspects.put_back(&rows);
+        assert_eq!(suspects.take_dirty(), rows);
+        suspects.refresh(Vec::new(), NOW);
+        assert!(!is_forced(&suspects, 1), "an operator has deleted the row");
+    }
+
+    #[test]
+    fn the_number_of_suspects_is_bounded_and_the_oldest_goes_first() {
+        let rows = (0..SUSPECTS_MAX).map(|n| SuspectRow {
+            address: n.to_string(),
+            origin: [1; 16],
+            reason: String::new(),
+            strikes: 1,
+            struck_at: NOW.plus(Duration::from_millis(n as u64)),
+            forced_until: NOW.plus(Duration::from_millis(n as u64)),
+            quarantined_until: None,
+            ends_at: NOW,
+        });
+        let suspects = Suspects::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
+        suspects.strike(&pair(SUSPECTS_MAX), NOW);
+        let kept = suspects.kept();
+        assert_eq!(kept.suspects.len(), SUSPECTS_MAX);
+        assert!(!kept.suspects.contains_key(&pair(0)) && kept.suspects.contains_key(&pair(SUSPECTS_MAX)));
+    }
+
+    #[test]
+    fn a_quarantine_can_be_switched_off() {
+        let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
+        let suspects = Suspects::new(Vec::new(), settings, Arc::default(), NOW);
+        assert!((0..10).all(|_| !suspects.strike(&pair(1), NOW)));
+        assert!(suspects.restrictions().quarantined.is_empty());
+    }
+}

@@ -1,0 +1,557 @@
+//! The actor with lanes that a test serves by hand.
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chain::{HeaderBase, PowHash, Target};
+use crossbeam_channel::Receiver;
+use messages::facts::{Line, LocalIds, Origin, Template};
+use messages::validation::ClaimPlaces;
+use runtime::{Limits, Message};
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use units::{Amount, Difficulty, Minute, Nonce};
+
+use super::*;
+use crate::lanes::Task as LaneTask;
+use crate::work::{ORIGIN_PROOFS_MAX, OWNER_OWED_MAX, PAIR_PROOFS_MAX};
+
+const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+/// A hash that is a block, and one that is only a share.
+const BLOCK: PowHash = PowHash([0; 32]);
+const SHARE: PowHash = PowHash([0x3f; 32]);
+
+fn template() -> Arc<Template> {
+    let header = HeaderBase::from_bytes([7; 92]);
+    Arc::new(Template {
+        local_id: 1,
+        height: header.height(),
+        prev_hash: header.prev_hash(),
+        merkle_root: header.merkle_root(),
+        header_base: header,
+        network_target: Target::from_hashes(1000),
+        network_difficulty: Difficulty::new(1000).unwrap(),
+        reward: Amount::ZERO,
+        reward_address: String::new(),
+        daemon_id: None,
+        issuer: None,
+        block: RawValue::from_string("{}".to_owned()).unwrap(),
+        mempool_generation: None,
+        fetched_at: NOW,
+        retired_at: Default::default(),
+        defined_in: Default::default(),
+    })
+}
+
+/// An actor, its lanes, and what it did.
+struct Stage {
+    actor: Validation,
+    lanes: Arc<Lanes>,
+    tasks: Receiver<LaneTask>,
+    candidates: Arc<Mutex<Vec<SubmitCandidate>>>,
+    is_submitter_busy: Arc<AtomicBool>,
+    template: Arc<Template>,
+    ids: LocalIds,
+    next_seq: u64,
+}
+
+impl Stage {
+    /// Pairs `old-*` are trusted; nothing is drawn by chance.
+    fn new(lanes: usize) -> Stage {
+        let settings = ValidationSettings { sample_rate: 0.0, min_sample_every: 0, ..ValidationSettings::default() };
+        let (lanes, tasks) = Lanes::scripted(lanes);
+        let candidates: Arc<Mutex<Vec<SubmitCandidate>>> = Arc::default();
+        let is_submitter_busy: Arc<AtomicBool> = Arc::default();
+        let (taken, is_busy) = (Arc::clone(&candidates), Arc::clone(&is_submitter_busy));
+        let counters = Arc::<Counters>::default();
+        let known = ["old-1", "old-2"].map(|address| ProvenPair {
+            address: address.to_owned(),
+            origin: [1; 16],
+            verified: 20,
+            last: NOW.minute(),
+        });
+        let parts = ValidationParts {
+            lanes: Arc::clone(&lanes),
+            own: ActorRef::unbound(Limits { messages: 1, urgent: 1 }),
+            ledger: Recipient::from_fn(|_, reply| {
+                drop(reply);
+                Ok(())
+            }),
+            submitter: Recipient::from_fn(move |candidate, reply: Reply<SubmitCandidate>| {
+                if is_busy.load(Ordering::SeqCst) {
+                    return Err(Refused::Busy(candidate));
+                }
+                taken.lock().unwrap().push(candidate);
+                reply.send(());
+                Ok(())
+            }),
+            suspects: Arc::new(Suspects::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
+            known: Arc::new(known.to_vec()),
+            settings,
+            counters,
+            clock: Arc::new(|| NOW),
+            seed: || [7; 32],
+        };
+        Stage {
+            actor: Validation::factory(parts)(),
+            lanes,
+            tasks,
+            candidates,
+            is_submitter_busy,
+            template: template(),
+            ids: LocalIds::default(),
+            next_seq: 1,
+        }
+    }
+
+    fn line(&self, address: &str, origin: u8) -> Arc<Line> {
+        Arc::new(Line {
+            local_id: self.ids.take(),
+            address: address.into(),
+            worker: "rig".into(),
+            origin: Origin([origin; 16]),
+            defined_in: Default::default(),
+        })
+    }
+
+    fn booked(&mut self, address: &str, claimed: PowHash) -> BookedShare {
+        let seq = Seq(self.next_seq);
+        self.next_seq += 1;
+        BookedShare {
+            seq,
+            minute: Minute(30_000_000),
+            line: self.line(address, 1),
+            template: Arc::clone(&self.template),
+            nonce: Nonce::new(seq.0),
+            difficulty: Difficulty::new(2).unwrap(),
+            claimed_hash: Some(claimed),
+            received_at: NOW,
+            claims_block: claimed == BLOCK,
+            verified: false,
+            session: None,
+            place: None,
+        }
+    }
+
+    fn handle<M: Message>(&mut self, message: M) -> oneshot::Receiver<M::Reply>
+    where
+        Validation: Handler<M>,
+    {
+        let (reply, answer) = Reply::<M>::test();
+        runtime::block_on(self.actor.handle(message, reply)).unwrap();
+        answer
+    }
+
+    fn offer(&mut self, share: BookedShare) {
+        self.handle(OfferShares(vec![share]));
+    }
+
+    /// Offers an acknowledged share of this pair; its position.
+    fn share(&mut self, address: &str, claimed: PowHash) -> u64 {
+        let share = self.booked(address, claimed);
+        let seq = share.seq.0;
+        self.offer(share);
+        seq
+    }
+
+    fn prove(
+        &mut self,
+        address: &str,
+        origin: u8,
+        claimed: Option<PowHash>,
+    ) -> oneshot::Receiver<<VerifyShare as Message>::Reply> {
+        let nonce = Nonce::new(1_000_000 + self.next_seq);
+        self.next_seq += 1;
+        let share = VerifyShare {
+            line: self.line(address, origin),
+            template: Arc::clone(&self.template),
+            nonce,
+            difficulty: Difficulty::new(2).unwrap(),
+            claimed_hash: claimed,
+        };
+        self.handle(share)
+    }
+
+    /// What a lane was given.
+    fn task(&self) -> Option<LaneTask> {
+        self.tasks.try_recv().ok()
+    }
+
+    fn finish(&mut self, task: LaneTask, outcome: Result<Proven, ProofRefusal>) {
+        self.lanes.release();
+        self.handle(Checked { subject: task.subject, outcome });
+    }
+
+    /// Hashes what the lane was given: true exactly when `hash` was claimed, or nothing.
+    fn hash(&mut self, hash: PowHash) -> String {
+        let task = self.task().expect("a lane has work");
+        let address = task.subject.line().address.to_string();
+        let claimed = match &task.subject {
+            Subject::Booked(share) => share.claimed_hash,
+            Subject::Asked(share, _) => share.claimed_hash,
+        };
+        let outcome = match claimed {
+            Some(claimed) if claimed != hash => Err(ProofRefusal::InvalidProof),
+            _ => Ok(Proven { hash }),
+        };
+        self.finish(task, outcome);
+        address
+    }
+
+    /// Positions of the candidates so far.
+    fn candidates(&self) -> Vec<u64> {
+        self.candidates.lock().unwrap().iter().map(|candidate| candidate.share.0).collect()
+    }
+
+    fn verdicts(&self) -> Vec<(u64, Verdict)> {
+        let about = |event| match event {
+            Event::Verdict { share, verdict, .. } => (share.0, verdict),
+            other => panic!("{other:?}"),
+        };
+        self.actor.outbox.take().into_iter().map(about).collect()
+    }
+
+    /// Twenty true shares.
+    fn warm_up(&mut self, address: &str) {
+        for _ in 0..20 {
+            let share = BookedShare { verified: true, ..self.booked(address, SHARE) };
+            self.offer(share);
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.actor.parts.counters
+    }
+}
+
+#[test]
+fn a_claim_is_submitted_also_if_its_pair_became_trusted_while_it_waited() {
+    let mut stage = Stage::new(1);
+    let seq = stage.share("new", BLOCK);
+    assert!(stage.candidates().is_empty(), "nothing is known of the pair");
+    stage.warm_up("new");
+    stage.hash(BLOCK);
+    assert_eq!(stage.candidates(), [seq]);
+    assert_eq!(stage.verdicts(), [(seq, Verdict::Verified)]);
+    assert_eq!(stage.counters().candidates_total.get(), 1);
+}
+
+#[test]
+fn a_trusted_pair_has_one_unproven_claim_at_the_daemon() {
+    let mut stage = Stage::new(1);
+    let first = stage.share("old-1", BLOCK);
+    let second = stage.share("old-1", BLOCK);
+    let other = stage.share("old-2", BLOCK);
+    assert_eq!(stage.candidates(), [first, other]);
+    assert_eq!(stage.hash(BLOCK), "old-1");
+    let third = stage.share("old-1", BLOCK);
+    assert_eq!(stage.candidates(), [first, other, first, third], "proven, it is handed on once more");
+    for _ in 0..3 {
+        stage.hash(BLOCK);
+    }
+    assert!(stage.candidates().contains(&second));
+    assert_eq!(stage.counters().candidates_total.get(), 4);
+}
+
+#[test]
+fn a_false_claim_costs_the_trust_and_is_no_candidate() {
+    let mut stage = Stage::new(1);
+    let fake = stage.share("new", BLOCK);
+    stage.hash(SHARE);
+    assert_eq!((stage.candidates().len(), stage.verdicts()), (0, vec![(fake, Verdict::Rejected)]));
+    let fake = stage.share("old-1", BLOCK);
+    assert_eq!(stage.candidates(), [fake]);
+    stage.hash(SHARE);
+    stage.share("old-1", BLOCK);
+    assert_eq!(stage.candidates(), [fake], "not before its check any more");
+    let forced = &stage.actor.parts.suspects.restrictions().forced;
+    assert_eq!(forced.len(), 2);
+}
+
+#[test]
+fn a_claim_that_could_not_be_hashed_stays_a_claim() {
+    let mut stage = Stage::new(1);
+    let seq = stage.share("new", BLOCK);
+    for _ in 0..3 {
+        let task = stage.task().unwrap();
+        stage.finish(task, Err(ProofRefusal::HashFailed));
+    }
+    assert!(stage.verdicts().is_empty());
+    stage.hash(BLOCK);
+    assert_eq!((stage.candidates(), stage.verdicts()), (vec![seq], vec![(seq, Verdict::Verified)]));
+}
+
+#[test]
+fn a_drawn_check_that_could_not_be_done_is_owed_again() {
+    let mut stage = Stage::new(1);
+    let seq = stage.share("new", SHARE);
+    let task = stage.task().unwrap();
+    stage.finish(task, Err(ProofRefusal::HashFailed));
+    stage.hash(SHARE);
+    assert_eq!(stage.verdicts(), [(seq, Verdict::Verified)]);
+}
+
+#[test]
+fn a_claim_that_the_log_did_not_take_is_checked_and_submitted_without_a_verdict() {
+    let mut stage = Stage::new(1);
+    for (address, verified) in [("new", false), ("old-1", false), ("proven", true)] {
+        let share = BookedShare { seq: Seq::ZERO, verified, ..stage.booked(address, BLOCK) };
+        stage.offer(share);
+    }
+    assert_eq!(stage.candidates(), [0, 0], "the trusted and the proven one go at once");
+    stage.hash(BLOCK);
+    stage.hash(BLOCK);
+    assert_eq!(stage.candidates(), [0; 4]);
+    assert!(stage.verdicts().is_empty());
+}
+
+#[test]
+fn nobody_keeps_the_others_from_the_lanes() {
+    let mut stage = Stage::new(1);
+    let mut answers = Vec::new();
+    for _ in 0..ClaimPlaces::PAIR_MAX {
+        stage.share("fakes", BLOCK);
+    }
+    for n in 0..PAIR_PROOFS_MAX {
+        answers.push(stage.prove(&format!("proof-{n}"), 2, None));
+    }
+    let mut claim = stage.booked("claim", BLOCK);
+    claim.line = stage.line("claim", 3);
+    stage.offer(claim);
+    stage.warm_up("sampled");
+    for _ in 0..30 {
+        let mut share = stage.booked("flood", SHARE);
+        share.line = stage.line("flood", 4);
+        stage.offer(share);
+    }
+    let mut share = stage.booked("honest", SHARE);
+    share.line = stage.line("honest", 5);
+    stage.offer(share);
+    // Whatever stands before it: a turn of its kind comes at every fourth hash, and within the kind every owner's.
+    let order: Vec<String> = (0..12)
+        .map(|_| {
+            let task = stage.task().unwrap();
+            let address = task.subject.line().address.to_string();
+            stage.lanes.release();
+            stage.actor.pump();
+            address
+        })
+        .collect();
+    let place = |address: &str| order.iter().position(|other| other == address).unwrap_or(usize::MAX);
+    assert!(place("claim") < 5 && place("proof-0") < 4 && place("flood") < 4 && place("honest") < 8, "{order:?}");
+}
+
+
+#[test]
+fn claims_of_trusted_pairs_go_before_all_others() {
+    let mut stage = Stage::new(1);
+    stage.share("busy", SHARE);
+    stage.share("new", BLOCK);
+    stage.share("old-1", BLOCK);
+    stage.hash(SHARE);
+    assert_eq!(stage.hash(BLOCK), "old-1");
+    assert_eq!(stage.hash(BLOCK), "new");
+}
+
+#[test]
+fn proofs_that_nobody_waits_for_are_given_up_unless_they_claim_a_block() {
+    let mut stage = Stage::new(1);
+    let mut busy = stage.prove("busy", 1, None);
+    let dead = [stage.prove("dead", 2, Some(SHARE)), stage.prove("dead", 2, None)];
+    let found = stage.prove("found", 3, Some(BLOCK));
+    drop((dead, found));
+    let mut alive = stage.prove("alive", 4, Some(SHARE));
+    assert_eq!(stage.hash(SHARE), "busy");
+    assert!(busy.try_recv().unwrap().is_ok());
+    assert_eq!(stage.hash(SHARE), "alive");
+    assert_eq!(stage.hash(BLOCK), "found");
+    assert_eq!(stage.candidates(), [0], "the block is real, whoever waits");
+    assert!(alive.try_recv().unwrap().is_ok());
+    assert!(stage.task().is_none());
+    assert_eq!(stage.counters().proofs_abandoned_total.get(), 2);
+}
+
+#[test]
+fn a_proven_block_is_submitted_once_its_share_is_in_the_log() {
+    let mut stage = Stage::new(1);
+    let mut answer = stage.prove("new", 1, None);
+    stage.hash(BLOCK);
+    assert_eq!(answer.try_recv().unwrap().unwrap().hash, BLOCK);
+    assert!(stage.candidates().is_empty());
+    let share = BookedShare { verified: true, ..stage.booked("new", BLOCK) };
+    let seq = share.seq.0;
+    stage.offer(share);
+    assert_eq!(stage.candidates(), [seq]);
+}
+
+#[test]
+fn proofs_that_claim_a_block_go_before_other_proofs_and_are_hashed_again_if_that_failed() {
+    let mut stage = Stage::new(1);
+    let _busy = stage.prove("busy", 1, None);
+    let _other = stage.prove("other", 1, None);
+    let mut claim = stage.prove("claim", 1, Some(BLOCK));
+    stage.hash(SHARE);
+    // The other one's turn comes in between, whatever happens.
+    for _ in 0..3 {
+        let task = stage.task().unwrap();
+        if &*task.subject.line().address == "other" {
+            stage.finish(task, Ok(Proven { hash: SHARE }));
+        } else {
+            assert_eq!(&*task.subject.line().address, "claim");
+            stage.finish(task, Err(ProofRefusal::HashFailed));
+        }
+    }
+    assert_eq!(claim.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    assert_eq!(stage.hash(BLOCK), "claim");
+    assert!(claim.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn few_proofs_of_a_pair_and_of_a_client_may_wait() {
+    let mut stage = Stage::new(1);
+    let _hashing = stage.prove("busy", 9, None);
+    let is_refused = |answer: &mut oneshot::Receiver<<VerifyShare as Message>::Reply>| match answer.try_recv() {
+        Ok(Err(ProofRefusal::Busy)) => true,
+        Err(oneshot::error::TryRecvError::Empty) => false,
+        other => panic!("{other:?}"),
+    };
+    let mut answers: Vec<_> = (0..10).map(|n| stage.prove("one", 1, (n % 2 == 0).then_some(BLOCK))).collect();
+    let refused = answers.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
+    assert_eq!(refused, 10 - PAIR_PROOFS_MAX);
+    let mut others: Vec<_> = (0..40).map(|n| stage.prove(&n.to_string(), 1, None)).collect();
+    let refused_others = others.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
+    assert_eq!(refused_others, 40 - (ORIGIN_PROOFS_MAX - PAIR_PROOFS_MAX));
+    assert!(!is_refused(&mut stage.prove("one", 2, None)), "elsewhere there is room");
+    assert_eq!(stage.counters().proofs_refused_total.get(), (refused + refused_others) as u64);
+}
+
+#[test]
+fn a_quarantined_pair_waits_for_nothing_any_more_and_its_claims_go_last() {
+    let mut stage = Stage::new(1);
+    let mut waiting = vec![stage.prove("cheat", 1, Some(SHARE)), stage.prove("cheat", 1, Some(SHARE))];
+    waiting.push(stage.prove("cheat", 1, Some(BLOCK)));
+    let fakes = [stage.share("cheat", BLOCK), stage.share("cheat", BLOCK)];
+    let mut other = stage.prove("other", 1, None);
+    waiting.push(stage.prove("cheat", 1, None));
+    let rejected = |waiting: &mut Vec<oneshot::Receiver<<VerifyShare as Message>::Reply>>| {
+        waiting.retain_mut(|answer| answer.try_recv().is_err());
+        waiting.len()
+    };
+    let mut strikes = 0;
+    while !stage.actor.parts.suspects.restrictions().quarantined.contains_key(&stage.line("cheat", 1).pair()) {
+        let task = stage.task().unwrap();
+        assert_eq!(&*task.subject.line().address, "cheat");
+        stage.finish(task, Err(ProofRefusal::InvalidProof));
+        strikes += 1;
+    }
+    assert_eq!((strikes, rejected(&mut waiting)), (3, 0), "all are answered");
+    let mut late = stage.prove("cheat", 1, None);
+    assert!(matches!(late.try_recv(), Ok(Err(ProofRefusal::Busy))));
+    let mut order: Vec<String> = std::iter::from_fn(|| stage.tasks.is_full().then(|| stage.hash(SHARE))).collect();
+    assert!(other.try_recv().unwrap().is_ok());
+    order.retain(|address| address == "cheat");
+    let judged: Vec<u64> = stage.verdicts().into_iter().map(|(seq, _)| seq).collect();
+    assert!(fakes.iter().all(|fake| judged.contains(fake)), "what was acknowledged gets its verdict: {judged:?}");
+}
+
+#[test]
+fn a_proven_share_counts_once() {
+    let mut stage = Stage::new(1);
+    for _ in 0..10 {
+        let mut answer = stage.prove("new", 1, None);
+        stage.hash(SHARE);
+        assert!(answer.try_recv().unwrap().is_ok());
+        let share = BookedShare { verified: true, ..stage.booked("new", SHARE) };
+        stage.offer(share);
+    }
+    let pair = stage.line("new", 1).pair();
+    let settings = stage.actor.parts.settings.clone();
+    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 10);
+}
+
+#[test]
+fn every_share_of_a_suspect_is_checked_and_trust_begins_anew() {
+    let mut stage = Stage::new(1);
+    stage.share("old-1", SHARE);
+    assert!(stage.task().is_none(), "nothing is drawn here");
+    stage.share("old-1", BLOCK);
+    stage.hash(SHARE);
+    for _ in 0..30 {
+        stage.share("old-1", SHARE);
+        assert_eq!(stage.hash(SHARE), "old-1");
+    }
+    let pair = stage.line("old-1", 1).pair();
+    let settings = stage.actor.parts.settings.clone();
+    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 30);
+}
+
+#[test]
+fn candidates_that_the_submitter_does_not_take_are_bounded_and_proven_ones_stay() {
+    let mut stage = Stage::new(1);
+    stage.is_submitter_busy.store(true, Ordering::SeqCst);
+    let unproven = stage.share("old-1", BLOCK);
+    let mut proven = Vec::new();
+    for n in 0..CANDIDATES_MAX {
+        let share = BookedShare { verified: true, ..stage.booked(&n.to_string(), BLOCK) };
+        proven.push(share.seq.0);
+        stage.offer(share);
+    }
+    assert_eq!(stage.counters().candidates_forgone_total.get(), 1);
+    assert_eq!(stage.counters().candidates_waiting.get(), CANDIDATES_MAX as u64);
+    stage.is_submitter_busy.store(false, Ordering::SeqCst);
+    stage.handle(ValidationTick);
+    assert_eq!(stage.candidates(), proven);
+    stage.hash(BLOCK);
+    assert_eq!(stage.candidates().last(), Some(&unproven), "proven by now");
+}
+
+#[test]
+fn what_is_owed_to_one_owner_is_bounded_and_counted() {
+    let mut stage = Stage::new(1);
+    let shares = (0..OWNER_OWED_MAX + 11).map(|n| {
+        // A pair's warm-up is twenty shares: new addresses of one origin are one owner.
+        stage.booked(&format!("new-{}", n / 20), SHARE)
+    });
+    let shares = shares.collect();
+    stage.handle(OfferShares(shares));
+    assert_eq!(stage.counters().checks_forgone_total.get(), 11, "one of them is in the lane only afterwards");
+    let mut share = stage.booked("elsewhere", SHARE);
+    share.line = stage.line("elsewhere", 2);
+    stage.offer(share);
+    assert_eq!(stage.counters().checks_forgone_total.get(), 11);
+    assert_eq!(stage.counters().checks_owed.get(), OWNER_OWED_MAX as u64);
+}
+
+#[test]
+fn lanes_rest_while_too_many_verdicts_wait_for_the_log() {
+    let mut stage = Stage::new(1);
+    stage.share("new", SHARE);
+    stage.share("new", SHARE);
+    let share = stage.booked("any", SHARE);
+    for _ in 0..VERDICTS_MAX {
+        stage.actor.outbox.put(Event::Verdict {
+            share: share.seq,
+            minute: share.minute,
+            line: Arc::clone(&share.line),
+            difficulty: share.difficulty,
+            verdict: Verdict::Verified,
+        });
+    }
+    stage.hash(SHARE);
+    assert!(stage.task().is_none());
+    assert_eq!(stage.verdicts().len(), VERDICTS_MAX + 1);
+    stage.handle(ValidationTick);
+    assert!(stage.task().is_some());
+}
+
+#[test]
+fn an_asker_is_told_what_the_lane_found() {
+    let mut stage = Stage::new(1);
+    for refusal in [ProofRefusal::LowDifficulty, ProofRefusal::HashFailed, ProofRefusal::InvalidProof] {
+        let mut answer = stage.prove("new", 1, Some(SHARE));
+        let task = stage.task().unwrap();
+        stage.finish(task, Err(refusal));
+        assert_eq!(answer.try_recv().unwrap().unwrap_err(), refusal);
+    }
+    assert_eq!(stage.actor.parts.suspects.restrictions().forced.len(), 1, "only a false claim is a strike");
+    assert_eq!(stage.counters().checks_failed_total.get(), 1);
+}
