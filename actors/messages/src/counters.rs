@@ -144,6 +144,8 @@ counters! {
     proofs_abandoned_total,
     /// Verdicts that wait for the log (gauge). At the bound no hash is begun.
     verdicts_waiting,
+    /// Times that no hash was begun because too many verdicts wait for the log.
+    lanes_rested_total,
     /// Block candidates that wait for the submitter (gauge).
     candidates_waiting,
     /// Block candidates given up at the bound of what may wait for the submitter.

@@ -155,7 +155,9 @@ impl Validation {
     /// Gives free lanes something to do.
     fn pump(&mut self) {
         let mut abandoned = 0;
-        while self.parts.lanes.is_free() && self.outbox.len() < VERDICTS_MAX {
+        let rests = self.outbox.len() >= VERDICTS_MAX;
+        self.parts.counters.lanes_rested_total.add(u64::from(rests));
+        while !rests && self.parts.lanes.is_free() {
             let Some(subject) = self.work.next(&mut abandoned) else { break };
             if let Err(subject) = self.parts.lanes.offer(subject, &self.tell) {
                 self.work.give_back(subject);

@@ -6,7 +6,7 @@ use store::blocks::Block;
 use store::reads::{BlockPage, PayoutRow};
 use store::{Store, StoreError};
 use tokio::runtime::Runtime;
-use units::{Seq, Timestamp};
+use units::{Minute, Seq, Timestamp};
 
 /// More rows than any test makes.
 const ROWS_MAX: u32 = 100_000;
@@ -62,6 +62,16 @@ impl Books {
     pub fn bans(&self) -> Vec<(String, String)> {
         let bans = self.ask(async |store| store.bans_list(Timestamp::from_ms(0)).await);
         bans.into_iter().map(|ban| (ban.client, ban.reason)).collect()
+    }
+
+    /// Shares of an address that the pool recomputed and found true.
+    ///
+    /// # Panics
+    /// When the books do not answer.
+    #[must_use]
+    pub fn verified(&self, address: &str) -> u64 {
+        let pairs = self.ask(async |store| store.proven_pairs(Minute(0), i64::from(ROWS_MAX)).await);
+        pairs.iter().filter(|pair| pair.address == address).map(|pair| pair.verified).sum()
     }
 
     /// Every block of the pool.

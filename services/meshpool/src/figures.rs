@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use boot::{Metrics, Queue};
 use messages::counters::{Counter, Counters};
+use messages::validation::ClaimPlaces;
 use runtime::Port;
 use settings::Settings;
 
@@ -62,9 +63,27 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
         ),
         queue(
             "block_claims",
-            validation::CLAIMS_MAX as u64,
+            ClaimPlaces::MAX as u64,
             |counters| &counters.claims_waiting,
-            |counters| &counters.claims_forgone_total,
+            |counters| &counters.claims_refused_total,
+        ),
+        queue(
+            "proofs",
+            u64::from(settings.validation.capacity.get()),
+            |counters| &counters.proofs_waiting,
+            |counters| &counters.proofs_refused_total,
+        ),
+        queue(
+            "block_candidates",
+            validation::CANDIDATES_MAX as u64,
+            |counters| &counters.candidates_waiting,
+            |counters| &counters.candidates_forgone_total,
+        ),
+        queue(
+            "verdicts",
+            validation::VERDICTS_MAX as u64,
+            |counters| &counters.verdicts_waiting,
+            |counters| &counters.lanes_rested_total,
         ),
     ]);
     metrics

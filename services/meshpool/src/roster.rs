@@ -25,3 +25,5 @@ pub(crate) const QUIET: Limits = Limits { messages: 8, urgent: 16 };
 pub(crate) const CANDIDATES: Limits = Limits { messages: 8, urgent: 256 };
 /// Verdicts and candidates beside a flood of shares.
 pub(crate) const LEDGER_URGENT: usize = 64;
+/// Acknowledged shares, results and clocks beside a flood of proofs that are asked for.
+pub(crate) const VALIDATION_URGENT: usize = 256;

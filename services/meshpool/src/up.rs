@@ -8,12 +8,12 @@ use boot::{GRACE, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
-use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, Restrictions, SessionIds};
+use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, SessionIds};
 use messages::live::SampleLive;
 use messages::payout::{PayoutTick, SweepPayouts};
 use messages::share_ledger::{FoldNow, ReopenClaims};
 use messages::template::{RefreshReason, RefreshTemplate};
-use messages::validation::ValidationTick;
+use messages::validation::{KeepSuspects, ValidationTick};
 use payout::{Payout, PayoutParts};
 use rand::Rng;
 use runtime::{Actor, ActorRef, Host, Limits, Recipient};
@@ -21,12 +21,13 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
+use store::suspects::ProvenPair;
 use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
 use template::{Pace, Patience, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 use units::{HostId, PolicyId, Timestamp};
-use validation::{Lanes, Validation, ValidationParts};
+use validation::{Lanes, SuspectKeeper, Suspects, Validation, ValidationParts};
 use web::{DrillOrder, WebParts};
 
 use crate::announce::announce;
@@ -127,6 +128,9 @@ struct Pool {
     era: Era,
     hints: Arc<Hints>,
     bans: Arc<Bans>,
+    suspects: Arc<Suspects>,
+    /// Whose shares were true before this process.
+    known: Arc<Vec<ProvenPair>>,
     /// In order of preference.
     daemons: Vec<TemplateSource>,
 }
@@ -160,6 +164,10 @@ impl Pool {
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
         let bans = Bans::new(stored, Arc::clone(&counters), clock());
+        let stored = store.suspects_list(clock()).await.map_err(database)?;
+        let suspects = Suspects::new(stored, settings.validation.clone(), Arc::clone(&counters), clock());
+        let since = clock().minus(validation::TRUST_MEMORY).minute();
+        let known = store.proven_pairs(since, validation::KNOWN_MAX as i64).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
         Ok(Pool {
@@ -178,6 +186,8 @@ impl Pool {
             era,
             hints,
             bans: Arc::new(bans),
+            suspects: Arc::new(suspects),
+            known: Arc::new(known),
             daemons,
         })
     }
@@ -197,7 +207,7 @@ impl Pool {
         });
         let validation = ActorRef::<Validation>::unbound(Limits {
             messages: usize::try_from(settings.validation.capacity.get()).unwrap_or(2048),
-            urgent: 64,
+            urgent: roster::VALIDATION_URGENT,
         });
         let submitter = ActorRef::<BlockSubmitter>::unbound(roster::CANDIDATES);
         let lifecycle = ActorRef::<BlockLifecycle>::unbound(roster::QUIET);
@@ -206,10 +216,10 @@ impl Pool {
         let live = ActorRef::<Live>::unbound(roster::QUIET);
         let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
         let ban_keeper = ActorRef::<BanKeeper>::unbound(roster::QUIET);
+        let suspect_keeper = ActorRef::<SuspectKeeper>::unbound(roster::QUIET);
 
         let published = Published::new();
         let (position, _) = watch::channel(LogPosition::default());
-        let (restrictions, _) = watch::channel(Arc::new(Restrictions::default()));
         let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
         let (notices, _) = broadcast::channel(NOTICES);
         let (epochs, epoch) = watch::channel(None);
@@ -233,6 +243,9 @@ impl Pool {
         host.start(&hint_keeper, roster::COSMETIC, keeper);
         let bans = Arc::clone(&self.bans);
         host.start(&ban_keeper, roster::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));
+        let suspects = Arc::clone(&self.suspects);
+        let keeper = SuspectKeeper::factory(suspects, self.store.clone(), Arc::clone(&clock));
+        host.start(&suspect_keeper, roster::COSMETIC, keeper);
         let parts = LifecycleParts {
             daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
@@ -284,7 +297,8 @@ impl Pool {
                 own: validation.clone(),
                 ledger: ledger.recipient(),
                 submitter: submitter.recipient(),
-                restrictions: restrictions.clone(),
+                suspects: Arc::clone(&self.suspects),
+                known: Arc::clone(&self.known),
                 counters: Arc::clone(&self.counters),
                 clock: Arc::clone(&clock),
                 seed: || rand::rng().random(),
@@ -302,6 +316,7 @@ impl Pool {
         host.tick(&live, Duration::from_secs(2), || SampleLive);
         host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
         host.tick(&ban_keeper, Duration::from_secs(5), || KeepBans);
+        host.tick(&suspect_keeper, Duration::from_secs(5), || KeepSuspects);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
@@ -326,7 +341,8 @@ impl Pool {
             prover: validation.recipient(),
             offer_all: !settings.validation.is_off(),
             jobs: published.jobs(),
-            restrictions: restrictions.subscribe(),
+            claim_places: Arc::default(),
+            restrictions: self.suspects.subscribe(),
             notices,
             hints: Arc::clone(&self.hints),
             bans: Arc::clone(&self.bans),

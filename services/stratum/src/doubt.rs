@@ -93,7 +93,7 @@ impl Front {
     }
 
     fn settle(&self, share: Doubtful, logged: Option<LoggedShare>, told: bool) {
-        let Doubtful { pending, line, template, nonce, difficulty } = share;
+        let Doubtful { mut pending, line, template, nonce, difficulty } = share;
         let Some(LoggedShare { at, received_at, verified, claims_block }) = logged else {
             return if told { self.release(&pending) } else { self.refuse(&pending, &Reject::ServerBusy) };
         };
@@ -102,10 +102,10 @@ impl Front {
         if told {
             // It counts, whatever the miner was told.
             self.parts.counters.shares_accepted_total.add(1);
-            self.owe(&[pending], appended);
+            self.owe(std::slice::from_mut(&mut pending), appended);
             self.offer();
         } else {
-            self.acknowledge(&[pending], appended);
+            self.acknowledge(std::slice::from_mut(&mut pending), appended);
         }
     }
 }

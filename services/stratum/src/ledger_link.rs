@@ -2,14 +2,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chain::PowHash;
-use messages::share_ledger::{AppendRefusal, AppendShares, AppendedShares, NewShare};
-use messages::validation::{BookedShare, OfferShares};
+use messages::share_ledger::{AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
+use messages::validation::{BookedShare, ClaimPlace, OfferShares};
 use runtime::{AskError, Refused};
 use tokio::sync::Notify;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error, info_span};
 use units::Seq;
 use wire::Reject;
 
@@ -33,6 +34,8 @@ pub(crate) struct Pending {
     pub(crate) job_id: u64,
     pub(crate) offset: u32,
     pub(crate) claimed: Option<PowHash>,
+    /// Of a block claim that is to be checked later.
+    pub(crate) claim_place: Option<ClaimPlace>,
 }
 
 /// Shares and what is kept of them, in the same order.
@@ -91,21 +94,43 @@ impl Front {
     }
 
     async fn append_batch(self: Rc<Self>, batch: Batch) {
-        let Batch { pending, shares } = batch;
+        let Batch { mut pending, shares } = batch;
+        let is_claim = |(_, share): &(usize, &NewShare)| share.claims_block;
+        let claims: Vec<_> = shares.iter().enumerate().filter(is_claim).map(|(at, share)| (at, share.clone())).collect();
         let after = self.link.heard.get();
         // One trace for all that came together: a span for each share would cost more than the share.
         let span = info_span!("submit", shares = shares.len());
         match self.parts.ledger.ask(AppendShares(shares), LEDGER_PATIENCE).instrument(span).await {
-            Ok(Ok(appended)) => self.acknowledge(&pending, appended),
+            Ok(Ok(appended)) => self.acknowledge(&mut pending, appended),
             Ok(Err(AppendRefusal::Full)) | Err(AskError::Busy | AskError::Down) => {
+                self.claim_unlogged(&mut pending, claims);
                 pending.iter().for_each(|pending| self.refuse(pending, &Reject::ServerBusy));
             }
             // Only the log knows.
-            Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => self.doubt(pending, after),
+            Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => {
+                self.claim_unlogged(&mut pending, claims);
+                self.doubt(pending, after);
+            }
         }
     }
 
-    pub(crate) fn acknowledge(&self, pending: &[Pending], appended: AppendedShares) {
+    /// Block claims are looked at whatever the log does: their blocks are worth more than their shares.
+    fn claim_unlogged(&self, pending: &mut [Pending], claims: Vec<(usize, NewShare)>) {
+        if claims.is_empty() {
+            return;
+        }
+        error!(claims = claims.len(), "the share log did not take block claims; they are checked and submitted without");
+        self.parts.counters.claims_unlogged_total.add(claims.len() as u64);
+        for (at, share) in claims {
+            if let Some(pending) = pending.get_mut(at) {
+                let minute = share.received_at.minute();
+                self.owe_one(pending, share, Appended { first: Seq::ZERO, minute });
+            }
+        }
+        self.offer_again();
+    }
+
+    pub(crate) fn acknowledge(&self, pending: &mut [Pending], appended: AppendedShares) {
         let now = Instant::now();
         self.link.heard.set(self.link.heard.get().max(appended.at.first));
         let counters = &self.parts.counters;
@@ -118,7 +143,7 @@ impl Front {
             let difficulty = self.retarget(session, share.difficulty, now);
             session.queue(|out| wire::write_submit_ok(out, pending.id, share.verified, difficulty));
         }
-        for pending in pending {
+        for pending in pending.iter() {
             pending.session.write_out(); // Nothing left to do when its answers left with an earlier one.
             pending.session.answered();
         }
@@ -126,27 +151,14 @@ impl Front {
         self.offer();
     }
 
-    pub(crate) fn owe(&self, pending: &[Pending], appended: AppendedShares) {
-        let mut owed = self.link.owed.borrow_mut();
+    pub(crate) fn owe(&self, pending: &mut [Pending], appended: AppendedShares) {
+        let Appended { first, minute } = appended.at;
         for ((place, pending), share) in (0..).zip(pending).zip(appended.shares) {
-            if !self.parts.offer_all && !share.claims_block {
-                continue;
+            if self.parts.offer_all || share.claims_block {
+                self.owe_one(pending, share, Appended { first: first.plus(place), minute });
             }
-            self.parts.counters.offers_waiting.add(1);
-            owed.push_back(BookedShare {
-                seq: appended.at.first.plus(place),
-                minute: appended.at.minute,
-                line: share.line,
-                template: share.template,
-                nonce: share.nonce,
-                difficulty: share.difficulty,
-                claimed_hash: pending.claimed,
-                received_at: share.received_at,
-                claims_block: share.claims_block,
-                verified: share.verified,
-                session: Some(pending.session.id),
-            });
         }
+        let mut owed = self.link.owed.borrow_mut();
         while owed.len() > OWED_MAX {
             // A block claim is never forgone: it is also found again in the log after a restart.
             let Some(place) = owed.iter().position(|share| !share.claims_block) else { break };
@@ -154,6 +166,24 @@ impl Front {
             self.parts.counters.offers_forgone_total.add(1);
             self.parts.counters.offers_waiting.sub(1);
         }
+    }
+
+    fn owe_one(&self, pending: &mut Pending, share: NewShare, at: Appended) {
+        self.parts.counters.offers_waiting.add(1);
+        self.link.owed.borrow_mut().push_back(BookedShare {
+            seq: at.first,
+            minute: at.minute,
+            line: share.line,
+            template: share.template,
+            nonce: share.nonce,
+            difficulty: share.difficulty,
+            claimed_hash: pending.claimed,
+            received_at: share.received_at,
+            claims_block: share.claims_block,
+            verified: share.verified,
+            session: Some(pending.session.id),
+            place: pending.claim_place.take().map(Arc::new),
+        });
     }
 
     /// Offers again what was refused.

@@ -47,7 +47,7 @@ use std::time::Duration;
 use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
 use messages::share_ledger::{AppendEvents, AppendShares, FindShares};
-use messages::validation::{OfferShares, VerifyShare};
+use messages::validation::{ClaimPlaces, OfferShares, VerifyShare};
 use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
@@ -93,6 +93,8 @@ pub struct StratumParts {
     pub offer_all: bool,
     /// The current job.
     pub jobs: JobReceiver,
+    /// Places of block claims that are not judged yet.
+    pub claim_places: Arc<ClaimPlaces>,
     /// Who is under suspicion.
     pub restrictions: watch::Receiver<Arc<Restrictions>>,
     /// What miners are told.

@@ -68,20 +68,35 @@ impl Front {
         let in_rate = session.rate.borrow_mut().admit(read_at, settings.submit_rate_max, settings.submit_rate_window);
         let checked = self.check_share(session, id, submit, read_at);
         if in_rate {
-            return checked;
+            return checked.and_then(|checked| self.with_place(checked));
         }
         let Ok((pending, share, _)) = &checked else { return Err(Reject::RateLimited) };
         // A fast miner is not to blame for a difficulty that is still too low, and a block is worth a submit.
         let excused = share.claims_block || self.may_become_harder(session);
         if excused && session.place.may_exceed(read_at) {
-            return checked;
+            return checked.and_then(|checked| self.with_place(checked));
         }
         self.release(pending);
         self.note_excess(pending, share);
         Err(Reject::RateLimited)
     }
 
-    /// Everything but the rate.
+    /// A block claim needs a place among those that wait for their check, before anything is promised. One that is
+    /// proven first needs none.
+    fn with_place(&self, checked: (Pending, NewShare, bool)) -> Result<(Pending, NewShare, bool), Reject> {
+        let (mut pending, share, prove_first) = checked;
+        if share.claims_block && !prove_first {
+            pending.claim_place = self.parts.claim_places.take(&share.line.pair());
+            if pending.claim_place.is_none() {
+                self.release(&pending);
+                self.parts.counters.claims_refused_total.add(1);
+                return Err(Reject::ServerBusy);
+            }
+        }
+        Ok((pending, share, prove_first))
+    }
+
+    /// Everything but the rate and the place.
     fn check_share(
         &self,
         session: &Rc<Session>,
@@ -122,7 +137,8 @@ impl Front {
         };
         let prove_first = claimed.is_none() || self.is_forced(&miner.line);
         let job_id = job.range.job_id;
-        Ok((Pending { session: Rc::clone(session), id, job_id, offset, claimed }, share, prove_first))
+        let session = Rc::clone(session);
+        Ok((Pending { session, id, job_id, offset, claimed, claim_place: None }, share, prove_first))
     }
 
     fn is_forced(&self, line: &Line) -> bool {
@@ -149,6 +165,7 @@ impl Front {
             Ok(Err(ProofRefusal::InvalidProof)) => self.refuse(&pending, &Reject::InvalidProof),
             Ok(Err(ProofRefusal::LowDifficulty)) => self.refuse(&pending, &Reject::LowDifficulty),
             Ok(Err(ProofRefusal::HashFailed)) => self.refuse(&pending, &Reject::HashFailed),
+            Ok(Err(ProofRefusal::Busy)) => self.refuse(&pending, &Reject::ServerBusy),
             Err(AskError::Late) => self.refuse(&pending, &Reject::ValidationTimeout),
             // Nothing was written, so the same share may be offered again.
             Err(AskError::Busy | AskError::Down | AskError::Lost) => self.refuse(&pending, &Reject::ServerBusy),

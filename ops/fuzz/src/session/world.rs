@@ -109,6 +109,7 @@ impl World {
             prover,
             offer_all: true,
             jobs: jobs.subscribe(),
+            claim_places: Arc::default(),
             restrictions: restrictions.subscribe(),
             notices: notices.clone(),
             hints: Arc::new(Hints::new(Arc::clone(&counters))),

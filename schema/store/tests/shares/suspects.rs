@@ -59,7 +59,7 @@ fn proven_pairs_are_those_with_true_shares_and_no_false_one() {
                 log.verdict(share, verdict);
             }
         }
-        log.fold(&db.store).await;
+        db.store.fold(log.step()).await.unwrap();
         let proven = db.store.proven_pairs(Minute(EPOCH), 10).await.unwrap();
         let found: Vec<_> = proven.iter().map(|pair| (pair.address.as_str(), pair.verified, pair.last.0)).collect();
         assert_eq!(found, [("true", 3, EPOCH + 1)]);

@@ -1,6 +1,7 @@
 //! The pool as its users meet it: real processes, real sockets, real files.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 mod bans;
+mod cheating;
 mod crashes;
 mod difficulty;
 mod drain;

@@ -7,7 +7,7 @@ use messages::closed::CloseReason;
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, LocalIds, Notice, Restrictions, SessionIds, Template};
 use messages::share_ledger::{AppendEvents, Appended, FindShares};
-use messages::validation::{OfferShares, VerifyShare};
+use messages::validation::{ClaimPlaces, OfferShares, VerifyShare};
 use runtime::Recipient;
 use serde_json::value::RawValue;
 use settings::{StratumSettings, VardiffSettings};
@@ -37,6 +37,7 @@ pub(crate) struct Pool {
     pub(crate) tls_address: Option<std::net::SocketAddr>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) claim_places: Arc<ClaimPlaces>,
     pub(crate) bans: Arc<Bans>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) restrictions: watch::Sender<Arc<Restrictions>>,
@@ -57,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) prover: Option<Recipient<VerifyShare>>,
     pub(crate) validation: Option<Recipient<OfferShares>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) claim_places: Arc<ClaimPlaces>,
     pub(crate) ids: Arc<LocalIds>,
 }
 
@@ -82,6 +84,7 @@ impl Setup {
             prover: None,
             validation: None,
             counters,
+            claim_places: Arc::default(),
             ids: Arc::default(),
         }
     }
@@ -160,6 +163,7 @@ impl Pool {
             }),
             offer_all: true,
             jobs: receiver,
+            claim_places: Arc::clone(&setup.claim_places),
             restrictions: restricted,
             notices: notices.clone(),
             bans: Arc::clone(&setup.bans),
@@ -176,6 +180,7 @@ impl Pool {
             stratum: Some(stratum),
             ledger,
             counters: setup.counters,
+            claim_places: setup.claim_places,
             bans: setup.bans,
             notices,
             restrictions,

@@ -1,0 +1,92 @@
+//! What a false share costs: proofs first, then refusal, over a restart too, and nobody else.
+use std::time::Duration;
+
+use e2e::{Client, Config, Fleet, Job, Network, Solver, address_of, audit, wait_until};
+use serde_json::Value;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Submits a hash that nobody computed; the answer.
+fn cheat(client: &mut Client, job: &Job, nonce: u64) -> Value {
+    let id = client.submit(&job.id, job.nonce_start + nonce, &job.made_up_hash());
+    client.answer(id)
+}
+
+/// Logs in; the refusal.
+fn refusal(pool: &str, payee: &str) -> String {
+    let mut client = Client::connect(pool);
+    client.send(&serde_json::json!({
+        "id": 1,
+        "method": "login",
+        "params": {
+            "address": payee, "worker": "rig", "protocol_version": 2,
+            "capabilities": ["login_negotiation", "share_validation_status", "submit_claimed_hash"],
+        },
+    }));
+    client.answer(1)["error"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Submits a true share; its status.
+fn mine(client: &mut Client, solver: &mut Solver, from: &mut u64) -> String {
+    let job = client.job();
+    let (nonce, hash) = solver.share(&job, (*from).max(job.nonce_start));
+    *from = nonce + 1;
+    let id = client.submit(&job.id, nonce, &hash);
+    let answer = client.answer(id);
+    answer["result"]["status"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[test]
+fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_them_nor_the_honest() {
+    let place = tempfile::tempdir().unwrap();
+    // So hard that no share is a block.
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &["--difficulty-floor", "1000000"]);
+    let config = Config::new(place.path(), &network)
+        .set("vardiff.enabled", false)
+        .set("validation.sample_rate", 0)
+        .set("validation.min_sample_every", 0)
+        .set("validation.warmup_shares", 5);
+    let pool = config.start_ready();
+    let (thief, worker) = (address_of("thief"), address_of("worker"));
+
+    let mut honest = Client::login(&pool.stratum(), &worker, "rig");
+    let (mut solver, mut from) = (Solver::default(), 0);
+    for _ in 0..5 {
+        assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
+    }
+
+    let mut client = Client::login(&pool.stratum(), &thief, "rig");
+    let job = client.job();
+    assert_eq!(cheat(&mut client, &job, 0)["result"]["status"], "provisional", "acknowledged first, checked after");
+    wait_until("the first strike", MINUTE, || pool.metric("meshpool_pairs_forced", "") == 1);
+    let mut strikes = 1;
+    let refused = loop {
+        let error = cheat(&mut client, &job, strikes)["error"].as_str().unwrap_or_default().to_owned();
+        if error != "invalid share proof" {
+            break error;
+        }
+        strikes += 1;
+    };
+    assert_eq!(strikes, 3);
+    let quarantined = "address quarantined: invalid share proof (fraud strikes=3, until ";
+    assert!(refused.starts_with(quarantined), "{refused}");
+    assert!(refusal(&pool.stratum(), &thief).starts_with(quarantined));
+    // Same client address, another payee: not its fault.
+    assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
+    wait_until("the verdicts in the books", MINUTE, || config.books().verified(&worker) == 5);
+    assert_eq!(pool.terminate(), 0);
+
+    let pool = config.start_ready();
+    assert!(refusal(&pool.stratum(), &thief).starts_with(quarantined), "a restart frees nobody");
+    let mut honest = Client::login(&pool.stratum(), &worker, "rig");
+    let mut from = 0;
+    for _ in 0..5 {
+        assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
+    }
+    let mut newcomer = Client::login(&pool.stratum(), &address_of("newcomer"), "rig");
+    mine(&mut newcomer, &mut solver, &mut 0);
+    wait_until("the newcomer's check", MINUTE, || pool.metric("meshpool_checks_total", "") > 0);
+    assert_eq!(pool.metric("meshpool_checks_sampled_total", ""), 1, "who has warmed up stays warm");
+    assert_eq!(pool.terminate(), 0);
+    audit(&config).assert_clean();
+}
