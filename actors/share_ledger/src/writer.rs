@@ -8,8 +8,8 @@ use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, Seq};
 
 use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition,
-    FOUND_TRUE, VERIFIED, VerdictRecord,
+    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, LineDefinition, Record, RejectsRecord, Share,
+    TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
 /// The file that is written, and the commit in the making.

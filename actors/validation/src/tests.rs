@@ -340,7 +340,6 @@ fn nobody_keeps_the_others_from_the_lanes() {
     assert!(place("claim") < 5 && place("proof-0") < 4 && place("flood") < 4 && place("honest") < 8, "{order:?}");
 }
 
-
 #[test]
 fn claims_of_trusted_pairs_go_before_all_others() {
     let mut stage = Stage::new(1);

@@ -15,6 +15,7 @@ use crate::front::Front;
 use crate::gate::Gate;
 use crate::limits::PROXY_DEADLINE;
 use crate::proxy;
+use crate::session::TLS_HANDSHAKE;
 use crate::tls::TlsGate;
 
 /// The real client comes back at once when it is only closed, and after 2 s when its login is refused.
@@ -109,27 +110,35 @@ impl Front {
 }
 
 /// Answers the first request of a connection that has no place, and closes it after a pause, or when the client does.
-/// One that begins with TLS, or says nothing, gets no answer.
+/// One that begins with TLS, or says nothing, gets no answer; whoever sends more than a line may be long waits all the
+/// same.
 async fn refuse(mut stream: TcpStream, why: &impl std::fmt::Display) {
     let whole = async {
         let (read, mut write) = stream.split();
         let mut read = BufReader::with_capacity(1024, read.take(wire::LINE_MAX as u64));
-        let mut line = String::new();
-        if read.read_line(&mut line).await? == 0 {
-            return Ok(0);
+        let mut line = Vec::new();
+        read.read_until(b'\n', &mut line).await?;
+        if !matches!(line.first(), None | Some(&TLS_HANDSHAKE)) {
+            let mut answer = Vec::new();
+            wire::write_error(&mut answer, id_of(&line), why);
+            write.write_all(&answer).await?;
         }
-        let id = match wire::Request::parse(line.trim()) {
-            Ok(wire::Request::Login { id, .. } | wire::Request::Submit { id, .. } | wire::Request::Unknown { id }) => {
-                id
-            }
-            Err(_) => 0,
-        };
-        let mut answer = Vec::new();
-        wire::write_error(&mut answer, id, why);
-        write.write_all(&answer).await?;
-        tokio::io::copy(&mut read, &mut tokio::io::sink()).await
+        tokio::io::copy_buf(&mut read, &mut tokio::io::sink()).await?;
+        if read.get_ref().limit() == 0 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<(), std::io::Error>(())
     };
     if let Ok(Err(error)) = timeout(REFUSAL_PAUSE, whole).await {
         debug!(%error, "a refused client did not wait for its answer");
+    }
+}
+
+/// The id that a request wants its answer to have; 0 for everything else.
+fn id_of(line: &[u8]) -> u64 {
+    let request = std::str::from_utf8(line).ok().and_then(|line| wire::Request::parse(line.trim()).ok());
+    match request {
+        Some(wire::Request::Login { id, .. } | wire::Request::Submit { id, .. } | wire::Request::Unknown { id }) => id,
+        None => 0,
     }
 }

@@ -96,7 +96,8 @@ impl Front {
     async fn append_batch(self: Rc<Self>, batch: Batch) {
         let Batch { mut pending, shares } = batch;
         let is_claim = |(_, share): &(usize, &NewShare)| share.claims_block;
-        let claims: Vec<_> = shares.iter().enumerate().filter(is_claim).map(|(at, share)| (at, share.clone())).collect();
+        let claims: Vec<_> =
+            shares.iter().enumerate().filter(is_claim).map(|(at, share)| (at, share.clone())).collect();
         let after = self.link.heard.get();
         // One trace for all that came together: a span for each share would cost more than the share.
         let span = info_span!("submit", shares = shares.len());
@@ -119,7 +120,10 @@ impl Front {
         if claims.is_empty() {
             return;
         }
-        error!(claims = claims.len(), "the share log did not take block claims; they are checked and submitted without");
+        error!(
+            claims = claims.len(),
+            "the share log did not take block claims; they are checked and submitted without"
+        );
         self.parts.counters.claims_unlogged_total.add(claims.len() as u64);
         for (at, share) in claims {
             if let Some(pending) = pending.get_mut(at) {

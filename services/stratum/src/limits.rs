@@ -54,6 +54,8 @@ pub(crate) struct Limits {
     pub(crate) logins: Rate,
     pub(crate) addresses: usize,
     pub(crate) workers: usize,
+    /// Workers of one network that are new to their client.
+    pub(crate) names: Rate,
     /// Submits of one client, over all its connections, that their own rate does not allow.
     pub(crate) surplus: Rate,
     pub(crate) bytes: Rate,
@@ -65,6 +67,7 @@ impl Limits {
         let window = settings.submit_rate_window.max(Duration::from_secs(1));
         let submits = f64::from(settings.submit_rate_max) / window.as_secs_f64();
         let bytes = (submits * f64::from(BYTES_PER_SUBMIT)).max(f64::from(BYTES_PER_SECOND_MIN));
+        let names = per_client.saturating_mul(CLIENTS_PER_PREFIX * WORKERS_PER_CONNECTION);
         let many = |factor: u32| usize::try_from(per_client.saturating_mul(factor)).unwrap_or(usize::MAX);
         Limits {
             total: settings.max_connections,
@@ -75,6 +78,7 @@ impl Limits {
             logins: Rate { every: Duration::from_secs(4) / per_client, burst: per_client.saturating_mul(8) },
             addresses: many(ADDRESSES_PER_CONNECTION),
             workers: many(WORKERS_PER_CONNECTION),
+            names: Rate { every: NAMES_PERIOD / names, burst: names },
             surplus: Rate {
                 every: window / settings.submit_rate_max.max(1),
                 burst: settings.submit_rate_max.saturating_mul(SURPLUS),

@@ -24,6 +24,8 @@ use crate::spare;
 use crate::transport::Transport;
 use crate::vardiff::Vardiff;
 
+pub(crate) use inbound::TLS_HANDSHAKE;
+
 /// Bytes that a connection may leave unread before it is closed.
 const OUT_MAX: usize = 64 * 1024;
 /// How long it may leave them unread.

@@ -49,9 +49,8 @@ fn proven_pairs_are_those_with_true_shares_and_no_false_one() {
     for_each_database(async |db| {
         let lines = vec![line("true", "1"), line("true", "2"), line("false", "1"), line("unjudged", "1")];
         let mut log = Log::new(&db.store, "h1", lines).await;
-        for (line, verdicts) in [&["verified", "verified"][..], &["verified"], &["verified", "rejected"], &[]]
-            .into_iter()
-            .enumerate()
+        for (line, verdicts) in
+            [&["verified", "verified"][..], &["verified"], &["verified", "rejected"], &[]].into_iter().enumerate()
         {
             log.share(line, EPOCH, 5);
             for verdict in verdicts {

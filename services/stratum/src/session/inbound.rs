@@ -16,7 +16,7 @@ use crate::proxy;
 /// Said before a connection is closed because of what it sends.
 const TOO_MUCH: &str = "too much rubbish, closing";
 /// The first byte of TLS. No request begins with it.
-const TLS_HANDSHAKE: u8 = 0x16;
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 const SCRATCH: usize = 64 * 1024;
 /// Lines of one connection before the others have their turn. Their answers fit into [`OUT_MAX`].
 const LINES_PER_TURN: usize = 32;

@@ -46,6 +46,27 @@ fn a_client_with_too_many_connections_is_told_so_and_its_neighbour_is_not() {
 }
 
 #[test]
+fn whoever_is_refused_waits_whatever_it_sends() {
+    with_pool(
+        |setup| setup.settings.max_connections_per_ip = 1,
+        async |pool| {
+            let _held = Miner::from(pool, "10.0.0.1").await;
+            pool.until("the place", |pool| pool.counters.stratum_connections.get() == 1).await;
+            // A handshake of TLS with a byte that ends a line, bytes that are no text, more than a line may have.
+            let hello = [&[0x16, 3, 1, 2, 0, 1, b'\n'][..], &[0; 500]].concat();
+            for bytes in [hello, vec![0xff; 100], vec![b'a'; 3 * wire::LINE_MAX]] {
+                let begun = Instant::now();
+                let mut miner = Miner::from(pool, "10.0.0.1").await;
+                miner.send_bytes(&bytes).await;
+                let answer = tokio::time::timeout(Duration::from_millis(1500), miner.next()).await;
+                assert!(!matches!(answer, Ok(None)), "closed at once, the client would spin: {:?}", begun.elapsed());
+                while miner.next().await.is_some() {}
+            }
+        },
+    );
+}
+
+#[test]
 fn a_full_pool_and_a_full_network_say_so() {
     with_pool(
         |setup| {
