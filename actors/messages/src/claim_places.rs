@@ -103,7 +103,8 @@ mod tests {
         held.pop();
         assert!(places.take(&pair(9999, 1)).is_some());
         drop(held);
-        assert_eq!((places.depth(), places.taken().pairs.len(), places.taken().origins.len()), (0, 0, 0));
+        let taken = places.taken();
+        assert_eq!((taken.all, taken.pairs.len(), taken.origins.len()), (0, 0, 0));
     }
 
     #[test]
