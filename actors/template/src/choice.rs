@@ -25,7 +25,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Patience {
         let secs = Duration::from_secs;
-        Patience { lag: secs(10), settle: secs(60), bar: secs(30), bar_max: secs(15 * 60) }
+        Patience { lag: secs(3), settle: secs(60), bar: secs(30), bar_max: secs(15 * 60) }
     }
 }
 
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn a_moment_behind_is_nothing_and_long_behind_is_a_reason() {
         let mut daemons = Daemons::new(&[5, 6]);
-        assert_eq!(daemons.after(8), 0, "blocks reach daemons one after the other");
+        assert_eq!(daemons.after(2), 0, "blocks reach daemons one after the other");
         daemons.say(&[6, 6]);
-        assert_eq!(daemons.after(8), 0);
+        assert_eq!(daemons.after(2), 0);
         daemons.say(&[6, 7]);
         assert_eq!((daemons.after(12), daemons.state(0)), (1, "behind"));
         daemons.say(&[7, 7]);

@@ -258,14 +258,13 @@ impl Follower {
         let (parts, now) = (&self.parts, (self.parts.clock)());
         let lease_ends = answer.expires_at.unwrap_or(now.plus(LEASE));
         let template = Arc::new(build(answer, place, parent.timestamp, pinned, parts.ids.take(), now)?);
-        self.define(&template).await;
         let Template { height, network_difficulty: difficulty, .. } = &*template;
         debug!(%height, %difficulty, merkle_root = %template.merkle_root, "template");
         let published_at = Instant::now().into_std();
         let known = self.nodes.iter().filter_map(|node| node.knew(parent.hash, parent.height)).min();
         let known_at = known.unwrap_or(published_at);
         let taken = parts.published.put(Offer {
-            template,
+            template: Arc::clone(&template),
             lease_ends: Some(lease_ends),
             work: status.total_work,
             known_at,
@@ -281,10 +280,11 @@ impl Follower {
             Taken::Older => parts.counters.templates_older_total.add(1),
         }
         self.choice.borrow_mut().gave_template(place);
+        self.define(&template).await;
         Ok(())
     }
 
-    /// Logged before its first use, if the disk answers in time; mining does not wait for the disk.
+    /// Logged as soon as it is current; miners do not wait for the disk. A share logs it too, if it comes first.
     async fn define(&self, template: &Arc<Template>) {
         let asked = self.parts.ledger.ask(DefineTemplate(Arc::clone(template)), DEFINE_PATIENCE).await;
         let why = match asked {
@@ -292,7 +292,7 @@ impl Follower {
             Ok(Err(refusal)) => refusal.to_string(),
             Err(error) => error.to_string(),
         };
-        warn!(height = %template.height, why, "template is published before its definition is logged");
+        warn!(height = %template.height, why, "template is current and its definition is not logged yet");
     }
 
     /// The address that every template must pay: from the settings, else stored earlier, else the first daemon's

@@ -1,10 +1,11 @@
 //! What one daemon's looks lead to.
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use messages::facts::{CurrentJob, Tip};
+use messages::share_ledger::DefineTemplate;
 use messages::template::RefreshReason;
 use runtime::{Recipient, Refused};
 use template::{Pace, Published};
@@ -348,6 +349,24 @@ async fn a_log_that_does_not_take_the_definition_delays_nothing_for_long() {
     stage.look().await;
     assert!(stage.job().is_some());
     assert_eq!(stage.counters.templates_total.get(), 1);
+}
+
+#[actix_rt::test]
+async fn a_new_job_does_not_wait_for_the_log() {
+    let mut stage = Stage::new(|_| {});
+    let early = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&early);
+    stage.again(move |parts| {
+        let jobs = parts.published.jobs();
+        parts.ledger = Recipient::from_fn(move |DefineTemplate(template): DefineTemplate, reply| {
+            let is_it = |job: &Arc<CurrentJob>| job.template.merkle_root == template.merkle_root;
+            seen.store(jobs.borrow().as_ref().is_some_and(is_it), Ordering::Relaxed);
+            reply.send(Ok(()));
+            Ok(())
+        });
+    });
+    stage.look().await;
+    assert!(early.load(Ordering::Relaxed), "miners had it before the disk");
 }
 
 #[actix_rt::test]
