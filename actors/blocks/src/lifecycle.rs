@@ -37,8 +37,8 @@ pub struct LifecycleParts {
     pub window: Duration,
     /// The chain as the template actor sees it.
     pub tip: watch::Receiver<Tip>,
-    /// The log's ends.
-    pub position: watch::Receiver<LogPosition>,
+    /// The log's ends, once it is open.
+    pub position: watch::Receiver<Option<LogPosition>>,
     /// Under which money may be written.
     pub lease: LeaseEpoch,
     /// The wall clock.

@@ -27,7 +27,7 @@ pub(crate) struct Sweep {
     pub(crate) host: HostId,
     pub(crate) policy: PolicyId,
     pub(crate) window: Duration,
-    pub(crate) position: watch::Receiver<LogPosition>,
+    pub(crate) position: watch::Receiver<Option<LogPosition>>,
     pub(crate) clock: Clock,
     /// The block that is looked at, and what was durable when it was first seen: only when that is folded, "no such
     /// template" and "no such candidate" mean something.
@@ -79,7 +79,8 @@ impl Sweep {
 
     /// Whether the block is settled: not ours, or in the books.
     async fn look(&mut self, block: &BlockInfo, epoch: i64) -> Result<bool, StepError> {
-        let position = *self.position.borrow();
+        // Before the log is open nobody knows how much of it is not folded.
+        let Some(position) = *self.position.borrow() else { return Ok(false) };
         let needed = match self.waiting {
             Some((waiting, needed)) if waiting == block.hash => needed,
             _ => position.durable,

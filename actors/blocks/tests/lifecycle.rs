@@ -231,6 +231,23 @@ async fn a_block_of_a_logged_template_without_a_record_becomes_one_when_the_log_
 }
 
 #[actix_rt::test]
+async fn no_block_is_passed_before_the_log_is_open() {
+    let mut stage = Stage::new().await;
+    stage.tick(FIRST_HEIGHT).await;
+    stage.chain_has_mined(100, id(1), 1);
+    stage.log_is_shut();
+    stage.tick(100).await;
+    stage.tick(101).await;
+    stage.position(50, 10);
+    stage.tick(101).await;
+    assert_eq!(stage.store.meta_get("swept_height").await.unwrap().as_deref(), Some("99"));
+    stage.define(1, &[("A", 100)]).await;
+    stage.position(50, 50);
+    stage.tick(101).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Seen);
+}
+
+#[actix_rt::test]
 async fn foreign_blocks_and_recorded_ones_are_left_alone() {
     let mut stage = Stage::new().await;
     stage.tick(FIRST_HEIGHT).await;

@@ -107,7 +107,7 @@ pub(crate) struct Disk {
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) position: watch::Sender<LogPosition>,
+    pub(crate) position: watch::Sender<Option<LogPosition>>,
     pub(crate) stall: Arc<DiskStall>,
     /// Told when enough for a whole step is durable. Less waits for the clock: every step is a transaction with an
     /// fsync of its own, which shares the disk with the log.
@@ -189,7 +189,7 @@ impl Disk {
     fn set_durable(&self, writer: &Writer) {
         let durable = Durable { file: writer.number, offset: writer.offset, seq: Seq(writer.next.0 - 1) };
         *self.progress.durable.lock().unwrap_or_else(PoisonError::into_inner) = durable;
-        self.position.send_modify(|position| position.durable = durable.seq.0);
+        self.position.send_modify(|position| position.get_or_insert_default().durable = durable.seq.0);
     }
 
     fn publish(&self, writer: &mut Writer, before: Seq) {

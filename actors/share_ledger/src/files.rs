@@ -3,7 +3,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use units::{Minute, Seq};
+use units::{Minute, PolicyId, Seq};
 
 use crate::reader::Durable;
 use crate::record::{FILE_HEAD, FileHead, Frame, Record, frame};
@@ -43,6 +43,8 @@ pub enum LogError {
 #[derive(Debug, Clone)]
 pub struct LogDirectory {
     path: PathBuf,
+    /// Noted in files that are made.
+    policy: Option<PolicyId>,
 }
 
 /// One file of the log.
@@ -74,7 +76,24 @@ impl LogDirectory {
     /// [`LogError::Io`].
     pub fn open(path: &Path) -> Result<LogDirectory, LogError> {
         fs::create_dir_all(path).map_err(at(path))?;
-        Ok(LogDirectory { path: path.to_owned() })
+        Ok(LogDirectory { path: path.to_owned(), policy: None })
+    }
+
+    /// From now on `policy` prices the blocks that are found: files that are made say so.
+    #[must_use]
+    pub fn under_policy(self, policy: PolicyId) -> LogDirectory {
+        LogDirectory { policy: Some(policy), ..self }
+    }
+
+    /// The policy that was in force when file `number` was written, if it says one.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub(crate) fn policy_of(&self, number: u64) -> Result<Option<PolicyId>, LogError> {
+        let path = self.path.join(format!("{number:020}.log"));
+        let mut bytes = [0; FILE_HEAD];
+        File::open(&path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(at(&path))?;
+        Ok(FileHead::policy(&bytes))
     }
 
     /// Where it is.
@@ -147,7 +166,7 @@ impl LogDirectory {
         let path = self.path.join(format!("{:020}.log", head.number));
         let make = || {
             let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-            file.write_all(&head.encode())?;
+            file.write_all(&head.encode(self.policy))?;
             file.sync_all()?;
             sync_directory(&self.path)?;
             Ok(file)

@@ -52,12 +52,13 @@ pub(crate) struct Fold {
     pub(crate) directory: LogDirectory,
     pub(crate) store: Store,
     pub(crate) host: HostId,
+    /// For files that say no policy.
     pub(crate) policy: PolicyId,
     pub(crate) window: Duration,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) position: watch::Sender<LogPosition>,
+    pub(crate) position: watch::Sender<Option<LogPosition>>,
 }
 
 /// Where it is.
@@ -65,6 +66,8 @@ struct Place {
     reader: LogReader,
     folded: Seq,
     definitions: Definitions,
+    /// In force when the reader's file was written: what was found then is not priced by younger settings.
+    policy: PolicyId,
     /// When the database was last told that all is folded.
     caught_up_at: Timestamp,
 }
@@ -131,8 +134,14 @@ impl Fold {
             return Err(LogError::Foreign { path: self.directory.path().to_owned(), why }.into());
         }
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
-        self.position.send_modify(|position| position.folded = folded.0);
-        Ok(Some(Place { reader, folded, definitions: Definitions::default(), caught_up_at: Timestamp::from_ms(0) }))
+        self.publish(folded);
+        let policy = self.policy_of(&reader)?;
+        let (definitions, caught_up_at) = (Definitions::default(), Timestamp::from_ms(0));
+        Ok(Some(Place { reader, folded, definitions, policy, caught_up_at }))
+    }
+
+    fn policy_of(&self, reader: &LogReader) -> Result<PolicyId, LogError> {
+        Ok(self.directory.policy_of(reader.file_number())?.unwrap_or(self.policy))
     }
 
     /// One transaction; `false` when nothing durable is left.
@@ -156,7 +165,7 @@ impl Fold {
             }
         }
         let (from, to, new_file) = (place.folded, step.to, step.new_file);
-        if let Some(step) = step.build(self.host, self.policy, self.window, (self.clock)()) {
+        if let Some(step) = step.build(self.host, place.policy, self.window, (self.clock)()) {
             let span = info_span!("fold", from = from.0, to = to.0);
             if let Some(mark) = self.progress.take_trace() {
                 mark.continue_in(&span);
@@ -167,9 +176,14 @@ impl Fold {
         }
         if new_file {
             place.definitions = Definitions::default();
+            place.policy = self.policy_of(&place.reader)?;
         }
-        self.position.send_modify(|position| position.folded = place.folded.0);
+        self.publish(place.folded);
         Ok(!at_end)
+    }
+
+    fn publish(&self, folded: Seq) {
+        self.position.send_modify(|position| position.get_or_insert_default().folded = folded.0);
     }
 
     /// Measures what is left to fold and removes files that nobody needs.

@@ -67,7 +67,7 @@ pub struct ShareLedgerParts {
     pub segment_max_bytes: u64,
     /// Shares are refused while more than this is not folded.
     pub backlog_max_bytes: u64,
-    /// Prices the blocks that are found from now on.
+    /// Prices the blocks of files that say no policy.
     pub policy: PolicyId,
     /// Length of its payout window.
     pub window: Duration,
@@ -77,8 +77,8 @@ pub struct ShareLedgerParts {
     pub ids: Arc<LocalIds>,
     /// Counters.
     pub counters: Arc<Counters>,
-    /// Where the log's ends are published.
-    pub position: watch::Sender<LogPosition>,
+    /// Where the log's ends are published; nothing before it is open.
+    pub position: watch::Sender<Option<LogPosition>>,
     /// Held by the disk thread: the next generation begins when the one before has written what it was given.
     pub owner: Arc<LogOwner>,
     /// For drills.

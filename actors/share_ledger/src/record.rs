@@ -6,7 +6,7 @@
 //! has the position after the one before it.
 //!
 //! Decoding never trusts a length and never panics.
-use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
+use units::{Amount, Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
 /// Bytes before a payload.
 pub const FRAME_HEAD: usize = 9;
@@ -171,14 +171,16 @@ pub enum Frame<'a> {
 }
 
 impl FileHead {
-    /// The header's bytes.
+    /// The header's bytes. `policy` prices the blocks that are found on templates of this file.
     #[must_use]
-    pub fn encode(self) -> [u8; FILE_HEAD] {
+    pub fn encode(self, policy: Option<PolicyId>) -> [u8; FILE_HEAD] {
         let mut out = [0; FILE_HEAD];
         out[..8].copy_from_slice(MAGIC);
         out[8..16].copy_from_slice(&self.number.to_le_bytes());
         out[16..24].copy_from_slice(&self.base.0.to_le_bytes());
-        let crc = crc32fast::hash(&out[..24]);
+        let policy = policy.and_then(|policy| u32::try_from(policy.0).ok()).unwrap_or(0);
+        out[28..].copy_from_slice(&policy.to_le_bytes());
+        let crc = head_checksum(&out);
         out[24..28].copy_from_slice(&crc.to_le_bytes());
         out
     }
@@ -189,8 +191,26 @@ impl FileHead {
         let bytes = bytes.get(..FILE_HEAD)?;
         let mut read = Bytes(&bytes[8..]);
         let (number, base, crc) = (read.u64()?, read.u64()?, read.u32()?);
-        (&bytes[..8] == MAGIC && crc32fast::hash(&bytes[..24]) == crc).then_some(FileHead { number, base: Seq(base) })
+        (&bytes[..8] == MAGIC && head_checksum(bytes) == crc).then_some(FileHead { number, base: Seq(base) })
     }
+
+    /// The policy of a valid header; files of older programs have none.
+    #[must_use]
+    pub fn policy(bytes: &[u8]) -> Option<PolicyId> {
+        FileHead::decode(bytes)?;
+        let policy = Bytes(bytes.get(FILE_HEAD - 4..)?).u32()?;
+        (policy != 0).then(|| PolicyId(policy.into()))
+    }
+}
+
+/// A header without a policy has the checksum that it always had.
+fn head_checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..24]);
+    if bytes[28..FILE_HEAD] != [0; 4] {
+        hasher.update(&bytes[28..FILE_HEAD]);
+    }
+    hasher.finalize()
 }
 
 impl Record<'_> {

@@ -155,7 +155,7 @@ fn write(log: &LogDirectory, number: u64, base: Seq, records: &[Record<'_>]) -> 
     records.iter().for_each(|record| record.encode(number, &mut bytes));
     log.create(head).expect("a new file").write_all(&bytes).expect("room for it");
     let mark = records.iter().rposition(|record| matches!(record, Record::Commit { .. })).unwrap_or(0);
-    ([&head.encode()[..], &bytes].concat(), mark)
+    ([&head.encode(None)[..], &bytes].concat(), mark)
 }
 
 fn positioned(records: &[Record<'_>]) -> u64 {

@@ -177,7 +177,8 @@ impl Store {
     }
 
     /// Records a main-chain block of the pool that no candidate explains (state `seen`): no finder, window end at
-    /// every host's folded position, segments closed there. `false`, and no change, if the block is known.
+    /// every host's folded position, segments closed there. `policy` and `window` price it where its template was
+    /// logged under no policy. `false`, and no change, if the block is known.
     ///
     /// # Errors
     /// `Fenced`; `Damaged` when the template is not stored.
@@ -206,9 +207,9 @@ impl Store {
                     merkle_root: &merkle_root,
                     nonce,
                     finder: None,
-                    found_at: found_at.ms(),
-                    policy: policy.0,
-                    window_start: found_at.minus(window).ms(),
+                    found_at,
+                    policy,
+                    window,
                 };
                 close_everywhere(c, &block).await?
             })

@@ -153,9 +153,9 @@ pub struct FoldStep {
     pub rejects: Vec<RejectRow>,
     /// Ends the step.
     pub candidate: Option<CandidateRow>,
-    /// Prices the candidate.
+    /// In force when this was logged: prices the blocks that are made of the step's templates.
     pub policy: PolicyId,
-    /// Length of the payout window of `policy`, to fix the candidate's window start.
+    /// Length of the payout window where a policy does not say it.
     pub window: std::time::Duration,
     /// Now.
     pub at: Timestamp,

@@ -53,6 +53,7 @@ diesel::table! {
         difficulty -> BigInt,
         reward -> BigInt,
         seen_at -> BigInt,
+        policy_id -> Nullable<BigInt>,
     }
 }
 

@@ -8,7 +8,7 @@ use boot::{GRACE, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
-use messages::facts::{Clock, LeaseEpoch, LocalIds, LogPosition, SessionIds};
+use messages::facts::{Clock, LeaseEpoch, LocalIds, SessionIds};
 use messages::live::SampleLive;
 use messages::payout::{PayoutTick, SweepPayouts};
 use messages::share_ledger::{FoldNow, ReopenClaims};
@@ -155,6 +155,7 @@ impl Pool {
             confirmations: settings.blocks.confirmations,
         };
         let policy_id = store.policy_ensure(&policy.to_json(), clock()).await.map_err(database)?;
+        let directory = directory.under_policy(policy_id);
         let fresh = hex::encode(rand::rng().random::<[u8; 32]>());
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
         let mut bytes = [0; 32];
@@ -219,7 +220,7 @@ impl Pool {
         let suspect_keeper = ActorRef::<SuspectKeeper>::unbound(roster::QUIET);
 
         let published = Published::new();
-        let (position, _) = watch::channel(LogPosition::default());
+        let (position, _) = watch::channel(None);
         let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
         let (notices, _) = broadcast::channel(NOTICES);
         let (epochs, epoch) = watch::channel(None);

@@ -76,7 +76,7 @@ pub struct WebParts {
     /// How each daemon is.
     pub daemons: DaemonsReceiver,
     /// The share log's ends.
-    pub position: watch::Receiver<LogPosition>,
+    pub position: watch::Receiver<Option<LogPosition>>,
     /// For `/metrics`.
     pub metrics: Printer,
     /// Fault drills; only a development network has them.

@@ -50,7 +50,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
     let template = parts.jobs.borrow().as_ref().map(|job| job.template.clone());
     let difficulty = template.as_ref().map(|template| template.network_difficulty.get());
     let tip = parts.tip.borrow().clone();
-    let position = *parts.position.borrow();
+    let position = parts.position.borrow().unwrap_or_default();
     let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     HttpResponse::Ok().json(json!({
         // How old the figures are: of this process, and of the database.

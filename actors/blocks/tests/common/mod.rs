@@ -46,7 +46,7 @@ pub(crate) struct Stage {
     pub(crate) good_policy: PolicyId,
     world: Arc<Mutex<World>>,
     tip: watch::Sender<Tip>,
-    log: watch::Sender<LogPosition>,
+    log: watch::Sender<Option<LogPosition>>,
     host: HostId,
     folded: u64,
     actor: BlockLifecycle,
@@ -100,8 +100,10 @@ impl Stage {
         let host = store.host_register("h", Timestamp::from_ms(0)).await.unwrap();
         let epoch = store.lease_take(MONEY_LEASE, "test", WINDOW).await.unwrap().unwrap().epoch;
         // As after a change of holder: epoch - 1 is an old one.
-        let (lease, (tip, log)) =
-            (watch::Sender::new(Some(epoch)), (watch::Sender::default(), watch::Sender::default()));
+        let (lease, (tip, log)) = (
+            watch::Sender::new(Some(epoch)),
+            (watch::Sender::default(), watch::Sender::new(Some(LogPosition::default()))),
+        );
         let actor = BlockLifecycle::new(LifecycleParts {
             daemons: vec![DaemonSettings { url: fake.url, ..DaemonSettings::default() }],
             store: store.clone(),
@@ -225,7 +227,12 @@ impl Stage {
     }
 
     pub(crate) fn position(&self, durable: u64, folded: u64) {
-        self.log.send_replace(LogPosition { durable, folded });
+        self.log.send_replace(Some(LogPosition { durable, folded }));
+    }
+
+    /// As after a start.
+    pub(crate) fn log_is_shut(&self) {
+        self.log.send_replace(None);
     }
 
     /// One tick at this tip.

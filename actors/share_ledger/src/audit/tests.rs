@@ -37,7 +37,11 @@ impl Host {
 
     /// Makes these records the only file of the log.
     fn write(&self, records: &[Record<'_>]) {
-        let log = self.log();
+        self.write_under(None, records);
+    }
+
+    fn write_under(&self, policy: Option<units::PolicyId>, records: &[Record<'_>]) {
+        let log = policy.map_or_else(|| self.log(), |policy| self.log().under_policy(policy));
         for file in log.files().unwrap() {
             std::fs::remove_file(file.path).unwrap();
         }
@@ -52,7 +56,7 @@ impl Host {
         let host = runtime::block_on(self.store.host_register("h1", now)).unwrap();
         let policy = runtime::block_on(self.store.policy_ensure("{}", now)).unwrap();
         let durable = self.log().readable().unwrap().unwrap();
-        let (position, _) = watch::channel(LogPosition::default());
+        let (position, _) = watch::channel(Some(LogPosition::default()));
         let fold = Fold {
             directory: self.log(),
             store: self.store.clone(),
@@ -196,4 +200,17 @@ fn where_there_is_no_log_there_is_nothing_to_compare() {
     let audit = host.audit();
     assert_eq!((audit.pending, audit.differences), (0, vec![]));
     assert!(!host.place.path().join("log").exists(), "an audit makes nothing");
+}
+
+#[test]
+fn a_block_is_priced_by_the_settings_at_its_find_and_not_by_those_at_the_fold() {
+    let host = Host::new();
+    let at = Timestamp::from_ms(1_795_000_000_000);
+    let then = runtime::block_on(host.store.policy_ensure(r#"{"window_ms":60000}"#, at)).unwrap();
+    let candidate = CandidateRecord { share: Seq(1), line: 1, template: 2, nonce: Nonce::new(1), received_at: at };
+    host.write_under(Some(then), &log_of(vec![share(1), Record::Candidate(candidate)]));
+    host.fold();
+    let hash = HeaderBase::from_bytes(HEADER).block_id(Nonce::new(1)).to_string();
+    let block = runtime::block_on(host.store.block_find(&hash)).unwrap().unwrap();
+    assert_eq!((block.policy, block.window_start), (then, at.minus(Duration::from_secs(60))));
 }

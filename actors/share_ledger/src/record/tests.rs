@@ -78,11 +78,14 @@ fn a_frame_of_another_file_is_broken() {
 #[test]
 fn a_file_head_is_read_back_and_a_damaged_one_is_not() {
     let head = FileHead { number: 12, base: Seq(77) };
-    assert_eq!(FileHead::decode(&head.encode()), Some(head));
-    for at in 0..28 {
-        let mut bytes = head.encode();
-        bytes[at] ^= 1;
-        assert_eq!(FileHead::decode(&bytes), None, "byte {at}");
+    for policy in [None, Some(PolicyId(300))] {
+        let bytes = head.encode(policy);
+        assert_eq!((FileHead::decode(&bytes), FileHead::policy(&bytes)), (Some(head), policy));
+        for at in 0..FILE_HEAD {
+            let mut bytes = bytes;
+            bytes[at] ^= 1;
+            assert_eq!((FileHead::decode(&bytes), FileHead::policy(&bytes)), (None, None), "byte {at}");
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! New rows of `blocks`, and what is fixed at the find.
+use std::time::Duration;
+
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use units::{PolicyId, Timestamp};
 
 use crate::db::Conn;
 use crate::sql::binds;
@@ -15,9 +18,11 @@ pub(crate) struct NewBlock<'a> {
     pub(crate) nonce: i64,
     /// Line and position of the finding share.
     pub(crate) finder: Option<(i64, i64)>,
-    pub(crate) found_at: i64,
-    pub(crate) policy: i64,
-    pub(crate) window_start: i64,
+    pub(crate) found_at: Timestamp,
+    /// Where its template was logged under none.
+    pub(crate) policy: PolicyId,
+    /// Where its policy says none.
+    pub(crate) window: Duration,
 }
 
 /// Where the new block's round began, and what the pool had done then and now.
@@ -35,11 +40,9 @@ struct RoundRow {
 
 /// Inserts the row; `None` when the block is there already.
 pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<Option<i64>> {
-    let template = c.number("SELECT id AS n FROM templates WHERE merkle_root = $1", binds![block.merkle_root]).await?;
-    let template = template.ok_or_else(|| StoreError::Damaged {
-        what: format!("block {}", block.hash),
-        why: format!("its template {} is not stored", block.merkle_root),
-    })?;
+    let template = template_of(c, block).await?;
+    let policy = template.policy_id.map_or(block.policy, PolicyId);
+    let window = policy_window(c, policy).await?.unwrap_or(block.window);
     // One statement, one moment: the pool's work never reads lower than that of the block before.
     let round = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM lines) AS pool_work, \
                  (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
@@ -48,7 +51,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
     let round: RoundRow = c.rows(round, binds![]).await?.pop().ok_or(diesel::result::Error::NotFound)?;
     let pool_work = round.pool_work.unwrap_or(0);
     let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));
-    let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at);
+    let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at.ms());
     let insert = "INSERT INTO blocks (hash, state, host_id, template_id, line_id, nonce, share_seq, found_at, \
                   policy_id, window_start, round_work, round_started_at, pool_work, height, difficulty, reward) \
                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, t.height, t.difficulty, t.reward \
@@ -57,16 +60,49 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
         block.hash,
         block.state,
         block.host,
-        template,
+        template.id,
         block.finder.map(|(line, _)| line),
         block.nonce,
         block.finder.map_or(0, |(_, share)| share),
-        block.found_at,
-        block.policy,
-        block.window_start,
+        block.found_at.ms(),
+        policy.0,
+        block.found_at.minus(window).ms(),
         round_work,
         round_started_at,
         pool_work,
     ];
     c.number(insert, binds).await
+}
+
+#[derive(QueryableByName)]
+struct TemplateOf {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    policy_id: Option<i64>,
+}
+
+async fn template_of(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<TemplateOf> {
+    let select = "SELECT id, policy_id FROM templates WHERE merkle_root = $1";
+    let found: Option<TemplateOf> = c.rows(select, binds![block.merkle_root]).await?.pop();
+    found.ok_or_else(|| StoreError::Damaged {
+        what: format!("block {}", block.hash),
+        why: format!("its template {} is not stored", block.merkle_root),
+    })
+}
+
+/// The length of a policy's payout window, if it says one.
+pub(crate) async fn policy_window(c: &mut Conn<'_>, policy: PolicyId) -> Result<Option<Duration>> {
+    #[derive(QueryableByName)]
+    struct Body {
+        #[diesel(sql_type = Text)]
+        body: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Window {
+        window_ms: Option<u64>,
+    }
+    let found: Option<Body> = c.rows("SELECT body FROM policies WHERE id = $1", binds![policy.0]).await?.pop();
+    let window = found.and_then(|row| serde_json::from_str::<Window>(&row.body).ok());
+    Ok(window.and_then(|window| window.window_ms).map(Duration::from_millis))
 }

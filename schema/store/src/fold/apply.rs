@@ -2,7 +2,7 @@
 //! statements, the same on both databases.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable};
-use units::Seq;
+use units::{PolicyId, Seq};
 
 use super::plan::{self, LineState, Planned, Segment, Written};
 use super::{BatchRow, CandidateRow, FoldStep};
@@ -14,7 +14,7 @@ use crate::{Result, StoreError};
 /// Applies the step within the caller's transaction.
 pub(super) async fn step(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<()> {
     let closed = host_lock(c, step).await?;
-    templates_ensure(c, written).await?;
+    templates_ensure(c, written, step.policy).await?;
     let states = lines_ensure(c, step, written).await?;
     let planned = plan::plan(step, &states, closed)?;
     if let Some(batch) = &step.batch {
@@ -49,16 +49,17 @@ async fn host_lock(c: &mut Conn<'_>, step: &FoldStep) -> Result<Seq> {
     }
 }
 
-async fn templates_ensure(c: &mut Conn<'_>, written: &Written) -> Result<()> {
+async fn templates_ensure(c: &mut Conn<'_>, written: &Written, policy: PolicyId) -> Result<()> {
     if written.templates.is_empty() {
         return Ok(());
     }
     let insert = format!(
-        "INSERT INTO templates (merkle_root, height, prev_hash, header_base, difficulty, reward, seen_at) \
+        "INSERT INTO templates (merkle_root, height, prev_hash, header_base, difficulty, reward, seen_at, policy_id) \
          SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, {header_base}, CAST(value->>4 AS BIGINT), \
-         CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT) FROM {rows} \
+         CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), {policy} FROM {rows} \
          WHERE NOT EXISTS (SELECT 1 FROM templates WHERE merkle_root = value->>0) ON CONFLICT (merkle_root) DO NOTHING",
         header_base = c.bytes_of_hex("value->>3"),
+        policy = policy.0,
         rows = c.json_rows(),
     );
     c.run(&insert, binds![written.templates.clone()]).await?;
@@ -276,9 +277,9 @@ async fn candidate_put(
         merkle_root: &template.merkle_root,
         nonce: candidate.nonce,
         finder: Some((line, candidate.share_seq.to_i64())),
-        found_at: candidate.found_at.ms(),
-        policy: step.policy.0,
-        window_start: candidate.found_at.minus(step.window).ms(),
+        found_at: candidate.found_at,
+        policy: step.policy,
+        window: step.window,
     };
     if let Some(id) = block_insert_in_txn(c, &block).await? {
         let to = step.to.to_i64();

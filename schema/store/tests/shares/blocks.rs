@@ -79,6 +79,30 @@ fn a_candidate_becomes_a_block_with_its_price_fixed() {
 }
 
 #[test]
+fn a_block_is_priced_by_the_policy_under_which_its_template_was_logged() {
+    for_each_database(async |db| {
+        let mut log = Log::new(&db.store, "host", vec![line("alice", "a")]).await;
+        let (before, after) = (r#"{"window_ms":600000}"#, r#"{"window_ms":60000}"#);
+        let before = db.store.policy_ensure(before, at(EPOCH)).await.unwrap();
+        let after = db.store.policy_ensure(after, at(EPOCH)).await.unwrap();
+        log.policy = before;
+        let share = log.share(0, EPOCH, 10);
+        db.store.fold(log.step()).await.unwrap();
+        log.policy = after;
+        db.store.fold(log.candidate(&hash(1), 0, share, EPOCH)).await.unwrap();
+        let priced = |block: &Block| (block.policy, block.window_start);
+        let expected = (before, at(EPOCH).minus(Duration::from_secs(600)));
+        assert_eq!(priced(&find(db, 1).await), expected);
+        // The same for a block that no candidate explains.
+        let (epoch, root) = (lease(db, "treasury").await, log.template.merkle_root.clone());
+        let recognised =
+            db.store.block_insert_unexplained(epoch, log.host, &hash(2), 1, &root, at(EPOCH), after, WINDOW).await;
+        assert!(recognised.unwrap());
+        assert_eq!(priced(&find(db, 2).await), expected);
+    });
+}
+
+#[test]
 fn a_round_is_the_work_since_the_block_before() {
     for_each_database(async |db| {
         let (mut log, _) = with_block(db).await;

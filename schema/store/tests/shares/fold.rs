@@ -4,7 +4,7 @@ use store::batch::ShareBatch;
 use store::fold::FoldStep;
 use units::Seq;
 
-use crate::common::log::{EPOCH, Log, at, hash, line};
+use crate::common::log::{EPOCH, Log, at, hash, line, template};
 use crate::common::{TestDb, for_each_database};
 
 async fn fold(db: &TestDb, step: FoldStep) {
@@ -62,12 +62,14 @@ fn a_step_that_does_not_follow_changes_nothing() {
         fold(db, first.clone()).await;
         log.share(0, EPOCH, 10);
         let second = log.step();
+        let unpriced =
+            FoldStep { policy: units::PolicyId(99), templates: vec![template(1_001)], ..candidate_of(&second) };
         for (name, step) in [
             ("again", first),
             ("a gap", FoldStep { from: Seq(2), ..second.clone() }),
             ("backwards", FoldStep { to: Seq(0), ..second.clone() }),
             ("a line that it lacks", FoldStep { lines: Vec::new(), ..second.clone() }),
-            ("a policy that is not there", FoldStep { policy: units::PolicyId(99), ..candidate_of(&second) }),
+            ("a policy that is not there", unpriced),
             ("a template that it lacks", FoldStep { templates: Vec::new(), ..candidate_of(&second) }),
         ] {
             assert!(db.store.fold(step).await.is_err(), "{name}");

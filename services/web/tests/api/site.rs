@@ -124,7 +124,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
         tip: tips,
         jobs: job,
         daemons: daemon_states,
-        position: watch::channel(LogPosition { durable: 12, folded: 10 }).1,
+        position: watch::channel(Some(LogPosition { durable: 12, folded: 10 })).1,
         metrics: Arc::new(|| "# TYPE meshpool_x gauge\nmeshpool_x 1\n".to_owned()),
         drill: None,
         keys: Vec::new(),

@@ -1,0 +1,2 @@
+DROP INDEX blocks_open;
+ALTER TABLE templates DROP COLUMN policy_id;
