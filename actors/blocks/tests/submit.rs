@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use blocks::{BlockSubmitter, SubmitterParts};
@@ -48,14 +48,14 @@ fn candidate(logged: bool) -> SubmitCandidate {
         mempool_generation: None,
         fetched_at: Timestamp::from_ms(0),
         retired_at: OnceLock::new(),
-        defined_in: AtomicU32::new(0),
+        defined_in: AtomicU64::new(0),
     };
     let line = Line {
         local_id: 1,
         address: "A".into(),
         worker: "w".into(),
         origin: Origin([0; 16]),
-        defined_in: AtomicU32::new(0),
+        defined_in: AtomicU64::new(0),
     };
     SubmitCandidate {
         share: Seq(5),

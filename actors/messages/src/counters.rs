@@ -118,6 +118,10 @@ counters! {
     log_backlog_bytes,
     /// Appends refused because the backlog is at its bound.
     log_full_total,
+    /// Commits that the disk did not take, mostly because it is full; nothing of them was kept, and the senders were told.
+    log_refused_total,
+    /// 1 while the disk does not take the share log (gauge).
+    log_unwritable,
     /// Hashes recomputed.
     checks_total,
     /// Shares that were decided to be recomputed.

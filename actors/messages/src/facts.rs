@@ -1,7 +1,7 @@
 //! What actors publish: the current job, the tip, restrictions, notices to miners; and the shared,
 //! immutable things that messages carry by reference.
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use chain::{BlockId, HeaderBase, MerkleRoot, Target};
 use serde_json::value::RawValue;
 use units::{Amount, Difficulty, Height, Timestamp};
 
-/// Numbers that are unique in one process: connections, lines and templates take theirs from here.
+/// Numbers that are unique in one process: lines and templates take theirs from here. 64 bits never come round.
 #[derive(Debug, Default)]
 pub struct LocalIds {
-    next: AtomicU32,
+    next: AtomicU64,
 }
 
 impl LocalIds {
     /// The next number, from 1.
-    pub fn take(&self) -> u32 {
-        self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    pub fn take(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -35,16 +35,16 @@ pub struct Origin(pub [u8; 16]);
 /// segment file, before its first share there.
 #[derive(Debug)]
 pub struct Line {
-    /// Unique in this process; meaningful in the share log only together with the file it stands in.
-    pub local_id: u32,
+    /// Unique in this process.
+    pub local_id: u64,
     /// Payout address, as the miner gave it.
     pub address: Arc<str>,
     /// Worker name, already normalised.
     pub worker: Arc<str>,
     /// Where the miner connects from.
     pub origin: Origin,
-    /// Number of the log file that already holds its definition; 0 for none. Written by the disk thread alone.
-    pub defined_in: AtomicU32,
+    /// Which file of the share log holds its definition, and its id there; 0 for none. The disk thread's alone.
+    pub defined_in: AtomicU64,
 }
 
 /// Trust and blame belong to this pair and never reach beyond it.
@@ -61,8 +61,8 @@ impl Line {
 /// One block template of the daemon. Immutable and shared; only its retirement is noted.
 #[derive(Debug)]
 pub struct Template {
-    /// Unique in this process; see [`Line::local_id`].
-    pub local_id: u32,
+    /// Unique in this process.
+    pub local_id: u64,
     /// The 92 bytes that miners hash.
     pub header_base: HeaderBase,
     /// `header_base`'s height.
@@ -92,7 +92,7 @@ pub struct Template {
     /// When a template of another identity replaced it; shares are taken for a grace time after that.
     pub retired_at: OnceLock<Instant>,
     /// See [`Line::defined_in`].
-    pub defined_in: AtomicU32,
+    pub defined_in: AtomicU64,
 }
 
 /// What a push of a new job depends on: renewing anything else would only throw hashes away.

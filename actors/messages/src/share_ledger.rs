@@ -1,6 +1,7 @@
 //! Messages to `ShareLedger`, the owner of the durable share log.
 use std::sync::Arc;
 
+use chain::MerkleRoot;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
@@ -38,13 +39,13 @@ pub struct Appended {
     pub minute: Minute,
 }
 
-/// Why nothing was written. After `Full` nothing is in the log; after `Disk` only reading it can tell.
+/// Why nothing was acknowledged. After `Full` nothing is in the log; after `Disk` only reading it can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppendRefusal {
-    /// The disk budget for records that are not yet in the database is used up.
+    /// The disk is full, or the budget for records that are not yet in the database is used up.
     #[error("share log is full")]
     Full,
-    /// The disk refused; whether the records are there is not known.
+    /// The disk failed; whether the records are there is not known.
     #[error("share log could not be written")]
     Disk,
 }
@@ -69,8 +70,8 @@ impl Message for AppendShares {
 pub struct FindShares {
     /// They can only be behind this position: one that was answered before they were sent.
     pub after: Seq,
-    /// Local id of the template, and the nonce.
-    pub shares: Vec<(u32, Nonce)>,
+    /// Merkle root of the template, and the nonce.
+    pub shares: Vec<(MerkleRoot, Nonce)>,
 }
 
 /// A share as the log has it.
@@ -166,7 +167,7 @@ impl Message for DefineTemplate {
     const URGENT: bool = true;
 }
 
-/// Moves what is durable into the database, one bounded step.
+/// Wakes the fold, which moves all that is durable into the database, in bounded steps. Answered at once.
 #[derive(Debug)]
 pub struct FoldNow;
 

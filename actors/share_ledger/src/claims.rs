@@ -5,7 +5,7 @@
 //! candidate may not have reached the daemon. All are handed on again.
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chain::{HeaderBase, Target};
@@ -162,7 +162,7 @@ impl<'a> ClaimScan<'a> {
             address: line.address.into(),
             worker: line.worker.into(),
             origin: Origin(line.origin),
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> ClaimScan<'a> {
             mempool_generation: None,
             fetched_at: template.fetched_at,
             retired_at: std::sync::OnceLock::new(),
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         })
     }
 }

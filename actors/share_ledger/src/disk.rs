@@ -13,14 +13,13 @@ use messages::share_ledger::{
 };
 use runtime::{Reply, TraceMark};
 use tokio::sync::{oneshot, watch};
-use tracing::{Span, error, info_span, warn};
-use units::{Minute, Seq};
+use tracing::{Span, error, info, info_span, warn};
+use units::Seq;
 
 use crate::files::{LogDirectory, LogEnd, LogError};
 use crate::find::find_shares;
 use crate::fold::RECORDS_PER_STEP;
 use crate::reader::Durable;
-use crate::record::FileHead;
 use crate::writer::{Failure, Writer};
 
 /// Most messages that go into one commit: bounds the memory of its buffer and the wait of the first in it.
@@ -95,9 +94,17 @@ impl DiskStall {
     }
 }
 
-/// Held by the disk thread that writes; knows where this process began to.
+/// Held by the disk thread that writes: two generations of the actor never write at once.
 #[derive(Debug, Default)]
-pub struct LogOwner(Mutex<Option<Seq>>);
+pub struct LogOwner(Mutex<Owned>);
+
+#[derive(Debug, Default)]
+struct Owned {
+    /// Where this process began to write.
+    began: Option<Seq>,
+    /// The last file that was meant to be written: marks in lines and templates name it, so it is never begun again.
+    number: u64,
+}
 
 /// Everything the thread needs.
 pub(crate) struct Disk {
@@ -126,84 +133,85 @@ impl Disk {
     ///
     /// `owner` keeps two generations of the actor apart: the thread of the one before ends with what it was given.
     pub(crate) fn run(self, owner: &LogOwner, opened: oneshot::Sender<Result<LogEnd, LogError>>, jobs: &Receiver<Job>) {
-        let mut began = owner.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let started = self.directory.recover().and_then(|end| {
-            let writer = self.new_file(end.next_file, end.next_seq, end.minute)?;
-            Ok((end, writer))
-        });
-        let (told, writer) = match started {
-            Ok((end, writer)) => (opened.send(Ok(end)), Some(writer)),
-            Err(error) => (opened.send(Err(error)), None),
+        let mut owned = owner.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut end = match self.directory.recover() {
+            Ok(end) => end,
+            // Nobody is left to hear it when the actor was stopped meanwhile.
+            Err(error) => return drop(opened.send(Err(error))),
         };
-        if let (Ok(()), Some(writer)) = (told, writer) {
-            let began = *began.get_or_insert(writer.next);
-            self.serve(writer, began, jobs);
+        end.next_file = end.next_file.max(owned.number + 1);
+        owned.began.get_or_insert(end.next_seq);
+        let writer = Writer::new(self.directory.clone(), end.next_file, end.next_seq, end.minute);
+        self.set_durable(&writer);
+        if opened.send(Ok(end)).is_ok() {
+            self.serve(writer, &mut owned, jobs);
         }
     }
 
-    fn serve(&self, mut writer: Writer, began: Seq, jobs: &Receiver<Job>) {
+    fn serve(&self, mut writer: Writer, owned: &mut Owned, jobs: &Receiver<Job>) {
+        let began = owned.began.unwrap_or_default();
+        let mut untold = 0;
         while let Ok(first) = jobs.recv() {
             self.stall.wait();
-            if writer.offset >= self.segment_max_bytes {
-                match self.new_file(writer.number + 1, writer.next, writer.minute) {
-                    Ok(next) => writer = next,
-                    Err(error) => return error!(%error, "share log cannot go on to a new file"),
-                }
-            }
-            let (before, batch) =
-                (writer.next, std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT));
+            writer.begin((self.clock)().minute(), self.segment_max_bytes);
+            owned.number = writer.number();
+            let batch = std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT);
             let answers = self.encode(&mut writer, batch);
             let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
-            let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes = writer.bytes.len());
+            let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes = writer.bytes());
             match span.in_scope(|| writer.commit()) {
                 Ok(()) => {
-                    self.progress.keep_trace(&span);
+                    if writer.records() > 0 {
+                        self.progress.keep_trace(&span);
+                    }
                     drop(span);
-                    self.publish(&mut writer, before);
+                    self.publish(&writer, &mut untold);
                     answers.into_iter().for_each(|answer| self.give(answer, began));
                 }
-                Err(Failure::NotWritten(error)) => {
-                    error!(%error, "share log refused a write or a sync; nothing of it was kept");
-                    answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Full));
-                    // A new file, since what the lines and templates believe to be defined is not.
-                    match self.new_file(writer.number + 1, before, writer.minute) {
-                        Ok(next) => writer = next,
-                        Err(error) => return error!(%error, "share log cannot go on to a new file"),
-                    }
+                Err(Failure::NotWritten(why)) => {
+                    self.note_refusal(&why);
+                    answers.into_iter().for_each(|answer| self.turn_away(answer, began));
                 }
-                Err(Failure::Unknown(error)) => {
-                    error!(%error, "share log could not be synced");
+                Err(Failure::Unknown(why)) => {
+                    error!(why, "share log could not be synced, nor cut; it is read again");
                     return answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Disk));
                 }
             }
         }
     }
 
-    fn new_file(&self, number: u64, next: Seq, minute: Minute) -> Result<Writer, LogError> {
-        let file = self.directory.create(FileHead { number, base: next })?;
-        let writer = Writer::new(file, number, next, minute);
-        self.set_durable(&writer);
-        Ok(writer)
+    /// Said once: a full disk is tried again with every message.
+    fn note_refusal(&self, why: &str) {
+        self.counters.log_refused_total.add(1);
+        if self.counters.log_unwritable.get() == 0 {
+            error!(why, "share log refused a write or a sync; nothing of it was kept, it is tried again");
+            self.counters.log_unwritable.set(1);
+        }
     }
 
     fn set_durable(&self, writer: &Writer) {
-        let durable = Durable { file: writer.number, offset: writer.offset, seq: Seq(writer.next.0 - 1) };
+        let durable = Durable { file: writer.number(), offset: writer.offset(), seq: Seq(writer.next().0 - 1) };
         *self.progress.durable.lock().unwrap_or_else(PoisonError::into_inner) = durable;
         self.position.send_modify(|position| position.get_or_insert_default().durable = durable.seq.0);
     }
 
-    fn publish(&self, writer: &mut Writer, before: Seq) {
-        let bytes = writer.bytes.len() as u64;
-        writer.offset += bytes;
+    fn publish(&self, writer: &Writer, untold: &mut u64) {
+        let bytes = writer.bytes();
+        if bytes == 0 {
+            return;
+        }
         self.progress.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.set_durable(writer);
-        let records = writer.next.0 - before.0;
-        self.counters.log_records_total.add(records);
+        self.counters.log_records_total.add(writer.records());
         self.counters.log_syncs_total.add(1);
         self.counters.log_backlog_bytes.set(self.progress.backlog_bytes());
-        writer.untold += records;
-        if writer.untold >= RECORDS_PER_STEP {
-            writer.untold = 0;
+        if self.counters.log_unwritable.get() > 0 {
+            info!("share log is written again");
+            self.counters.log_unwritable.set(0);
+        }
+        *untold += writer.records();
+        if *untold >= RECORDS_PER_STEP {
+            *untold = 0;
             // Full means that the fold was told and has not looked yet.
             if let Err(crossbeam_channel::TrySendError::Disconnected(())) = self.fold.try_send(()) {
                 warn!("the fold has ended; shares stay in the log until it is back");
@@ -212,11 +220,11 @@ impl Disk {
     }
 
     fn encode(&self, writer: &mut Writer, batch: impl Iterator<Item = Job>) -> Vec<Answer> {
-        writer.begin((self.clock)().minute());
-        let full = self.progress.backlog_bytes() > self.backlog_max_bytes;
         let mut answers = Vec::with_capacity(16);
         for job in batch {
-            let appended = Appended { first: writer.next, minute: writer.minute };
+            let backlog = self.progress.backlog_bytes();
+            let (full, brimful) = (backlog > self.backlog_max_bytes, backlog > self.brim());
+            let appended = Appended { first: writer.next(), minute: writer.minute() };
             match job {
                 Job::Shares(_, reply) if full => {
                     self.counters.log_full_total.add(1);
@@ -226,18 +234,40 @@ impl Disk {
                     shares.iter().for_each(|share| writer.share(share));
                     answers.push(Answer::Shares(AppendedShares { at: appended, shares }, reply));
                 }
+                Job::Events(_, reply) if brimful => {
+                    self.counters.log_full_total.add(1);
+                    reply.send(Err(AppendRefusal::Full));
+                }
                 Job::Events(events, reply) => {
                     events.iter().for_each(|event| writer.event(event));
                     answers.push(Answer::Events(appended, reply));
                 }
+                Job::Template(_, reply) if brimful => {
+                    self.counters.log_full_total.add(1);
+                    reply.send(Err(AppendRefusal::Full));
+                }
                 Job::Template(template, reply) => {
-                    writer.define_template(&template);
+                    writer.template(&template);
                     answers.push(Answer::Template(reply));
                 }
                 Job::Find(question, reply) => answers.push(Answer::Found(question, reply)),
             }
         }
         answers
+    }
+
+    /// What is known about shares already logged, and templates, may take an eighth more than shares: they are few, and
+    /// a flood must not keep a block candidate out.
+    fn brim(&self) -> u64 {
+        self.backlog_max_bytes.saturating_add(self.backlog_max_bytes / 8)
+    }
+
+    /// Nothing of the commit is in the log. Questions can be answered all the same.
+    fn turn_away(&self, answer: Answer, began: Seq) {
+        match answer {
+            Answer::Found(..) => self.give(answer, began),
+            answer => answer.refuse(AppendRefusal::Full),
+        }
     }
 
     /// What was asked for is durable.
@@ -276,3 +306,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,16 +158,21 @@ impl LogDirectory {
         Ok(files)
     }
 
-    /// Makes file `number`, durable with its header before the first record goes in.
+    /// Makes the file that `head` names, durable with its header before the first record goes in. What an earlier try
+    /// left of it is replaced.
     ///
     /// # Errors
-    /// [`LogError::Io`].
+    /// [`LogError::Io`]; also for a file that has records already.
     pub fn create(&self, head: FileHead) -> Result<File, LogError> {
-        let path = self.path.join(format!("{:020}.log", head.number));
+        let (path, fresh) = (self.path.join(format!("{:020}.log", head.number)), self.path.join("log.new"));
         let make = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            if fs::metadata(&path).is_ok_and(|there| there.len() > FILE_HEAD as u64) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let mut file = File::create(&fresh)?;
             file.write_all(&head.encode(self.policy))?;
             file.sync_all()?;
+            fs::rename(&fresh, &path)?;
             sync_directory(&self.path)?;
             Ok(file)
         };

@@ -2,6 +2,7 @@
 //! before is "not there" final.
 use std::collections::HashMap;
 
+use chain::HeaderBase;
 use messages::share_ledger::{Appended, FindShares, LoggedShare};
 use units::Seq;
 
@@ -9,8 +10,8 @@ use crate::files::{LogDirectory, LogError};
 use crate::reader::{Durable, LogReader, Step};
 use crate::record::{CLAIMS_BLOCK, Record, VERIFIED};
 
-/// What the log has of the shares in question. Local ids mean nothing before `began`, where this process began to
-/// write.
+/// What the log has of the shares in question. Nothing of what is asked for lies before `began`, where this process
+/// began to write.
 ///
 /// # Errors
 /// [`LogError`] when the log cannot be read.
@@ -24,11 +25,18 @@ pub(crate) fn find_shares(
     let places: HashMap<_, _> = question.shares.iter().copied().zip(0..).collect();
     let from = began.max(question.after.plus(1));
     let Some(mut reader) = LogReader::open(directory, from)? else { return Ok(found) };
+    let mut templates = HashMap::new();
     loop {
         match reader.next(durable)? {
             Step::End => return Ok(found),
+            Step::NewFile => templates.clear(),
+            Step::Record(_, Record::Template(template)) => {
+                let root = HeaderBase::from_bytes(*template.header_base).merkle_root();
+                templates.insert(template.local_id, root);
+            }
             Step::Record(Some(seq), Record::Share(share)) if seq >= from => {
-                if let Some(place) = places.get(&(share.template, share.nonce)) {
+                let key = templates.get(&share.template).map(|root| (*root, share.nonce));
+                if let Some(place) = key.and_then(|key| places.get(&key)) {
                     found[*place] = Some(LoggedShare {
                         at: Appended { first: seq, minute: share.minute },
                         received_at: share.received_at,
@@ -37,7 +45,83 @@ pub(crate) fn find_shares(
                     });
                 }
             }
-            Step::NewFile | Step::Record(..) => {}
+            Step::Record(..) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::testing::{Rig, line, share, template};
+
+    const ROOM: u64 = 1 << 30;
+
+    /// Positions of what was found.
+    fn places(found: &[Option<LoggedShare>]) -> Vec<Option<u64>> {
+        found.iter().map(|share| share.map(|share| share.at.first.0)).collect()
+    }
+
+    #[test]
+    fn a_share_is_found_as_it_was_logged_and_another_is_not() {
+        let rig = Rig::start(ROOM, ROOM);
+        let (line, template, other) = (line("rig"), template(1), template(2));
+        let mut claim = share(&line, &template, 2);
+        (claim.claims_block, claim.verified) = (true, true);
+        rig.append(vec![share(&line, &template, 1)]).unwrap();
+        rig.clock.fetch_add(60_000, Ordering::Relaxed);
+        let at = rig.append(vec![claim.clone()]).unwrap();
+        let asked = [&share(&line, &other, 2), &claim, &share(&line, &template, 3)];
+        let found = rig.find(0, &asked).unwrap();
+        let received_at = claim.received_at;
+        assert_eq!(found, [None, Some(LoggedShare { at, received_at, verified: true, claims_block: true }), None]);
+    }
+
+    #[test]
+    fn a_share_is_found_in_whatever_file_it_is() {
+        let rig = Rig::start(1, ROOM); // Every commit has a file of its own.
+        let line = line("rig");
+        let shares: Vec<_> = (1..=5).map(|nonce| share(&line, &template(nonce % 2), nonce)).collect();
+        for share in &shares {
+            rig.append(vec![share.clone()]).unwrap();
+        }
+        assert_eq!(rig.files().len(), 5);
+        let asked: Vec<_> = shares.iter().rev().collect();
+        assert_eq!(places(&rig.find(0, &asked).unwrap()), [Some(5), Some(4), Some(3), Some(2), Some(1)]);
+        // Not before the position that it can only be behind.
+        assert_eq!(places(&rig.find(3, &asked).unwrap()), [Some(5), Some(4), None, None, None]);
+    }
+
+    #[test]
+    fn what_an_earlier_process_logged_is_not_looked_at() {
+        let rig = Rig::start(ROOM, ROOM);
+        let (rig_line, first) = (line("rig"), template(1));
+        rig.append(vec![share(&rig_line, &first, 1)]).unwrap();
+        let rig = rig.restart().unwrap();
+        assert_eq!(rig.end.next_seq, Seq(2));
+        let (line, template) = (line("rig"), template(2));
+        rig.append(vec![share(&line, &template, 1)]).unwrap();
+        let asked = [&share(&rig_line, &first, 1), &share(&line, &template, 1)];
+        assert_eq!(places(&rig.find(0, &asked).unwrap()), [None, Some(2)]);
+    }
+
+    #[test]
+    fn what_is_not_durable_is_not_found_and_a_torn_tail_is_not_read() {
+        let mut rig = Rig::start(ROOM, ROOM);
+        let (line, template) = (line("rig"), template(1));
+        rig.append(vec![share(&line, &template, 1)]).unwrap();
+        let durable = rig.progress.durable();
+        rig.append(vec![share(&line, &template, 2)]).unwrap();
+        rig.stop();
+        let log = rig.log();
+        let path = &log.files().unwrap()[0].path;
+        let length = std::fs::metadata(path).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length - 1).unwrap();
+        let root = template.merkle_root;
+        let shares = [1, 2].map(|nonce| (root, units::Nonce::new(nonce))).to_vec();
+        let found = find_shares(&log, durable, Seq(1), &FindShares { after: Seq::ZERO, shares });
+        assert_eq!(places(&found.unwrap()), [Some(1), None]);
     }
 }

@@ -19,6 +19,8 @@ mod find;
 mod fold;
 mod reader;
 pub mod record;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 use std::sync::Arc;

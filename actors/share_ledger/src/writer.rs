@@ -1,67 +1,156 @@
 //! What the disk thread writes: messages as records, and a commit of them as one write and one sync.
 use std::fs::File;
-use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use messages::facts::{Line, Template};
 use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, Seq};
 
+use crate::files::LogDirectory;
 use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, LineDefinition, Record, RejectsRecord, Share,
+    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Share,
     TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
+/// A file is left when so many definitions have taken its ids; one commit cannot use up the rest.
+const IDS_MAX: u32 = 1 << 31;
+
 /// The file that is written, and the commit in the making.
 pub(crate) struct Writer {
-    pub(crate) file: File,
-    pub(crate) number: u64,
-    pub(crate) offset: u64,
-    pub(crate) ordinal: u64,
-    pub(crate) next: Seq,
-    pub(crate) minute: Minute,
-    pub(crate) bytes: Vec<u8>,
-    /// Records since the fold was last told of any.
-    pub(crate) untold: u64,
+    directory: LogDirectory,
+    /// Made with its first commit.
+    file: Option<File>,
+    number: u64,
+    offset: u64,
+    next: Seq,
+    minute: Minute,
+    bytes: Vec<u8>,
+    at: Place,
+    /// Where the commit in the making began.
+    before: (Seq, Minute, Place),
+    /// What the commit in the making defines.
+    defined: Vec<Defined>,
+}
+
+/// Counts of the file.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    commits: u64,
+    ids: u32,
+}
+
+enum Defined {
+    Line(Arc<Line>),
+    Template(Arc<Template>),
 }
 
 /// Why a commit is not durable.
 pub(crate) enum Failure {
     /// Nothing of it is in the log.
-    NotWritten(std::io::Error),
+    NotWritten(String),
     /// Only reading the log again can tell.
-    Unknown(std::io::Error),
+    Unknown(String),
 }
 
 impl Writer {
-    /// Goes on in `file`, which has nothing but its header.
-    pub(crate) fn new(file: File, number: u64, next: Seq, minute: Minute) -> Writer {
+    /// Goes on with file `number`, which is made with its first commit.
+    pub(crate) fn new(directory: LogDirectory, number: u64, next: Seq, minute: Minute) -> Writer {
         let bytes = Vec::with_capacity(1 << 20);
-        Writer { file, number, offset: FILE_HEAD as u64, ordinal: 0, next, minute, bytes, untold: 0 }
+        let before = (next, minute, Place::default());
+        let (offset, at, defined) = (FILE_HEAD as u64, Place::default(), Vec::new());
+        Writer { directory, file: None, number, offset, next, minute, bytes, at, before, defined }
     }
 
-    /// Begins the next commit; its shares are booked to `minute`, or to a later one that had shares already.
-    pub(crate) fn begin(&mut self, minute: Minute) {
+    /// The file that the commit in the making goes to.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where the next commit will begin in it.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Position of the next record.
+    pub(crate) fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The minute that shares are booked to.
+    pub(crate) fn minute(&self) -> Minute {
+        self.minute
+    }
+
+    /// Bytes of the commit in the making.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Positions that the commit in the making takes.
+    pub(crate) fn records(&self) -> u64 {
+        self.next.0 - self.before.0.0
+    }
+
+    /// Begins the next commit, in a new file if this one has reached `segment_max` bytes; its shares are booked to
+    /// `minute`, or to a later one that had shares already.
+    pub(crate) fn begin(&mut self, minute: Minute, segment_max: u64) {
+        if self.offset > FILE_HEAD as u64 && (self.offset >= segment_max || self.at.ids >= IDS_MAX) {
+            (self.file, self.at) = (None, Place::default());
+            (self.number, self.offset) = (self.number + 1, FILE_HEAD as u64);
+        }
+        self.before = (self.next, self.minute, self.at);
+        self.defined.clear();
         self.bytes.clear();
-        self.ordinal += 1;
         self.minute = self.minute.max(minute);
-        Record::Commit { ordinal: self.ordinal }.encode(self.number, &mut self.bytes);
+        self.at.commits += 1;
+        Record::Commit { ordinal: self.at.commits }.encode(self.number, &mut self.bytes);
     }
 
-    /// Writes and syncs what was put in.
+    /// Writes and syncs what was put in. A commit of nothing costs nothing.
     pub(crate) fn commit(&mut self) -> Result<(), Failure> {
-        let written = self.file.write_all(&self.bytes).and_then(|()| self.file.sync_data());
+        if self.records() == 0 && self.defined.is_empty() {
+            self.take_back();
+            return Ok(());
+        }
+        let written = self.write();
+        match &written {
+            Ok(()) => self.offset += self.bytes(),
+            Err(Failure::NotWritten(_)) => self.take_back(),
+            Err(Failure::Unknown(_)) => {}
+        }
+        written
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        if self.file.is_none() {
+            // Nothing was written since the last try, so a file that was left half made is made again just the same.
+            let made = self.directory.create(FileHead { number: self.number, base: self.before.0 });
+            self.file = Some(made.map_err(|error| Failure::NotWritten(error.to_string()))?);
+        }
+        let file = self.file.as_ref().expect("it was made");
+        // At the offset: a write that was refused may have moved the file's own place.
+        let written = file.write_all_at(&self.bytes, self.offset).and_then(|()| file.sync_data());
         written.map_err(|error| {
             // Cut what may have been written of it: only then is it certain that the records are not in the log. After
             // a failed sync they may be in memory and not on disk, which reading them again would not show.
-            let cut = self.file.set_len(self.offset).and_then(|()| self.file.sync_all());
+            let cut = file.set_len(self.offset).and_then(|()| file.sync_all());
+            let error = format!("file {}: {error}", self.number);
             if cut.is_ok() { Failure::NotWritten(error) } else { Failure::Unknown(error) }
         })
     }
 
-    /// Files are numbered by 64 bits, the marks in lines and templates have 32: enough for 250 PiB of log.
-    fn mark(&self) -> u32 {
-        u32::try_from(self.number).unwrap_or(u32::MAX)
+    /// As if the commit in the making had never begun: what it would have defined is not defined.
+    fn take_back(&mut self) {
+        (self.next, self.minute, self.at) = self.before;
+        self.bytes.clear();
+        for defined in self.defined.drain(..) {
+            match defined {
+                Defined::Line(line) => line.defined_in.store(0, Ordering::Relaxed),
+                Defined::Template(template) => template.defined_in.store(0, Ordering::Relaxed),
+            }
+        }
     }
 
     fn put(&mut self, record: &Record<'_>) {
@@ -69,31 +158,35 @@ impl Writer {
         self.next = self.next.plus(u64::from(record.is_positioned()));
     }
 
-    /// Whether this file has no such definition yet; notes that it will. Only this thread writes marks, and nearly always
-    /// the mark is there, so it is only read: a write would take the line from the caches of all other threads.
-    fn is_new(&self, mark: &AtomicU32) -> bool {
-        let is_new = mark.load(Ordering::Relaxed) != self.mark();
+    /// The id of a definition in this file, and whether it is new. Only this thread writes marks, and nearly always the
+    /// mark is there, so it is only read: a write would take the line from the caches of all other threads.
+    fn id(&mut self, mark: &AtomicU64) -> (u32, bool) {
+        // Never 0, and the same again only after 2^32 files.
+        let file = self.number % u64::from(u32::MAX) + 1;
+        let known = mark.load(Ordering::Relaxed);
+        if known >> 32 == file {
+            return (u32::try_from(known & u64::from(u32::MAX)).expect("32 bits"), false);
+        }
+        self.at.ids += 1;
+        mark.store(file << 32 | u64::from(self.at.ids), Ordering::Relaxed);
+        (self.at.ids, true)
+    }
+
+    fn line(&mut self, line: &Arc<Line>) -> u32 {
+        let (local_id, is_new) = self.id(&line.defined_in);
         if is_new {
-            mark.store(self.mark(), Ordering::Relaxed);
+            let (origin, address, worker) = (line.origin.0, &*line.address, &*line.worker);
+            self.put(&Record::Line(LineDefinition { local_id, origin, address, worker }));
+            self.defined.push(Defined::Line(Arc::clone(line)));
         }
-        is_new
+        local_id
     }
 
-    fn define_line(&mut self, line: &Line) {
-        if self.is_new(&line.defined_in) {
-            self.put(&Record::Line(LineDefinition {
-                local_id: line.local_id,
-                origin: line.origin.0,
-                address: &line.address,
-                worker: &line.worker,
-            }));
-        }
-    }
-
-    pub(crate) fn define_template(&mut self, template: &Template) {
-        if self.is_new(&template.defined_in) {
+    pub(crate) fn template(&mut self, template: &Arc<Template>) -> u32 {
+        let (local_id, is_new) = self.id(&template.defined_in);
+        if is_new {
             self.put(&Record::Template(TemplateDefinition {
-                local_id: template.local_id,
+                local_id,
                 header_base: template.header_base.as_bytes(),
                 target: template.network_target.as_bytes(),
                 reward: template.reward,
@@ -102,16 +195,17 @@ impl Writer {
                 reward_address: &template.reward_address,
                 block: template.block.get(),
             }));
+            self.defined.push(Defined::Template(Arc::clone(template)));
         }
+        local_id
     }
 
     pub(crate) fn share(&mut self, share: &NewShare) {
-        self.define_line(&share.line);
-        self.define_template(&share.template);
+        let (line, template) = (self.line(&share.line), self.template(&share.template));
         let flags = (u8::from(share.verified) * VERIFIED) | (u8::from(share.claims_block) * CLAIMS_BLOCK);
         self.put(&Record::Share(Share {
-            line: share.line.local_id,
-            template: share.template.local_id,
+            line,
+            template,
             nonce: share.nonce,
             difficulty: share.difficulty,
             received_at: share.received_at,
@@ -123,39 +217,22 @@ impl Writer {
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Verdict { share, minute, line, difficulty, verdict } => {
-                self.define_line(line);
                 let verdict = match verdict {
                     Verdict::Verified => FOUND_TRUE,
                     Verdict::Rejected => 1,
                     Verdict::Voided => 2,
                 };
-                self.put(&Record::Verdict(VerdictRecord {
-                    share: *share,
-                    minute: *minute,
-                    line: line.local_id,
-                    difficulty: *difficulty,
-                    verdict,
-                }));
+                let (share, minute, line, difficulty) = (*share, *minute, self.line(line), *difficulty);
+                self.put(&Record::Verdict(VerdictRecord { share, minute, line, difficulty, verdict }));
             }
             Event::Candidate { share, line, template, nonce, received_at } => {
-                self.define_line(line);
-                self.define_template(template);
-                self.put(&Record::Candidate(CandidateRecord {
-                    share: *share,
-                    line: line.local_id,
-                    template: template.local_id,
-                    nonce: *nonce,
-                    received_at: *received_at,
-                }));
+                let (line, template) = (self.line(line), self.template(template));
+                let (share, nonce, received_at) = (*share, *nonce, *received_at);
+                self.put(&Record::Candidate(CandidateRecord { share, line, template, nonce, received_at }));
             }
             Event::Rejects { line, reason, minute, count } => {
-                self.define_line(line);
-                self.put(&Record::Rejects(RejectsRecord {
-                    line: line.local_id,
-                    minute: *minute,
-                    count: *count,
-                    reason,
-                }));
+                let (line, minute, count) = (self.line(line), *minute, *count);
+                self.put(&Record::Rejects(RejectsRecord { line, minute, count, reason }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The rules of a template, without the daemon: when one is needed, what makes one good, which time it carries.
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chain::{BlockId, HeaderBase, Target, block_reward};
@@ -65,7 +65,7 @@ pub(crate) fn build(
     issuer: usize,
     parent_time: i64,
     pinned: &str,
-    local_id: u32,
+    local_id: u64,
     now: Timestamp,
 ) -> Result<Template, Trouble> {
     if answer.reward_address_used != pinned {
@@ -94,7 +94,7 @@ pub(crate) fn build(
         mempool_generation: answer.mempool_generation,
         fetched_at: now,
         retired_at: OnceLock::new(),
-        defined_in: AtomicU32::new(0),
+        defined_in: AtomicU64::new(0),
     })
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Trust {
     /// Shares until the next one that is checked whatever chance says.
     gap: u32,
     /// The one claim that went to the daemon before its check: its template and nonce.
-    pub(crate) at_daemon: Option<(u32, Nonce)>,
+    pub(crate) at_daemon: Option<(u64, Nonce)>,
     /// When it was seen last.
     pub(crate) seen_at: Timestamp,
 }

@@ -112,9 +112,14 @@ fn subscribe(
     let lines = match settings.log_format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false).boxed()
+            // Standard error may be a file on a full disk: a line that cannot be written is lost, and nothing else.
+            let lines = fmt::layer().log_internal_errors(false);
+            lines.with_writer(std::io::stderr).with_ansi(colours).with_target(false).boxed()
         }
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => {
+            let lines = fmt::layer().log_internal_errors(false);
+            lines.json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        }
     };
     let spans = traces.map(|traces| {
         tracing_opentelemetry::layer().with_tracer(traces.tracer(service)).with_filter(EnvFilter::new(NOT_TRACED))

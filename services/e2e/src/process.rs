@@ -61,6 +61,8 @@ impl Process {
         let inherited = ["PATH", "RUST_LOG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
+            // A limit on the size of files is an error like a full disk, not a signal.
+            .args(["env", "--ignore-signal=XFSZ"])
             .arg(program)
             .args(args)
             .env_clear()
@@ -88,6 +90,17 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} cannot be sent {name}", self.name);
+    }
+
+    /// Lets no file of it grow beyond so many bytes, as if the disk were full; `None` gives the room back.
+    ///
+    /// # Panics
+    /// When the system does not let us.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let set =
+            Command::new("prlimit").args(["--pid", &self.id().to_string(), &format!("--fsize={limit}:")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "prlimit (package util-linux) for {}", self.name);
     }
 
     /// Kills it with SIGKILL and waits until it is gone.

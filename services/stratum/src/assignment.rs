@@ -197,7 +197,7 @@ impl Assignments {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::AtomicU64;
 
     use chain::HeaderBase;
     use messages::facts::Origin;
@@ -230,7 +230,7 @@ mod tests {
             mempool_generation: None,
             fetched_at: Timestamp::from_ms(0),
             retired_at: Default::default(),
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         })
     }
 
@@ -243,7 +243,7 @@ mod tests {
     impl Given {
         fn new() -> Given {
             let (address, worker) = ("a".into(), "w".into());
-            let line = Line { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU32::new(0) };
+            let line = Line { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
             Given { ranges: Ranges::new(Era(1), 0), line: Arc::new(line), jobs: Assignments::default() }
         }
 

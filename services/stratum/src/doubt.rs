@@ -71,7 +71,7 @@ impl Front {
     }
 
     async fn decide(self: Rc<Self>, mut doubt: Doubt) {
-        let shares = doubt.shares.iter().map(|share| (share.template.local_id, share.nonce)).collect();
+        let shares = doubt.shares.iter().map(|share| (share.template.merkle_root, share.nonce)).collect();
         let question = FindShares { after: doubt.after, shares };
         if let Ok(Ok(found)) = self.parts.finder.ask(question, LEDGER_PATIENCE).await {
             self.parts.counters.shares_in_doubt.sub(doubt.shares.len() as u64);

@@ -2,7 +2,7 @@
 use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use chain::Address;
@@ -66,7 +66,7 @@ impl Front {
             address: address.as_str().into(),
             worker: login.worker.as_str().into(),
             origin: session.origin,
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         };
         if let Some(quarantine) = self.quarantine(&line, (self.parts.clock)()) {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));

@@ -39,7 +39,7 @@ pub(crate) struct Ranges {
     arbiter: u8,
     next: u64,
     /// The template that is assigned from, by its local id, and the first turn of it.
-    template: Option<(u32, u64)>,
+    template: Option<(u64, u64)>,
 }
 
 /// What a job is named and which nonces it may try, both ends included.
@@ -58,7 +58,7 @@ impl Ranges {
 
     /// A range of this template that nobody else has; `None` when there is none left. An arbiter that has gone on to
     /// another template never comes back to this one.
-    pub(crate) fn take(&mut self, template: u32) -> Option<Range> {
+    pub(crate) fn take(&mut self, template: u64) -> Option<Range> {
         let turn = self.next;
         let first_turn = match self.template {
             Some((current, first_turn)) if current == template => first_turn,

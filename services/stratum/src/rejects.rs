@@ -13,7 +13,7 @@ const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
 pub(crate) struct Rejects {
-    counts: HashMap<(u32, RejectCode, Minute), (Arc<Line>, u32)>,
+    counts: HashMap<(u64, RejectCode, Minute), (Arc<Line>, u32)>,
 }
 
 impl Rejects {
@@ -29,7 +29,7 @@ impl Rejects {
 
     /// Everything counted so far, as events of the log.
     pub(crate) fn take(&mut self) -> Vec<Event> {
-        let event = |((_, code, minute), (line, count)): ((u32, RejectCode, Minute), (Arc<Line>, u32))| {
+        let event = |((_, code, minute), (line, count)): ((u64, RejectCode, Minute), (Arc<Line>, u32))| {
             Event::Rejects { line, reason: code.as_str(), minute, count }
         };
         self.counts.drain().map(event).collect()

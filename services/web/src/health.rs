@@ -68,6 +68,9 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
     if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
         reasons.push("share log is full".into());
     }
+    if parts.counters.log_unwritable.get() > 0 {
+        reasons.push("share log cannot be written: the disk is full or fails".into());
+    }
     let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "degraded": degraded });
     if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }

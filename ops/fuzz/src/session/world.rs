@@ -1,13 +1,13 @@
 //! Everything around a front: a chain, a ledger, a Validation, each as friendly as the script wants it.
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Network, PowHash, Target};
+use chain::{BlockId, Hash32, HeaderBase, HeaderParts, MerkleRoot, Network, PowHash, Target};
 use messages::counters::Counters;
 use messages::facts::{
     CurrentJob, Line, LocalIds, Notice, Pair, Quarantine, Restrictions, SessionId, SessionIds, Template,
@@ -264,7 +264,7 @@ fn count_panics() {
     });
 }
 
-fn template(local_id: u32, height: u64) -> Template {
+fn template(local_id: u64, height: u64) -> Template {
     let merkle_root = Hash32(chain::sha3_256(&[&local_id.to_le_bytes()]));
     let prev_hash = BlockId(chain::sha3_256(&[&height.to_le_bytes()]));
     let parts = HeaderParts {
@@ -292,7 +292,7 @@ fn template(local_id: u32, height: u64) -> Template {
         mempool_generation: None,
         fetched_at: Timestamp::from_ms(0),
         retired_at: OnceLock::new(),
-        defined_in: AtomicU32::new(0),
+        defined_in: AtomicU64::new(0),
     }
 }
 
@@ -372,8 +372,8 @@ impl Books {
         AppendedShares { at, shares }
     }
 
-    fn find(&self, (template, nonce): (u32, Nonce)) -> Option<LoggedShare> {
-        let share = self.written.iter().find(|share| (share.template.local_id, share.nonce) == (template, nonce))?;
+    fn find(&self, (template, nonce): (MerkleRoot, Nonce)) -> Option<LoggedShare> {
+        let share = self.written.iter().find(|share| (share.template.merkle_root, share.nonce) == (template, nonce))?;
         Some(LoggedShare {
             // Positions are not looked at here.
             at: Appended { first: Seq(1), minute: Minute(1) },

@@ -6,6 +6,7 @@ mod crashes;
 mod difficulty;
 mod drain;
 mod failover;
+mod full_disk;
 mod manager;
 mod outage;
 mod panics;

@@ -63,7 +63,7 @@ impl Ledger {
             return Err(Refused::Down(question));
         }
         let find = |(template, nonce)| {
-            let is_it = |share: &&NewShare| (share.template.local_id, share.nonce) == (template, nonce);
+            let is_it = |share: &&NewShare| (share.template.merkle_root, share.nonce) == (template, nonce);
             let (place, share) = (1..).zip(&state.shares).find(|(_, share)| is_it(share))?;
             Some(LoggedShare {
                 at: Appended { first: Seq(place), minute: now().minute() },

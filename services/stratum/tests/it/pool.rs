@@ -105,7 +105,7 @@ pub(crate) fn template(height: u64) -> Arc<Template> {
     }
     let network = difficulty(184_320);
     Arc::new(Template {
-        local_id: u32::try_from(height).unwrap(),
+        local_id: height,
         height: header.height(),
         prev_hash: header.prev_hash(),
         merkle_root: header.merkle_root(),
