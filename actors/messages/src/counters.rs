@@ -122,6 +122,14 @@ counters! {
     log_refused_total,
     /// 1 while the disk does not take the share log (gauge).
     log_unwritable,
+    /// 1 while shares cannot be booked because the share log is damaged, or not the database's (gauge).
+    log_unreadable,
+    /// Minutes that shares are booked ahead of the clock, which was set back; 0 as a rule (gauge).
+    log_minutes_ahead,
+    /// Bytes of log that are folded and stay, for claims and audits (gauge).
+    log_kept_bytes,
+    /// Log files that went before their day was over, since they were too many or too large.
+    log_removed_early_total,
     /// Hashes recomputed.
     checks_total,
     /// Shares that were decided to be recomputed.

@@ -317,4 +317,4 @@ impl Batches<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

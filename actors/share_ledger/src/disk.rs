@@ -4,6 +4,7 @@
 //! fsync returned.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use messages::counters::Counters;
@@ -14,12 +15,13 @@ use messages::share_ledger::{
 use runtime::{Reply, TraceMark};
 use tokio::sync::{oneshot, watch};
 use tracing::{Span, error, info, info_span, warn};
-use units::Seq;
+use units::{Minute, PolicyId, Seq};
 
+use crate::booked::BookedTime;
 use crate::files::{LogDirectory, LogEnd, LogError};
 use crate::find::find_shares;
-use crate::fold::RECORDS_PER_STEP;
 use crate::reader::Durable;
+use crate::step::RECORDS_PER_STEP;
 use crate::writer::{Failure, Writer};
 
 /// Most messages that go into one commit: bounds the memory of its buffer and the wait of the first in it.
@@ -116,6 +118,8 @@ pub(crate) struct Disk {
     pub(crate) progress: Arc<Progress>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
     pub(crate) stall: Arc<DiskStall>,
+    /// Prices the blocks that are found from now on: every file says so.
+    pub(crate) policy: PolicyId,
     /// Told when enough for a whole step is durable. Less waits for the clock: every step is a transaction with an
     /// fsync of its own, which shares the disk with the log.
     pub(crate) fold: crossbeam_channel::Sender<()>,
@@ -141,7 +145,7 @@ impl Disk {
         };
         end.next_file = end.next_file.max(owned.number + 1);
         owned.began.get_or_insert(end.next_seq);
-        let writer = Writer::new(self.directory.clone(), end.next_file, end.next_seq, end.minute);
+        let writer = Writer::new(self.directory.clone(), self.policy, end.next_file, end.next_seq, end.minute);
         self.set_durable(&writer);
         if opened.send(Ok(end)).is_ok() {
             self.serve(writer, &mut owned, jobs);
@@ -150,10 +154,10 @@ impl Disk {
 
     fn serve(&self, mut writer: Writer, owned: &mut Owned, jobs: &Receiver<Job>) {
         let began = owned.began.unwrap_or_default();
-        let mut untold = 0;
+        let (mut time, mut untold) = (BookedTime::after(writer.minute()), 0);
         while let Ok(first) = jobs.recv() {
             self.stall.wait();
-            writer.begin((self.clock)().minute(), self.segment_max_bytes);
+            writer.begin(self.minute(&mut time), self.segment_max_bytes);
             owned.number = writer.number();
             let batch = std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT);
             let answers = self.encode(&mut writer, batch);
@@ -178,6 +182,13 @@ impl Disk {
                 }
             }
         }
+    }
+
+    fn minute(&self, time: &mut BookedTime) -> Minute {
+        let clock = (self.clock)();
+        let minute = time.minute(clock, Instant::now());
+        self.counters.log_minutes_ahead.set(u64::from(minute.0.saturating_sub(clock.minute().0)));
+        minute
     }
 
     /// Said once: a full disk is tried again with every message.

@@ -1,9 +1,10 @@
 //! The log's directory: its files, where it ends, and what may be cut.
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use units::{Minute, PolicyId, Seq};
+use units::{Minute, Seq};
 
 use crate::reader::Durable;
 use crate::record::{FILE_HEAD, FileHead, Frame, Record, frame};
@@ -43,8 +44,6 @@ pub enum LogError {
 #[derive(Debug, Clone)]
 pub struct LogDirectory {
     path: PathBuf,
-    /// Noted in files that are made.
-    policy: Option<PolicyId>,
 }
 
 /// One file of the log.
@@ -75,25 +74,15 @@ impl LogDirectory {
     /// # Errors
     /// [`LogError::Io`].
     pub fn open(path: &Path) -> Result<LogDirectory, LogError> {
+        let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
         fs::create_dir_all(path).map_err(at(path))?;
-        Ok(LogDirectory { path: path.to_owned(), policy: None })
-    }
-
-    /// From now on `policy` prices the blocks that are found: files that are made say so.
-    #[must_use]
-    pub fn under_policy(self, policy: PolicyId) -> LogDirectory {
-        LogDirectory { policy: Some(policy), ..self }
-    }
-
-    /// The policy that was in force when file `number` was written, if it says one.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub(crate) fn policy_of(&self, number: u64) -> Result<Option<PolicyId>, LogError> {
-        let path = self.path.join(format!("{number:020}.log"));
-        let mut bytes = [0; FILE_HEAD];
-        File::open(&path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(at(&path))?;
-        Ok(FileHead::policy(&bytes))
+        // The names of the directories that were made; its own also when an earlier process did not come that far.
+        for made in [path].into_iter().chain(missing) {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            sync_directory(parent).map_err(at(parent))?;
+        }
+        Ok(LogDirectory { path: path.to_owned() })
     }
 
     /// Where it is.
@@ -170,7 +159,7 @@ impl LogDirectory {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             let mut file = File::create(&fresh)?;
-            file.write_all(&head.encode(self.policy))?;
+            file.write_all(&head.encode())?;
             file.sync_all()?;
             fs::rename(&fresh, &path)?;
             sync_directory(&self.path)?;
@@ -187,8 +176,8 @@ impl LogDirectory {
         // The newest may have no header yet.
         for file in self.files()?.iter().rev().take(2) {
             let bytes = fs::read(&file.path).map_err(at(&file.path))?;
-            if let Some(head) = FileHead::decode(&bytes).filter(|head| head.number == file.number) {
-                let scan = scan(file.number, &bytes);
+            if let Some((head, length)) = head_of(file, &bytes) {
+                let scan = scan(file.number, length, &bytes);
                 let seq = Seq(head.base.plus(scan.records).0.saturating_sub(1));
                 return Ok(Some(Durable { file: file.number, offset: scan.end as u64, seq }));
             }
@@ -196,8 +185,9 @@ impl LogDirectory {
         Ok(None)
     }
 
-    /// Finds the end. A torn tail, which no acknowledgement can depend on, is copied aside and cut. What is whole but was
-    /// never synced counts from now on, so it is synced first: the database must not know more than the disk.
+    /// Finds the end. A torn tail, which no acknowledgement can depend on, is copied aside and cut. What is whole counts
+    /// from now on, so it is made durable first: the database must not know more than the disk, and a later file must
+    /// not begin behind records that the disk does not have.
     ///
     /// # Errors
     /// [`LogError::Damaged`] when a synced commit is unreadable: that is not ours to cut.
@@ -206,32 +196,53 @@ impl LogDirectory {
         let mut end = LogEnd { next_file: 1, next_seq: Seq(1), minute: Minute(0), cut_bytes: 0 };
         let Some(newest) = files.last() else { return Ok(end) };
         end.next_file = newest.number + 1;
-        // The newest may have died before its header was durable; then the one before it holds the end.
-        for file in files.iter().rev().take(2) {
+        sync_directory(&self.path).map_err(at(&self.path))?;
+        let mut is_found = false;
+        for file in files.iter().rev() {
             let bytes = fs::read(&file.path).map_err(at(&file.path))?;
-            let Some(head) = FileHead::decode(&bytes).filter(|head| head.number == file.number) else {
+            let Some((head, length)) = head_of(file, &bytes) else {
+                if is_found {
+                    break; // Only its minute is missing.
+                }
+                // The newest may have died before its header was durable; then the one before it holds the end.
                 if file != newest || later_commit(file.number, &bytes, 0) {
                     return Err(damaged(file, 0, "its header is unreadable"));
                 }
                 end.cut_bytes = cut(file, &bytes, 0)?;
                 continue;
             };
-            let scan = scan(file.number, &bytes);
-            (end.next_seq, end.minute) = (head.base.plus(scan.records), scan.minute);
-            if scan.end < bytes.len() {
-                if later_commit(file.number, &bytes[scan.end..], scan.ordinal) {
-                    return Err(damaged(file, scan.end, "a later commit is intact"));
+            let scan = scan(file.number, length, &bytes);
+            if !is_found {
+                is_found = true;
+                end.next_seq = head.base.plus(scan.records);
+                if scan.end < bytes.len() {
+                    if later_commit(file.number, &bytes[scan.end..], scan.ordinal) {
+                        return Err(damaged(file, scan.end, "a later commit is intact"));
+                    }
+                    end.cut_bytes = cut(file, &bytes, scan.end)?;
                 }
-                end.cut_bytes = cut(file, &bytes, scan.end)?;
+                write_again(file, &bytes[..scan.end], scan.commit).map_err(at(&file.path))?;
             }
-            File::open(&file.path).and_then(|open| open.sync_all()).map_err(at(&file.path))?;
-            return Ok(end);
-        }
-        if files.len() > 1 {
-            return Err(damaged(newest, 0, "no file has a readable header"));
+            // No later file has a share that was booked earlier; one of the first format may have none at all.
+            end.minute = head.minute.max(scan.minute);
+            if end.minute > Minute(0) {
+                break;
+            }
         }
         Ok(end)
     }
+}
+
+fn head_of(file: &LogFile, bytes: &[u8]) -> Option<(FileHead, usize)> {
+    FileHead::decode(bytes).filter(|(head, _)| head.number == file.number)
+}
+
+/// Makes durable what was read of the last commit, which is all that may not be. A sync alone would not do: after one
+/// that failed, the system counts the bytes that it has in memory as written, on disk or not.
+fn write_again(file: &LogFile, bytes: &[u8], from: usize) -> io::Result<()> {
+    let open = OpenOptions::new().write(true).open(&file.path)?;
+    open.write_all_at(&bytes[from..], from as u64)?;
+    open.sync_all()
 }
 
 /// What a walk over a file's frames found.
@@ -239,14 +250,16 @@ struct Scan {
     records: u64,
     minute: Minute,
     ordinal: u64,
+    /// Where the last commit begins.
+    commit: usize,
     end: usize,
 }
 
-fn scan(number: u64, bytes: &[u8]) -> Scan {
-    let mut scan = Scan { records: 0, minute: Minute(0), ordinal: 0, end: FILE_HEAD };
+fn scan(number: u64, head: usize, bytes: &[u8]) -> Scan {
+    let mut scan = Scan { records: 0, minute: Minute(0), ordinal: 0, commit: head, end: head };
     while let Frame::Whole(record, taken) = frame(number, &bytes[scan.end..]) {
         match record {
-            Record::Commit { ordinal } => scan.ordinal = ordinal,
+            Record::Commit { ordinal } => (scan.ordinal, scan.commit) = (ordinal, scan.end),
             Record::Share(share) => scan.minute = scan.minute.max(share.minute),
             _ => {}
         }
@@ -284,16 +297,15 @@ fn cut(file: &LogFile, bytes: &[u8], from: usize) -> Result<u64, LogError> {
     Ok((bytes.len() - from) as u64)
 }
 
-/// Reads a file's header.
+/// Reads a file's header, and how long it is.
 ///
 /// # Errors
 /// [`LogError::Damaged`] when it has none.
-pub(crate) fn read_head(file: &LogFile, from: &mut File) -> Result<FileHead, LogError> {
-    let mut bytes = [0; FILE_HEAD];
-    from.read_exact(&mut bytes).map_err(at(&file.path))?;
-    FileHead::decode(&bytes)
-        .filter(|head| head.number == file.number)
-        .ok_or_else(|| damaged(file, 0, "its header is unreadable"))
+pub(crate) fn read_head(file: &LogFile, from: &mut File) -> Result<(FileHead, u64), LogError> {
+    let mut bytes = Vec::with_capacity(FILE_HEAD);
+    from.take(FILE_HEAD as u64).read_to_end(&mut bytes).map_err(at(&file.path))?;
+    let head = head_of(file, &bytes).ok_or_else(|| damaged(file, 0, "its header is unreadable"))?;
+    Ok((head.0, head.1 as u64))
 }
 
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> LogError + '_ {
@@ -304,110 +316,9 @@ pub(crate) fn damaged(file: &LogFile, offset: usize, why: &str) -> LogError {
     LogError::Damaged { path: file.path.clone(), offset: offset as u64, why: why.to_owned() }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use units::{Difficulty, Nonce, Timestamp};
-
-    use crate::record::Share;
-
-    fn share(nonce: u64, minute: u32) -> Record<'static> {
-        Record::Share(Share {
-            line: 1,
-            template: 1,
-            nonce: Nonce::new(nonce),
-            difficulty: Difficulty::ONE,
-            received_at: Timestamp::from_ms(0),
-            minute: Minute(minute),
-            flags: 0,
-        })
-    }
-
-    /// A directory whose only file holds these commits of shares; returns where each commit begins and the end.
-    fn written(commits: &[u64]) -> (tempfile::TempDir, LogDirectory, Vec<usize>) {
-        let place = tempfile::tempdir().unwrap();
-        let log = LogDirectory::open(place.path()).unwrap();
-        let mut file = log.create(FileHead { number: 1, base: Seq(1) }).unwrap();
-        let (mut bytes, mut marks) = (Vec::new(), vec![FILE_HEAD]);
-        for (ordinal, shares) in (1..).zip(commits) {
-            Record::Commit { ordinal }.encode(1, &mut bytes);
-            (0..*shares).for_each(|nonce| share(nonce, 7).encode(1, &mut bytes));
-            marks.push(FILE_HEAD + bytes.len());
-        }
-        file.write_all(&bytes).unwrap();
-        (place, log, marks)
-    }
-
-    fn edit(log: &LogDirectory, change: impl FnOnce(&mut Vec<u8>)) {
-        let path = &log.files().unwrap()[0].path;
-        let mut bytes = fs::read(path).unwrap();
-        change(&mut bytes);
-        fs::write(path, bytes).unwrap();
-    }
-
-    #[test]
-    fn an_empty_directory_starts_at_the_first_position() {
-        let place = tempfile::tempdir().unwrap();
-        let end = LogDirectory::open(place.path()).unwrap().recover().unwrap();
-        assert_eq!((end.next_file, end.next_seq), (1, Seq(1)));
-    }
-
-    #[test]
-    fn writing_goes_on_after_the_last_record() {
-        let (_place, log, _) = written(&[3, 2]);
-        let end = log.recover().unwrap();
-        assert_eq!(end, LogEnd { next_file: 2, next_seq: Seq(6), minute: Minute(7), cut_bytes: 0 });
-    }
-
-    #[test]
-    fn a_tail_torn_at_any_byte_is_cut_and_kept_aside() {
-        let (_place, _, marks) = written(&[2, 2]);
-        for length in marks[1] + 1..marks[2] {
-            let (_place, log, marks) = written(&[2, 2]);
-            edit(&log, |bytes| bytes.truncate(length));
-            let end = log.recover().unwrap();
-            assert!((3..=4).contains(&end.next_seq.0), "{length}: {end:?}");
-            assert!(fs::metadata(&log.files().unwrap()[0].path).unwrap().len() >= marks[1] as u64);
-            assert_eq!(log.recover().unwrap().cut_bytes, 0, "a second look finds nothing to cut");
-        }
-    }
-
-    #[test]
-    fn a_hole_in_the_last_commit_is_torn_even_if_frames_follow_it() {
-        let (_place, log, marks) = written(&[2, 3]);
-        edit(&log, |bytes| bytes[marks[1] + 20..marks[1] + 30].fill(0));
-        let end = log.recover().unwrap();
-        assert_eq!(end.next_seq, Seq(3));
-        assert!(end.cut_bytes > 0);
-    }
-
-    #[test]
-    fn damage_in_a_synced_commit_is_refused_and_nothing_is_cut() {
-        let (_place, log, marks) = written(&[2, 3]);
-        edit(&log, |bytes| bytes[marks[0] + 20] ^= 1);
-        let before = fs::read(&log.files().unwrap()[0].path).unwrap();
-        let error = log.recover().unwrap_err();
-        assert!(error.to_string().contains("00000000000000000001.log is damaged at byte"), "{error}");
-        assert_eq!(fs::read(&log.files().unwrap()[0].path).unwrap(), before);
-    }
-
-    #[test]
-    fn a_file_that_died_before_its_header_leaves_the_end_where_it_was() {
-        let (_place, log, _) = written(&[3]);
-        fs::write(log.path().join("00000000000000000002.log"), [0; 5]).unwrap();
-        let end = log.recover().unwrap();
-        assert_eq!((end.next_file, end.next_seq), (3, Seq(4)));
-    }
-
-    #[test]
-    fn the_host_name_is_drawn_once() {
-        let place = tempfile::tempdir().unwrap();
-        let log = LogDirectory::open(place.path()).unwrap();
-        assert_eq!(log.host_name(|| "first".into()).unwrap(), "first");
-        assert_eq!(log.host_name(|| "second".into()).unwrap(), "first");
-    }
-}
+mod tests;

@@ -3,31 +3,24 @@
 //! Runs on a thread of its own and knows nothing of sessions: a database that is away only makes the
 //! backlog grow.
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::HeaderBase;
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
-use store::batch::{ShareBatch, StoredShare};
-use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{Instrument, info, info_span, warn};
-use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
+use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
 use crate::disk::Progress;
 use crate::files::{LogDirectory, LogError};
 use crate::reader::{LogReader, Step};
-use crate::record::{CandidateRecord, Record, Share};
+use crate::step::{Definitions, StepBuilder};
+use crate::tidy::tidy;
 
-/// Most records of one step: bounds the transaction and the memory.
-pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 /// How often the database is told that everything is folded, for the sake of blocks that wait for it.
 const CAUGHT_UP_EVERY: Duration = Duration::from_secs(15);
-/// Folded files that stay for audits and for claims that a restart must look at again.
-const FILES_KEPT: usize = 4;
 
 /// Why folding stopped.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +48,8 @@ pub(crate) struct Fold {
     /// For files that say no policy.
     pub(crate) policy: PolicyId,
     pub(crate) window: Duration,
+    /// Folded records may take so much of the disk.
+    pub(crate) kept_max_bytes: u64,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
     pub(crate) progress: Arc<Progress>,
@@ -65,17 +60,9 @@ pub(crate) struct Fold {
 struct Place {
     reader: LogReader,
     folded: Seq,
+    /// The latest that a share was booked to.
+    minute: Minute,
     definitions: Definitions,
-    /// In force when the reader's file was written: what was found then is not priced by younger settings.
-    policy: PolicyId,
-    /// When the database was last told that all is folded.
-    caught_up_at: Timestamp,
-}
-
-#[derive(Default)]
-struct Definitions {
-    lines: HashMap<u32, LineKey>,
-    templates: HashMap<u32, TemplateRow>,
 }
 
 impl Fold {
@@ -86,17 +73,21 @@ impl Fold {
             Err(error) => return warn!(%error, "fold thread has no runtime"),
         };
         let mut place = None;
+        let mut caught_up_at = Timestamp::from_ms(0);
         let mut failing = false;
         let mut is_last = false;
         while !is_last {
             is_last = wake.recv().is_err();
-            match self.catch_up(&runtime, &mut place) {
+            match self.catch_up(&runtime, &mut place, &mut caught_up_at) {
                 Ok(()) if failing => {
                     failing = false;
                     info!("share log is folded again");
                 }
                 Ok(()) => {}
                 Err(error) => {
+                    if let FoldError::Log(_) = error {
+                        self.counters.log_unreadable.set(1);
+                    }
                     if !failing {
                         let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                         warn!(%error, why, "share log cannot be folded; mining goes on, the backlog grows");
@@ -108,21 +99,30 @@ impl Fold {
         }
     }
 
-    fn catch_up(&self, runtime: &tokio::runtime::Runtime, place: &mut Option<Place>) -> Result<(), FoldError> {
+    fn catch_up(
+        &self,
+        runtime: &tokio::runtime::Runtime,
+        place: &mut Option<Place>,
+        caught_up_at: &mut Timestamp,
+    ) -> Result<(), FoldError> {
         if place.is_none() {
             *place = self.find_place(runtime)?;
         }
-        let Some(place) = place else { return Ok(()) };
         // Before the log's end is read: what is logged later is not meant.
         let now = (self.clock)();
-        while self.step(runtime, place)? {}
-        if now.since(place.caught_up_at) >= CAUGHT_UP_EVERY {
-            let told = runtime.block_on(self.store.host_caught_up(self.host, place.folded, now));
-            told.map_err(|source| FoldError::Store { from: place.folded, to: place.folded, source })?;
-            place.caught_up_at = now;
+        // Without a file all of it is folded, too.
+        let mut folded = Seq::ZERO;
+        if let Some(place) = place {
+            while self.step(runtime, place)? {}
+            folded = place.folded;
         }
-        self.tidy(&place.reader)?;
-        Ok(())
+        self.counters.log_unreadable.set(0);
+        if now.since(*caught_up_at) >= CAUGHT_UP_EVERY {
+            let told = runtime.block_on(self.store.host_caught_up(self.host, folded, now));
+            told.map_err(|source| FoldError::Store { from: folded, to: folded, source })?;
+            *caught_up_at = now;
+        }
+        place.as_ref().map_or(Ok(()), |place| Ok(self.tidy(place)?))
     }
 
     fn find_place(&self, runtime: &tokio::runtime::Runtime) -> Result<Option<Place>, FoldError> {
@@ -135,37 +135,31 @@ impl Fold {
         }
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
         self.publish(folded);
-        let policy = self.policy_of(&reader)?;
-        let (definitions, caught_up_at) = (Definitions::default(), Timestamp::from_ms(0));
-        Ok(Some(Place { reader, folded, definitions, policy, caught_up_at }))
+        let minute = reader.head().minute;
+        Ok(Some(Place { reader, folded, minute, definitions: Definitions::default() }))
     }
 
-    fn policy_of(&self, reader: &LogReader) -> Result<PolicyId, LogError> {
-        Ok(self.directory.policy_of(reader.file_number())?.unwrap_or(self.policy))
-    }
-
-    /// One transaction; `false` when nothing durable is left.
+    /// One transaction; `false` when nothing durable is left. What comes before damage is still folded.
     fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut Place) -> Result<bool, FoldError> {
         let durable = self.progress.durable();
-        let mut step = StepBuilder::new(place.folded);
-        let mut at_end = false;
-        while !step.is_full() {
-            match place.reader.next(durable)? {
-                Step::End => {
-                    at_end = true;
-                    break;
+        // In force when it was written: what was found then is not priced by younger settings.
+        let policy = place.reader.head().policy.unwrap_or(self.policy);
+        let mut step = StepBuilder::new(place.folded, place.minute);
+        let (mut at_end, mut new_file, mut damage) = (false, false, None);
+        while !step.is_full() && damage.is_none() && !at_end && !new_file {
+            match place.reader.next(durable) {
+                Ok(Step::End) => at_end = true,
+                // What was defined ends with its file, so the step does too.
+                Ok(Step::NewFile) => new_file = true,
+                Ok(Step::Record(seq, record)) => {
+                    let taken = step.take(seq, &record, &mut place.definitions);
+                    damage = taken.err().map(|why| place.reader.damage(&why));
                 }
-                Step::NewFile => {
-                    // What was defined ends with its file, so the step does too.
-                    step.new_file = true;
-                    break;
-                }
-                Step::Record(Some(seq), _) if seq <= place.folded => {}
-                Step::Record(seq, record) => step.take(seq, &record, &mut place.definitions),
+                Err(error) => damage = Some(error),
             }
         }
-        let (from, to, new_file) = (place.folded, step.to, step.new_file);
-        if let Some(step) = step.build(self.host, place.policy, self.window, (self.clock)()) {
+        let (from, to, minute) = (place.folded, step.to(), step.minute());
+        if let Some(step) = step.build(self.host, policy, self.window, (self.clock)()) {
             let span = info_span!("fold", from = from.0, to = to.0);
             if let Some(mark) = self.progress.take_trace() {
                 mark.continue_in(&span);
@@ -174,12 +168,13 @@ impl Fold {
             done.map_err(|source| FoldError::Store { from, to, source })?;
             place.folded = to;
         }
+        place.minute = minute;
         if new_file {
             place.definitions = Definitions::default();
-            place.policy = self.policy_of(&place.reader)?;
+            place.minute = minute.max(place.reader.head().minute);
         }
         self.publish(place.folded);
-        Ok(!at_end)
+        damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
     }
 
     fn publish(&self, folded: Seq) {
@@ -187,248 +182,27 @@ impl Fold {
     }
 
     /// Measures what is left to fold and removes files that nobody needs.
-    fn tidy(&self, reader: &LogReader) -> Result<(), LogError> {
+    fn tidy(&self, place: &Place) -> Result<(), LogError> {
         let (mut backlog, mut done) = (0u64, Vec::new());
         for file in self.directory.files()? {
             let length = std::fs::metadata(&file.path).map_err(crate::files::at(&file.path))?.len();
-            match file.number.cmp(&reader.file_number()) {
-                Ordering::Less => done.push(file),
-                Ordering::Equal => backlog += length.saturating_sub(reader.offset()),
+            match file.number.cmp(&place.reader.file_number()) {
+                Ordering::Less => done.push((file, length)),
+                Ordering::Equal => backlog += length.saturating_sub(place.reader.offset()),
                 Ordering::Greater => backlog += length,
             }
         }
         self.progress.set_backlog_bytes(backlog);
         self.counters.log_backlog_bytes.set(backlog);
-        for file in done.iter().rev().skip(FILES_KEPT) {
-            std::fs::remove_file(&file.path).map_err(crate::files::at(&file.path))?;
+        let kept = tidy(&self.directory, &done, place.reader.head(), place.minute, self.kept_max_bytes)?;
+        self.counters.log_kept_bytes.set(kept.bytes);
+        self.counters.log_removed_early_total.add(kept.removed_early);
+        if kept.removed_early > 0 {
+            warn!(files = kept.removed_early, "files of the share log had to go before their day was over");
         }
         Ok(())
     }
 }
 
-/// Collects records into one step.
-struct StepBuilder {
-    from: Seq,
-    to: Seq,
-    new_file: bool,
-    lines: Indexed<u32, LineKey>,
-    templates: Indexed<u32, TemplateRow>,
-    shares: Vec<StoredShare>,
-    segments: Vec<SegmentDelta>,
-    open: HashMap<(usize, Minute), usize>,
-    verdicts: Vec<VerdictRow>,
-    rejects: Vec<RejectRow>,
-    candidate: Option<CandidateRow>,
-}
-
-/// Values in order of first use, found by a local id.
-struct Indexed<K, V> {
-    places: HashMap<K, usize>,
-    values: Vec<V>,
-}
-
-impl<K: std::hash::Hash + Eq, V> Indexed<K, V> {
-    fn new() -> Self {
-        Indexed { places: HashMap::new(), values: Vec::new() }
-    }
-
-    fn place(&mut self, key: K, make: impl FnOnce() -> Option<V>) -> Option<usize> {
-        if let Some(place) = self.places.get(&key) {
-            return Some(*place);
-        }
-        self.values.push(make()?);
-        self.places.insert(key, self.values.len() - 1);
-        Some(self.values.len() - 1)
-    }
-}
-
-impl StepBuilder {
-    fn new(from: Seq) -> StepBuilder {
-        StepBuilder {
-            from,
-            to: from,
-            new_file: false,
-            lines: Indexed::new(),
-            templates: Indexed::new(),
-            shares: Vec::new(),
-            segments: Vec::new(),
-            open: HashMap::new(),
-            verdicts: Vec::new(),
-            rejects: Vec::new(),
-            candidate: None,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.candidate.is_some() || self.to.0 - self.from.0 >= RECORDS_PER_STEP
-    }
-
-    fn take(&mut self, seq: Option<Seq>, record: &Record<'_>, known: &mut Definitions) {
-        self.to = seq.unwrap_or(self.to);
-        let seq = self.to;
-        match record {
-            Record::Commit { .. } => {}
-            Record::Line(line) => {
-                let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
-                known.lines.insert(line.local_id, key);
-            }
-            Record::Template(template) => {
-                let row = template_row(template);
-                known.templates.insert(template.local_id, row.clone());
-                // Known to the database from now on, used or not: a block on it can be recognised.
-                self.templates.place(template.local_id, || Some(row));
-            }
-            Record::Share(share) => self.share(seq, share, known),
-            Record::Verdict(verdict) => {
-                let Some(line) = self.line(verdict.line, known) else { return };
-                self.verdicts.push(VerdictRow {
-                    line,
-                    share_seq: verdict.share,
-                    minute: verdict.minute,
-                    difficulty: verdict.difficulty,
-                    verdict: ["verified", "rejected", "voided"][usize::from(verdict.verdict.min(2))],
-                    seq,
-                });
-            }
-            Record::Candidate(candidate) => self.candidate(candidate, known),
-            Record::Rejects(rejects) => {
-                let Some(line) = self.line(rejects.line, known) else { return };
-                let (reason, count) = (rejects.reason.to_owned(), u64::from(rejects.count));
-                self.rejects.push(RejectRow { line, minute: rejects.minute, reason, count });
-            }
-        }
-    }
-
-    fn line(&mut self, local_id: u32, known: &Definitions) -> Option<usize> {
-        let place = self.lines.place(local_id, || known.lines.get(&local_id).cloned());
-        if place.is_none() {
-            warn!(local_id, "a record refers to a line that its file does not define");
-        }
-        place
-    }
-
-    fn template(&mut self, local_id: u32, known: &Definitions) -> Option<usize> {
-        let place = self.templates.place(local_id, || known.templates.get(&local_id).cloned());
-        if place.is_none() {
-            warn!(local_id, "a record refers to a template that its file does not define");
-        }
-        place
-    }
-
-    fn share(&mut self, seq: Seq, share: &Share, known: &Definitions) {
-        let (Some(line), Some(template)) = (self.line(share.line, known), self.template(share.template, known)) else {
-            return;
-        };
-        self.shares.push(StoredShare {
-            seq,
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            template: u32::try_from(template).unwrap_or(u32::MAX),
-            nonce: share.nonce,
-            difficulty: share.difficulty,
-            received_at: share.received_at,
-            minute: share.minute,
-            flags: share.flags,
-        });
-        if share.flags & crate::record::VERIFIED != 0 {
-            self.verdicts.push(VerdictRow {
-                line,
-                share_seq: seq,
-                minute: share.minute,
-                difficulty: share.difficulty,
-                verdict: "verified",
-                seq,
-            });
-        }
-        self.book(seq, line, share.minute, share.difficulty, share.received_at);
-    }
-
-    fn book(&mut self, seq: Seq, line: usize, minute: Minute, difficulty: Difficulty, at: Timestamp) {
-        let place = *self.open.entry((line, minute)).or_insert_with(|| {
-            self.segments.push(SegmentDelta {
-                line,
-                minute,
-                start_seq: seq,
-                last_seq: seq,
-                shares: 0,
-                work: Work::ZERO,
-                first_at: at,
-                last_at: at,
-            });
-            self.segments.len() - 1
-        });
-        let segment = &mut self.segments[place];
-        segment.last_seq = seq;
-        segment.shares += 1;
-        segment.work = segment.work.checked_add(difficulty.into()).expect("a minute's work fits 63 bits");
-        segment.last_at = segment.last_at.max(at);
-    }
-
-    fn candidate(&mut self, candidate: &CandidateRecord, known: &Definitions) {
-        let (line, template) = (self.line(candidate.line, known), self.template(candidate.template, known));
-        let (Some(line), Some(template)) = (line, template) else { return };
-        let Ok(header) = <[u8; 92]>::try_from(self.templates.values[template].header_base.as_slice()) else { return };
-        self.candidate = Some(CandidateRow {
-            line,
-            template,
-            hash: HeaderBase::from_bytes(header).block_id(candidate.nonce).to_string(),
-            nonce: candidate.nonce.get().cast_signed(),
-            share_seq: candidate.share,
-            found_at: candidate.received_at,
-        });
-    }
-
-    fn build(self, host: HostId, policy: PolicyId, window: Duration, at: Timestamp) -> Option<FoldStep> {
-        if self.to == self.from && self.templates.values.is_empty() {
-            return None;
-        }
-        let batch = self.batch();
-        Some(FoldStep {
-            host,
-            from: self.from,
-            to: self.to,
-            lines: self.lines.values,
-            templates: self.templates.values,
-            batch,
-            segments: self.segments,
-            verdicts: self.verdicts,
-            rejects: self.rejects,
-            candidate: self.candidate,
-            policy,
-            window,
-            at,
-        })
-    }
-
-    fn batch(&self) -> Option<BatchRow> {
-        let (first, last) = (self.shares.first()?, self.shares.last()?);
-        let work = self.segments.iter().try_fold(Work::ZERO, |sum, segment| sum.checked_add(segment.work));
-        let encoded = ShareBatch {
-            lines: self.lines.values.clone(),
-            templates: self.templates.values.iter().map(|template| template.merkle_root.clone()).collect(),
-            shares: self.shares.clone(),
-        };
-        Some(BatchRow {
-            first_seq: first.seq,
-            last_seq: last.seq,
-            shares: self.shares.len() as u64,
-            work: work.expect("a step's work fits 63 bits"),
-            first_at: self.shares.iter().map(|share| share.received_at).min()?,
-            last_at: self.shares.iter().map(|share| share.received_at).max()?,
-            digest: encoded.digest(),
-            body: encoded.encode(),
-        })
-    }
-}
-
-fn template_row(template: &crate::record::TemplateDefinition<'_>) -> TemplateRow {
-    let header = HeaderBase::from_bytes(*template.header_base);
-    TemplateRow {
-        merkle_root: header.merkle_root().to_string(),
-        height: header.height(),
-        prev_hash: header.prev_hash().to_string(),
-        header_base: template.header_base.to_vec(),
-        difficulty: Difficulty::new(header.difficulty()).unwrap_or(Difficulty::MAX),
-        reward: template.reward,
-        seen_at: template.fetched_at,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod booked;
 mod claims;
 mod disk;
 mod files;
@@ -19,8 +20,10 @@ mod find;
 mod fold;
 mod reader;
 pub mod record;
+mod step;
 #[cfg(test)]
 mod testing;
+mod tidy;
 mod writer;
 
 use std::sync::Arc;
@@ -69,7 +72,7 @@ pub struct ShareLedgerParts {
     pub segment_max_bytes: u64,
     /// Shares are refused while more than this is not folded.
     pub backlog_max_bytes: u64,
-    /// Prices the blocks of files that say no policy.
+    /// Prices the blocks that are found from now on.
     pub policy: PolicyId,
     /// Length of its payout window.
     pub window: Duration,
@@ -195,6 +198,7 @@ impl Actor for ShareLedger {
             progress: Arc::clone(&progress),
             position: parts.position.clone(),
             stall: Arc::clone(&parts.stall),
+            policy: parts.policy,
             fold: wake_fold.clone(),
         };
         let fold = Fold {
@@ -203,6 +207,7 @@ impl Actor for ShareLedger {
             host: parts.host,
             policy: parts.policy,
             window: parts.window,
+            kept_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
             counters: Arc::clone(&parts.counters),
             progress,

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use units::Seq;
 
 use crate::files::{LogDirectory, LogError, LogFile, at, damaged, read_head};
-use crate::record::{FILE_HEAD, Record, frame_length, whole_frame};
+use crate::record::{FileHead, Record, frame_length, whole_frame};
 
 const CHUNK: usize = 1 << 20;
 
@@ -24,6 +24,7 @@ pub struct Durable {
 pub struct LogReader {
     directory: LogDirectory,
     file: LogFile,
+    head: FileHead,
     open: File,
     offset: u64,
     next: Seq,
@@ -76,13 +77,14 @@ impl LogReader {
 
     fn at_start(directory: &LogDirectory, file: LogFile) -> Result<LogReader, LogError> {
         let mut open = File::open(&file.path).map_err(at(&file.path))?;
-        let next = read_head(&file, &mut open)?.base;
+        let (head, offset) = read_head(&file, &mut open)?;
         Ok(LogReader {
             directory: directory.clone(),
             file,
+            head,
             open,
-            offset: FILE_HEAD as u64,
-            next,
+            offset,
+            next: head.base,
             buffer: Vec::new(),
             at: 0,
         })
@@ -128,6 +130,17 @@ impl LogReader {
         self.file.number
     }
 
+    /// The current file's header.
+    #[must_use]
+    pub(crate) fn head(&self) -> FileHead {
+        self.head
+    }
+
+    /// What was read up to here cannot be right.
+    pub(crate) fn damage(&self, why: &str) -> LogError {
+        damaged(&self.file, usize::try_from(self.offset()).unwrap_or(usize::MAX), why)
+    }
+
     fn unreadable(&self, at: usize) -> LogError {
         let offset = usize::try_from(self.offset).unwrap_or(usize::MAX) - (self.buffer.len() - at);
         damaged(&self.file, offset, "a durable record is unreadable")
@@ -150,7 +163,7 @@ impl LogReader {
         let later = self.directory.files()?.into_iter().find(|file| file.number > self.file.number);
         let Some(file) = later else { return Ok(Step::End) };
         let mut open = File::open(&file.path).map_err(at(&file.path))?;
-        let head = read_head(&file, &mut open)?;
+        let (head, offset) = read_head(&file, &mut open)?;
         if head.base != self.next {
             let why = format!(
                 "it begins with record {}, the file before it ends with {}",
@@ -159,7 +172,7 @@ impl LogReader {
             );
             return Err(damaged(&file, 0, &why));
         }
-        (self.file, self.open, self.offset) = (file, open, FILE_HEAD as u64);
+        (self.file, self.head, self.open, self.offset) = (file, head, open, offset);
         self.buffer.clear();
         self.at = 0;
         Ok(Step::NewFile)

@@ -12,9 +12,12 @@ use units::{Amount, Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 pub const FRAME_HEAD: usize = 9;
 /// No frame is larger: a template carries a whole block as JSON.
 pub const PAYLOAD_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of a file's header.
-pub const FILE_HEAD: usize = 32;
-const MAGIC: &[u8; 8] = b"MESHLOG1";
+/// Bytes of a new file's header.
+pub const FILE_HEAD: usize = 40;
+const MAGIC: &[u8; 8] = b"MESHLOG2";
+/// The first format, which knew no minute and is still read.
+const MAGIC_1: &[u8; 8] = b"MESHLOG1";
+const FILE_HEAD_1: usize = 32;
 
 const COMMIT: u8 = 1;
 const LINE: u8 = 2;
@@ -30,12 +33,16 @@ pub const VERIFIED: u8 = 1;
 pub const CLAIMS_BLOCK: u8 = 2;
 
 /// The start of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FileHead {
     /// The file's number, from 1.
     pub number: u64,
     /// Position of its first positioned record.
     pub base: Seq,
+    /// No share in an earlier file is booked to a later minute; 0 when that is not known.
+    pub minute: Minute,
+    /// Prices the blocks that are found on templates of this file; `None` when that is not known.
+    pub policy: Option<PolicyId>,
 }
 
 /// One frame, borrowed from the bytes it was read from.
@@ -171,44 +178,48 @@ pub enum Frame<'a> {
 }
 
 impl FileHead {
-    /// The header's bytes. `policy` prices the blocks that are found on templates of this file.
+    /// The header's bytes.
     #[must_use]
-    pub fn encode(self, policy: Option<PolicyId>) -> [u8; FILE_HEAD] {
+    pub fn encode(self) -> [u8; FILE_HEAD] {
         let mut out = [0; FILE_HEAD];
         out[..8].copy_from_slice(MAGIC);
         out[8..16].copy_from_slice(&self.number.to_le_bytes());
         out[16..24].copy_from_slice(&self.base.0.to_le_bytes());
-        let policy = policy.and_then(|policy| u32::try_from(policy.0).ok()).unwrap_or(0);
-        out[28..].copy_from_slice(&policy.to_le_bytes());
-        let crc = head_checksum(&out);
-        out[24..28].copy_from_slice(&crc.to_le_bytes());
+        out[24..32].copy_from_slice(&self.policy.map_or(0, |policy| policy.0).to_le_bytes());
+        out[32..36].copy_from_slice(&self.minute.0.to_le_bytes());
+        let crc = crc32fast::hash(&out[..36]);
+        out[36..].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
-    /// `None` for anything that is not a whole, valid header.
+    /// The header and its length; `None` for anything that is not a whole, valid header.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<FileHead> {
-        let bytes = bytes.get(..FILE_HEAD)?;
-        let mut read = Bytes(&bytes[8..]);
-        let (number, base, crc) = (read.u64()?, read.u64()?, read.u32()?);
-        (&bytes[..8] == MAGIC && head_checksum(bytes) == crc).then_some(FileHead { number, base: Seq(base) })
-    }
-
-    /// The policy of a valid header; files of older programs have none.
-    #[must_use]
-    pub fn policy(bytes: &[u8]) -> Option<PolicyId> {
-        FileHead::decode(bytes)?;
-        let policy = Bytes(bytes.get(FILE_HEAD - 4..)?).u32()?;
-        (policy != 0).then(|| PolicyId(policy.into()))
+    pub fn decode(bytes: &[u8]) -> Option<(FileHead, usize)> {
+        let mut read = Bytes(bytes);
+        let magic = read.array()?;
+        let (number, base) = (read.u64()?, Seq(read.u64()?));
+        let (policy, minute, crc, expected, length) = match magic {
+            MAGIC => {
+                let (policy, minute, crc) = (read.i64()?, read.u32()?, read.u32()?);
+                (policy, minute, crc, crc32fast::hash(&bytes[..36]), FILE_HEAD)
+            }
+            MAGIC_1 => {
+                let (crc, policy) = (read.u32()?, read.u32()?);
+                (i64::from(policy), 0, crc, first_checksum(bytes.first_chunk()?), FILE_HEAD_1)
+            }
+            _ => return None,
+        };
+        let policy = Some(PolicyId(policy)).filter(|policy| policy.0 != 0);
+        (crc == expected).then_some((FileHead { number, base, minute: Minute(minute), policy }, length))
     }
 }
 
-/// A header without a policy has the checksum that it always had.
-fn head_checksum(bytes: &[u8]) -> u32 {
+/// Of a header of the first format: one without a policy has the checksum of the time before there were any.
+fn first_checksum(head: &[u8; FILE_HEAD_1]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&bytes[..24]);
-    if bytes[28..FILE_HEAD] != [0; 4] {
-        hasher.update(&bytes[28..FILE_HEAD]);
+    hasher.update(&head[..24]);
+    if head[28..] != [0; 4] {
+        hasher.update(&head[28..]);
     }
     hasher.finalize()
 }
@@ -429,4 +440,4 @@ impl<'a> Bytes<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

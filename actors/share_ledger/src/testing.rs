@@ -14,7 +14,7 @@ use messages::share_ledger::{
 use runtime::{Message, Reply};
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
-use units::{Amount, Difficulty, Height, Nonce, Seq, Timestamp};
+use units::{Amount, Difficulty, Height, Nonce, PolicyId, Seq, Timestamp};
 
 use crate::disk::{Disk, Job, LogOwner, Progress};
 use crate::files::{LogDirectory, LogEnd, LogError};
@@ -59,6 +59,7 @@ impl Rig {
             progress: Arc::clone(&progress),
             position: watch::channel(None).0,
             stall: Arc::default(),
+            policy: PolicyId(1),
             fold,
         };
         let (jobs, given) = bounded(64);

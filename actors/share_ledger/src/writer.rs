@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use messages::facts::{Line, Template};
 use messages::share_ledger::{Event, NewShare, Verdict};
-use units::{Minute, Seq};
+use units::{Minute, PolicyId, Seq};
 
 use crate::files::LogDirectory;
 use crate::record::{
@@ -20,6 +20,8 @@ const IDS_MAX: u32 = 1 << 31;
 /// The file that is written, and the commit in the making.
 pub(crate) struct Writer {
     directory: LogDirectory,
+    /// In force from now on.
+    policy: PolicyId,
     /// Made with its first commit.
     file: Option<File>,
     number: u64,
@@ -56,11 +58,11 @@ pub(crate) enum Failure {
 
 impl Writer {
     /// Goes on with file `number`, which is made with its first commit.
-    pub(crate) fn new(directory: LogDirectory, number: u64, next: Seq, minute: Minute) -> Writer {
+    pub(crate) fn new(directory: LogDirectory, policy: PolicyId, number: u64, next: Seq, minute: Minute) -> Writer {
         let bytes = Vec::with_capacity(1 << 20);
         let before = (next, minute, Place::default());
         let (offset, at, defined) = (FILE_HEAD as u64, Place::default(), Vec::new());
-        Writer { directory, file: None, number, offset, next, minute, bytes, at, before, defined }
+        Writer { directory, policy, file: None, number, offset, next, minute, bytes, at, before, defined }
     }
 
     /// The file that the commit in the making goes to.
@@ -94,7 +96,7 @@ impl Writer {
     }
 
     /// Begins the next commit, in a new file if this one has reached `segment_max` bytes; its shares are booked to
-    /// `minute`, or to a later one that had shares already.
+    /// `minute`.
     pub(crate) fn begin(&mut self, minute: Minute, segment_max: u64) {
         if self.offset > FILE_HEAD as u64 && (self.offset >= segment_max || self.at.ids >= IDS_MAX) {
             (self.file, self.at) = (None, Place::default());
@@ -103,7 +105,7 @@ impl Writer {
         self.before = (self.next, self.minute, self.at);
         self.defined.clear();
         self.bytes.clear();
-        self.minute = self.minute.max(minute);
+        self.minute = minute;
         self.at.commits += 1;
         Record::Commit { ordinal: self.at.commits }.encode(self.number, &mut self.bytes);
     }
@@ -126,7 +128,9 @@ impl Writer {
     fn write(&mut self) -> Result<(), Failure> {
         if self.file.is_none() {
             // Nothing was written since the last try, so a file that was left half made is made again just the same.
-            let made = self.directory.create(FileHead { number: self.number, base: self.before.0 });
+            let (base, minute) = (self.before.0, self.before.1);
+            let head = FileHead { number: self.number, base, minute, policy: Some(self.policy) };
+            let made = self.directory.create(head);
             self.file = Some(made.map_err(|error| Failure::NotWritten(error.to_string()))?);
         }
         let file = self.file.as_ref().expect("it was made");

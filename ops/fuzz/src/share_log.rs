@@ -150,12 +150,12 @@ pub fn files(data: &[u8]) {
 
 /// Writes a file; returns its bytes, and how many of the records lie before its last commit mark.
 fn write(log: &LogDirectory, number: u64, base: Seq, records: &[Record<'_>]) -> (Vec<u8>, usize) {
-    let head = FileHead { number, base };
+    let head = FileHead { number, base, ..FileHead::default() };
     let mut bytes = Vec::new();
     records.iter().for_each(|record| record.encode(number, &mut bytes));
     log.create(head).expect("a new file").write_all(&bytes).expect("room for it");
     let mark = records.iter().rposition(|record| matches!(record, Record::Commit { .. })).unwrap_or(0);
-    ([&head.encode(None)[..], &bytes].concat(), mark)
+    ([&head.encode()[..], &bytes].concat(), mark)
 }
 
 fn positioned(records: &[Record<'_>]) -> u64 {

@@ -208,6 +208,7 @@ impl Store {
                     nonce,
                     finder: None,
                     found_at,
+                    window_end: found_at,
                     policy,
                     window,
                 };

@@ -106,6 +106,9 @@ pub struct CandidateRow {
     pub share_seq: Seq,
     /// When the share was received.
     pub found_at: Timestamp,
+    /// Shares before it are booked to minutes before this. Where that is earlier than the find, since the clock had leapt
+    /// ahead and is not trusted yet, the window begins its length before this instead.
+    pub booked_until: Timestamp,
 }
 
 /// An encoded share batch; see [`crate::batch`].

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use chain::HeaderBase;
-use share_ledger::record::{FILE_HEAD, FileHead, Frame, Record, frame};
+use share_ledger::record::{FileHead, Frame, Record, frame};
 
 /// A share record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,9 +30,8 @@ pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
         }
         // A file that was pruned a moment ago is folded.
         let Ok(bytes) = std::fs::read(&path) else { continue };
-        let Some(head) = FileHead::decode(&bytes) else { continue };
+        let Some((head, mut at)) = FileHead::decode(&bytes) else { continue };
         let (mut lines, mut templates) = (HashMap::new(), HashMap::new());
-        let mut at = FILE_HEAD;
         while let Frame::Whole(record, length) = frame(head.number, &bytes[at..]) {
             at += length;
             match record {

@@ -155,7 +155,6 @@ impl Pool {
             confirmations: settings.blocks.confirmations,
         };
         let policy_id = store.policy_ensure(&policy.to_json(), clock()).await.map_err(database)?;
-        let directory = directory.under_policy(policy_id);
         let fresh = hex::encode(rand::rng().random::<[u8; 32]>());
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
         let mut bytes = [0; 32];

@@ -71,6 +71,14 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
     if parts.counters.log_unwritable.get() > 0 {
         reasons.push("share log cannot be written: the disk is full or fails".into());
     }
+    if parts.counters.log_unreadable.get() > 0 {
+        reasons.push("share log is damaged: its shares are not booked".into());
+    }
+    match parts.counters.log_minutes_ahead.get() {
+        // A clock may be set back a little at any time.
+        0..=5 => {}
+        minutes => degraded.push(format!("shares are booked {minutes} minutes ahead of the clock, which was set back")),
+    }
     let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "degraded": degraded });
     if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }

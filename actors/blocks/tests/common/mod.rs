@@ -183,6 +183,7 @@ impl Stage {
             nonce: 9,
             share_seq: place(0),
             found_at: FOUND_AT,
+            booked_until: FOUND_AT,
         });
         self.folded = last.0 + u64::from(found);
         let template = TemplateRow {

@@ -12,50 +12,60 @@ use crate::disk::Progress;
 use crate::fold::Fold;
 use crate::record::{FILE_HEAD, FileHead, LineDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
 
-const HEADER: [u8; 92] = [5; 92];
+pub(crate) const HEADER: [u8; 92] = [5; 92];
 
 /// A host's log and the database beside it.
-struct Host {
+pub(crate) struct Host {
     place: tempfile::TempDir,
-    store: Store,
+    pub(crate) store: Store,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Host {
-    fn new() -> Host {
+    pub(crate) fn new() -> Host {
         let place = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", place.path().join("pool.sqlite").display());
         Store::migrate(&url).unwrap();
         let store = Store::open(&url, 2).unwrap();
-        Host { place, store }
+        Host { place, store, counters: Arc::default() }
     }
 
-    fn log(&self) -> LogDirectory {
+    pub(crate) fn log(&self) -> LogDirectory {
         let log = LogDirectory::open(&self.place.path().join("log")).unwrap();
         log.host_name(|| "h1".into()).unwrap();
         log
     }
 
     /// Makes these records the only file of the log.
-    fn write(&self, records: &[Record<'_>]) {
+    pub(crate) fn write(&self, records: &[Record<'_>]) {
         self.write_under(None, records);
     }
 
     fn write_under(&self, policy: Option<units::PolicyId>, records: &[Record<'_>]) {
-        let log = policy.map_or_else(|| self.log(), |policy| self.log().under_policy(policy));
+        let log = self.log();
         for file in log.files().unwrap() {
             std::fs::remove_file(file.path).unwrap();
         }
-        let mut file = log.create(FileHead { number: 1, base: Seq(1) }).unwrap();
+        let head = FileHead { number: 1, base: Seq(1), policy, ..FileHead::default() };
+        let mut file = log.create(head).unwrap();
         let mut bytes = Vec::new();
         records.iter().for_each(|record| record.encode(1, &mut bytes));
         file.write_all(&bytes).unwrap();
     }
 
-    fn fold(&self) {
+    pub(crate) fn fold(&self) {
+        self.fold_until(self.log().readable().unwrap().unwrap());
+    }
+
+    pub(crate) fn folded(&self) -> Seq {
+        let hosts = runtime::block_on(self.store.host_list()).unwrap();
+        hosts[0].2
+    }
+
+    pub(crate) fn fold_until(&self, durable: Durable) {
         let now = Timestamp::from_ms(1_795_000_000_000);
         let host = runtime::block_on(self.store.host_register("h1", now)).unwrap();
         let policy = runtime::block_on(self.store.policy_ensure("{}", now)).unwrap();
-        let durable = self.log().readable().unwrap().unwrap();
         let (position, _) = watch::channel(Some(LogPosition::default()));
         let fold = Fold {
             directory: self.log(),
@@ -63,8 +73,9 @@ impl Host {
             host,
             policy,
             window: Duration::from_secs(3600),
+            kept_max_bytes: u64::MAX,
             clock: Arc::new(move || now),
-            counters: Arc::new(Counters::default()),
+            counters: Arc::clone(&self.counters),
             progress: Arc::new(Progress::at(durable)),
             position,
         };
@@ -73,12 +84,12 @@ impl Host {
         std::thread::spawn(move || fold.run(&woken)).join().unwrap();
     }
 
-    fn audit(&self) -> LogAudit {
+    pub(crate) fn audit(&self) -> LogAudit {
         runtime::block_on(audit_log(&self.place.path().join("log"), &self.store)).unwrap()
     }
 }
 
-fn share(nonce: u64) -> Record<'static> {
+pub(crate) fn share(nonce: u64) -> Record<'static> {
     Record::Share(Share {
         line: 1,
         template: 2,
@@ -100,7 +111,7 @@ fn rejects() -> Record<'static> {
 }
 
 /// Definitions, then what is counted from position 1.
-fn log_of(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
+pub(crate) fn log_of(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
     let template = TemplateDefinition {
         local_id: 2,
         header_base: &HEADER,
@@ -185,13 +196,13 @@ fn a_damaged_log_is_a_difference_with_its_place() {
     host.fold();
     let file = host.log().files().unwrap().remove(0);
     // Another file follows: what is unreadable here is not a tail that is being written.
-    drop(host.log().create(FileHead { number: 2, base: Seq(3) }).unwrap());
+    drop(host.log().create(FileHead { number: 2, base: Seq(3), ..FileHead::default() }).unwrap());
     let mut bytes = std::fs::read(&file.path).unwrap();
     bytes[FILE_HEAD + 12] ^= 1;
     std::fs::write(&file.path, bytes).unwrap();
     let found = host.audit().differences;
     assert_eq!(found.iter().map(|difference| difference.check).collect::<Vec<_>>(), ["log can be read"]);
-    assert!(found[0].subject.contains("00000000000000000001.log at 32"), "{found:?}");
+    assert!(found[0].subject.contains("00000000000000000001.log at 40"), "{found:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use messages::share_ledger::{AppendRefusal, Event};
-use units::Minute;
+use units::{Minute, PolicyId};
 
 use super::*;
 use crate::record::FileHead;
@@ -31,11 +31,11 @@ fn a_header_that_an_earlier_try_left_is_replaced_and_a_file_with_records_never_i
     let (line, template) = (line("rig"), template(1));
     rig.append(vec![share(&line, &template, 1)]).unwrap();
     rig.stop();
-    let head = FileHead { number: 2, base: Seq(2) };
+    let head = FileHead { number: 2, base: Seq(2), ..FileHead::default() };
     drop(rig.log().create(head).unwrap());
     drop(rig.log().create(head).unwrap());
     let before = rig.files();
-    assert!(rig.log().create(FileHead { number: 1, base: Seq(1) }).is_err());
+    assert!(rig.log().create(FileHead { number: 1, base: Seq(1), ..FileHead::default() }).is_err());
     assert_eq!(rig.files(), before);
 }
 
@@ -85,9 +85,40 @@ fn a_later_generation_never_begins_a_file_that_marks_may_name() {
         progress: Arc::default(),
         position: watch::channel(None).0,
         stall: Arc::default(),
+        policy: PolicyId(1),
         fold: crossbeam_channel::bounded(1).0,
     };
     drop(jobs);
     disk.run(&owner, opened, &given);
     assert_eq!(runtime::block_on(end).unwrap().unwrap().next_file, 8);
+}
+
+#[test]
+fn shares_are_never_booked_to_an_earlier_minute_and_no_restart_forgets_the_latest() {
+    let rig = Rig::start(ROOM, ROOM);
+    let template = template(1);
+    let latest = rig.append(vec![share(&line("a"), &template, 1)]).unwrap().minute;
+    // This process's file has no share, and the clock is set back by an hour.
+    let rig = rig.restart().unwrap();
+    rig.define(&crate::testing::template(2)).unwrap();
+    rig.clock.fetch_sub(3_600_000, Ordering::Relaxed);
+    let rig = rig.restart().unwrap();
+    assert_eq!(rig.append(vec![share(&line("a"), &crate::testing::template(3), 2)]).unwrap().minute, latest);
+    assert_eq!(rig.counters.log_minutes_ahead.get(), 60);
+    rig.clock.fetch_add(3_660_000, Ordering::Relaxed);
+    let rig = rig.restart().unwrap();
+    let next = rig.append(vec![share(&line("a"), &crate::testing::template(4), 3)]).unwrap().minute;
+    assert_eq!((next, rig.counters.log_minutes_ahead.get()), (Minute(latest.0 + 1), 0));
+}
+
+#[test]
+fn a_clock_that_leaps_ahead_takes_no_share_along() {
+    let rig = Rig::start(ROOM, ROOM);
+    let (line, template) = (line("a"), template(1));
+    let before = rig.append(vec![share(&line, &template, 1)]).unwrap().minute;
+    rig.clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
+    let leapt = rig.append(vec![share(&line, &template, 2)]).unwrap().minute;
+    rig.clock.fetch_sub(24 * 3_600_000, Ordering::Relaxed);
+    let after = rig.append(vec![share(&line, &template, 3)]).unwrap().minute;
+    assert!(leapt.0 - before.0 <= 1 && after >= leapt && after.0 - before.0 <= 1, "{before:?} {leapt:?} {after:?}");
 }

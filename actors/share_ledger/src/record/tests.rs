@@ -77,15 +77,37 @@ fn a_frame_of_another_file_is_broken() {
 
 #[test]
 fn a_file_head_is_read_back_and_a_damaged_one_is_not() {
-    let head = FileHead { number: 12, base: Seq(77) };
     for policy in [None, Some(PolicyId(300))] {
-        let bytes = head.encode(policy);
-        assert_eq!((FileHead::decode(&bytes), FileHead::policy(&bytes)), (Some(head), policy));
+        let head = FileHead { number: 12, base: Seq(77), minute: Minute(29_916_666), policy };
+        assert_eq!(FileHead::decode(&head.encode()), Some((head, FILE_HEAD)));
         for at in 0..FILE_HEAD {
-            let mut bytes = bytes;
+            let mut bytes = head.encode();
             bytes[at] ^= 1;
-            assert_eq!((FileHead::decode(&bytes), FileHead::policy(&bytes)), (None, None), "byte {at}");
+            assert_eq!(FileHead::decode(&bytes), None, "byte {at}");
+            assert_eq!(FileHead::decode(&head.encode()[..at]), None, "{at} bytes");
         }
+    }
+}
+
+/// A header as the first format had it.
+pub(crate) fn first_format(number: u64, base: Seq, policy: u32) -> [u8; FILE_HEAD_1] {
+    let mut out = [0; FILE_HEAD_1];
+    out[..8].copy_from_slice(MAGIC_1);
+    out[8..16].copy_from_slice(&number.to_le_bytes());
+    out[16..24].copy_from_slice(&base.0.to_le_bytes());
+    out[28..].copy_from_slice(&policy.to_le_bytes());
+    let crc = first_checksum(&out);
+    out[24..28].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+#[test]
+fn a_file_head_of_the_first_format_is_read() {
+    for policy in [None, Some(PolicyId(300))] {
+        let bytes = first_format(12, Seq(77), policy.map_or(0, |policy| u32::try_from(policy.0).unwrap()));
+        let head = FileHead { number: 12, base: Seq(77), policy, ..FileHead::default() };
+        assert_eq!(FileHead::decode(&bytes), Some((head, 32)));
+        assert_eq!(FileHead::decode(&bytes[..31]), None);
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct NewBlock<'a> {
     /// Line and position of the finding share.
     pub(crate) finder: Option<(i64, i64)>,
     pub(crate) found_at: Timestamp,
+    /// Its window begins its length before this.
+    pub(crate) window_end: Timestamp,
     /// Where its template was logged under none.
     pub(crate) policy: PolicyId,
     /// Where its policy says none.
@@ -66,7 +68,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
         block.finder.map_or(0, |(_, share)| share),
         block.found_at.ms(),
         policy.0,
-        block.found_at.minus(window).ms(),
+        block.window_end.minus(window).ms(),
         round_work,
         round_started_at,
         pool_work,

@@ -278,6 +278,7 @@ async fn candidate_put(
         nonce: candidate.nonce,
         finder: Some((line, candidate.share_seq.to_i64())),
         found_at: candidate.found_at,
+        window_end: candidate.found_at.min(candidate.booked_until),
         policy: step.policy,
         window: step.window,
     };

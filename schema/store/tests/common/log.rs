@@ -169,6 +169,7 @@ impl Log {
             nonce: 4_711,
             share_seq: Seq(share),
             found_at: at(minute),
+            booked_until: at(minute),
         };
         FoldStep { candidate: Some(candidate), ..self.step() }
     }

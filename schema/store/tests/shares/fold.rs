@@ -89,6 +89,7 @@ fn candidate_of(step: &FoldStep) -> FoldStep {
         nonce: 1,
         share_seq: step.to,
         found_at: at(EPOCH),
+        booked_until: at(EPOCH),
     };
     FoldStep { candidate: Some(candidate), ..step.clone() }
 }
