@@ -7,12 +7,14 @@
 //! is the block's id), and price a block by rules that are younger than it.
 #![warn(missing_docs)]
 
+mod audit;
 mod courier;
 mod lifecycle;
 mod policy;
 mod submitter;
 mod sweep;
 
+pub use audit::price;
 pub use lifecycle::{BlockLifecycle, LifecycleParts};
 pub use policy::{Policy, PolicyError};
 pub use submitter::{BlockSubmitter, SubmitterParts};

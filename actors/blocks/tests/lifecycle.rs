@@ -27,6 +27,45 @@ async fn a_block_at_its_depth_is_credited_by_the_work_of_its_window_and_once() {
 }
 
 #[actix_rt::test]
+async fn an_audit_computes_every_credit_anew() {
+    let mut stage = Stage::new().await;
+    stage.policy_with(|policy| policy.fee_address = Some("owner".to_owned())).await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(103).await;
+    let audit = async || stage.store.audit_blocks(blocks::price).await.unwrap();
+    let checks = async || audit().await.into_iter().map(|found| found.check).collect::<Vec<_>>();
+    assert_eq!(audit().await, []);
+    let credit = "credit follows from work, fee and reward";
+    for (harm, heal, check) in [
+        ("block_weights SET credit = credit + 1 WHERE credit > 0", "block_weights SET credit = credit - 1", credit),
+        (
+            "blocks SET window_start = 5",
+            "blocks SET window_start = found_at - 3600000",
+            "window begins where the rules say",
+        ),
+        (
+            "blocks SET weights_digest = 'x' || weights_digest",
+            "blocks SET weights_digest = substr(weights_digest, 2)",
+            "digest of a block is its allocation's",
+        ),
+        // Another version of the rules than the one it was priced by.
+        ("policies SET body = replace(body, '100', '200')", "policies SET body = replace(body, '200', '100')", credit),
+        (
+            "policies SET body = replace(body, 'owner', 'other')",
+            "policies SET body = replace(body, 'other', 'owner')",
+            "credit is what the weights say",
+        ),
+        ("policies SET body = '-' || body", "policies SET body = substr(body, 2)", "rules of a block can be read"),
+    ] {
+        stage.sql(&format!("UPDATE {harm}"));
+        assert!(checks().await.contains(&check), "{harm}: {:?}", audit().await);
+        stage.sql(&format!("UPDATE {heal}"));
+        assert_eq!(audit().await, [], "{heal}");
+    }
+}
+
+#[actix_rt::test]
 async fn without_the_lease_nothing_is_written() {
     let mut stage = Stage::new().await;
     stage.find(1, &[("A", 100)]).await;

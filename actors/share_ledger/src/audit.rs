@@ -5,7 +5,7 @@
 //! pending, no difference.
 //!
 //! Only reads, and works beside the process that writes: it stops at the last whole record.
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -18,7 +18,8 @@ use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
 
 use crate::files::{LogDirectory, LogError};
 use crate::reader::{Durable, LogReader, Step};
-use crate::record::{CandidateRecord, Record, Share};
+use crate::record::{CandidateRecord, Record, Share, VERIFIED};
+use crate::step::VERDICTS;
 
 /// Differences that are listed at most.
 const LISTED_MAX: usize = 1_000;
@@ -26,6 +27,7 @@ const LISTED_MAX: usize = 1_000;
 const BATCHES_PER_PAGE: u32 = 16;
 /// Verdicts that are looked up at once.
 const VERDICTS_PER_PAGE: usize = 10_000;
+const VOIDED: &str = VERDICTS[2];
 /// Files of a busy pool may be removed while they are read; then it begins anew.
 const TRIES: u32 = 3;
 
@@ -106,7 +108,10 @@ struct Pass<'a> {
     lines: HashMap<u32, LineKey>,
     templates: HashMap<u32, HeaderBase>,
     batches: Batches<'a>,
-    judged: Vec<Seq>,
+    /// What was said about shares, by share.
+    judged: BTreeMap<Seq, Said>,
+    /// The first record that is still stored.
+    oldest: Seq,
     audit: LogAudit,
 }
 
@@ -119,13 +124,15 @@ impl<'a> Pass<'a> {
             lines: HashMap::new(),
             templates: HashMap::new(),
             batches: Batches { store, host, after: Seq::ZERO, page: Vec::new(), at: 0 },
-            judged: Vec::new(),
+            judged: BTreeMap::new(),
+            oldest: Seq::ZERO,
             audit: LogAudit::default(),
         }
     }
 
     async fn walk(&mut self, reader: &mut LogReader, readable: Durable) -> Result<(), LogAuditError> {
-        self.batches.skip_before(reader.position()).await?;
+        self.oldest = reader.position();
+        self.batches.skip_before(self.oldest).await?;
         loop {
             match reader.next(readable)? {
                 Step::End => return Ok(()),
@@ -148,12 +155,27 @@ impl<'a> Pass<'a> {
             (_, Record::Template(template)) => {
                 self.templates.insert(template.local_id, HeaderBase::from_bytes(*template.header_base));
             }
-            (Some(seq), Record::Share(share)) => self.share(seq, share).await?,
-            (_, Record::Verdict(verdict)) => self.judged.push(verdict.share),
+            (Some(seq), Record::Share(share)) => {
+                if share.flags & VERIFIED != 0 {
+                    self.say(seq, "verified", seq);
+                }
+                self.share(seq, share).await?;
+            }
+            (Some(seq), Record::Verdict(verdict)) => {
+                self.say(verdict.share, VERDICTS[usize::from(verdict.verdict.min(2))], seq);
+            }
             (_, Record::Candidate(candidate)) => self.candidate(candidate).await?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Of several verdicts on one share the first counts, but a void replaces any other.
+    fn say(&mut self, share: Seq, verdict: &'static str, at: Seq) {
+        let said = self.judged.entry(share).or_insert(Said { verdict, at });
+        if verdict == VOIDED && said.verdict != VOIDED {
+            *said = Said { verdict, at };
+        }
     }
 
     async fn share(&mut self, seq: Seq, share: &Share) -> Result<(), LogAuditError> {
@@ -215,16 +237,37 @@ impl<'a> Pass<'a> {
             self.audit.add("stored share is in the log", stored.seq, "a share", "no record");
             self.batches.at += 1;
         }
-        self.judged.sort_unstable();
-        for page in self.judged.chunks(VERDICTS_PER_PAGE) {
-            let (Some(first), Some(last)) = (page.first(), page.last()) else { continue };
+        let judged: Vec<(Seq, Said)> = std::mem::take(&mut self.judged).into_iter().collect();
+        for page in judged.chunks(VERDICTS_PER_PAGE) {
+            let (Some((first, _)), Some((last, _))) = (page.first(), page.last()) else { continue };
             let stored = self.store.verdict_list(self.host, *first, *last).await?;
-            for share in page.iter().filter(|share| stored.binary_search(share).is_err()) {
-                self.audit.add("verdict of the log is stored", share, "no", "yes");
-            }
+            self.compare_verdicts(page, &stored);
         }
         Ok(self.audit)
     }
+
+    fn compare_verdicts(&mut self, page: &[(Seq, Said)], stored: &[(Seq, String, Seq)]) {
+        for (share, said) in page {
+            let Ok(place) = stored.binary_search_by_key(share, |(share, ..)| *share) else {
+                self.audit.add("verdict of the log is stored", share, "no", "yes");
+                continue;
+            };
+            let (_, verdict, at) = &stored[place];
+            // An earlier verdict may lie in a file that is gone, and later than `folded` may be folded by now.
+            let is_whole = *share >= self.oldest && *at <= self.folded;
+            if is_whole && (verdict.as_str(), *at) != (said.verdict, said.at) {
+                let (sql, log) = (format!("{verdict} by {at}"), format!("{} by {}", said.verdict, said.at));
+                self.audit.add("stored verdict is as the log has it", share, sql, log);
+            }
+        }
+    }
+}
+
+/// The verdict that counts, and its own position.
+#[derive(Clone, Copy)]
+struct Said {
+    verdict: &'static str,
+    at: Seq,
 }
 
 /// All that a share says.

@@ -9,6 +9,9 @@ use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::record::{CandidateRecord, Record, Share};
 
+/// Names of verdicts, by their number in the log.
+pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
+
 /// Most records of one step: bounds the transaction and the memory.
 pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 
@@ -131,7 +134,7 @@ impl StepBuilder {
                     share_seq: verdict.share,
                     minute: verdict.minute,
                     difficulty: verdict.difficulty,
-                    verdict: ["verified", "rejected", "voided"][usize::from(verdict.verdict.min(2))],
+                    verdict: VERDICTS[usize::from(verdict.verdict.min(2))],
                     seq,
                 });
             }

@@ -12,6 +12,8 @@ mod payouts;
 mod recount;
 mod shares;
 
+pub use blocks::{Priced, StoredWeight, WeighedBlock};
+
 use std::fmt::Display;
 
 use diesel::QueryableByName;
@@ -64,14 +66,18 @@ impl Store {
         self.run(|db| async move { snapshot!(db, c => shares::audit(c).await?) }).await
     }
 
-    /// A block was credited and reversed as often as the books say, and is in the state that follows from it; every
-    /// credit is what the stored weights say; the weights are those that its window's shares and the verdicts that
-    /// were known then give.
+    /// A block was credited and reversed as often as the books say, and is in the state that follows from it; it is
+    /// what its template says, and priced by its policy; its window has an end in every log; every credit is what the
+    /// stored weights say; the weights are those that its window's shares and the verdicts that were known then give.
+    /// What the rules make of that work is not known here: `price` says it of each block that has weights.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn audit_blocks(&self) -> Result<Vec<Difference>> {
-        self.run(|db| async move { snapshot!(db, c => blocks::audit(c).await?) }).await
+    pub async fn audit_blocks(
+        &self,
+        price: impl Fn(&WeighedBlock) -> Priced + Send + Sync + 'static,
+    ) -> Result<Vec<Difference>> {
+        self.run(move |db| async move { snapshot!(db, c => blocks::audit(c, &price).await?) }).await
     }
 
     /// Every intent's entries match its recipients and state; in-flight balances are the open intents' gross.
@@ -90,20 +96,24 @@ impl Store {
         self.run(move |db| async move { batches(&mut db.read().await?.conn(), host, after, limit).await }).await
     }
 
-    /// Shares of a host from `first` to `last` that have a verdict, in order.
+    /// Shares of a host from `first` to `last` that have a verdict, in order: the share, what was said, and where.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn verdict_list(&self, host: HostId, first: Seq, last: Seq) -> Result<Vec<Seq>> {
+    pub async fn verdict_list(&self, host: HostId, first: Seq, last: Seq) -> Result<Vec<(Seq, String, Seq)>> {
         #[derive(QueryableByName)]
         struct Judged {
             #[diesel(sql_type = BigInt)]
             share_seq: i64,
+            #[diesel(sql_type = Text)]
+            verdict: String,
+            #[diesel(sql_type = BigInt)]
+            seq: i64,
         }
-        let select =
-            "SELECT share_seq FROM verdicts WHERE host_id = $1 AND share_seq BETWEEN $2 AND $3 ORDER BY share_seq";
+        let select = "SELECT share_seq, verdict, seq FROM verdicts WHERE host_id = $1 AND share_seq BETWEEN $2 AND $3 \
+                      ORDER BY share_seq";
         let rows: Vec<Judged> = self.rows(select, binds![host.0, first.to_i64(), last.to_i64()]).await?;
-        Ok(rows.into_iter().map(|row| Seq::from_i64(row.share_seq)).collect())
+        Ok(rows.into_iter().map(|row| (Seq::from_i64(row.share_seq), row.verdict, Seq::from_i64(row.seq))).collect())
     }
 
     /// All hosts: row, name, folded position.
@@ -126,6 +136,12 @@ impl Findings {
         if self.0.len() < LISTED_MAX {
             let (subject, stored, computed) = (subject.to_string(), stored.to_string(), computed.to_string());
             self.0.push(Difference { check, subject, stored, computed });
+        }
+    }
+
+    fn push(&mut self, difference: Difference) {
+        if self.0.len() < LISTED_MAX {
+            self.0.push(difference);
         }
     }
 

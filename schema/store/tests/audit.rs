@@ -5,7 +5,8 @@ mod common;
 use common::log::{EPOCH, Log, at, hash, line};
 use common::money::{NOW, entry, intent, intent_id, later, lease, line as recipient, moved, reserved, settled};
 use common::{TestDb, for_each_database};
-use store::audit::Difference;
+use store::audit::{Difference, Priced};
+use store::batch::ShareBatch;
 use store::blocks::{Block, BlockState, BlockWeight};
 use store::ledger::{NewEntry, NewPosting};
 use store::payouts::{IntentChange, IntentState};
@@ -14,7 +15,7 @@ use units::{Amount, Work};
 async fn audit(db: &TestDb) -> Vec<Difference> {
     let mut found = db.store.audit_entries().await.unwrap();
     found.extend(db.store.audit_shares().await.unwrap());
-    found.extend(db.store.audit_blocks().await.unwrap());
+    found.extend(db.store.audit_blocks(|_| Priced::default()).await.unwrap());
     found.extend(db.store.audit_payouts().await.unwrap());
     found
 }
@@ -362,6 +363,37 @@ const BLOCKS: &[Damage] = &[
         &["weights are what the shares say", "block is weighed once it is confirmed"],
     ),
     (
+        "UPDATE templates SET reward = reward + 1, policy_id = 2 WHERE id = 1",
+        "UPDATE templates SET reward = reward - 1, policy_id = 1 WHERE id = 1",
+        &["block is what its template says", "block is priced by the policy of its template"],
+    ),
+    (
+        "UPDATE hosts SET registered_at = registered_at + 99999999 WHERE id = 1; \
+         INSERT INTO hosts (name, registered_at) VALUES ('h2', 0)",
+        "UPDATE hosts SET registered_at = registered_at - 99999999 WHERE id = 1; DELETE FROM hosts WHERE name = 'h2'",
+        &["window has an end in every log"],
+    ),
+    (
+        "UPDATE block_windows SET verdict_seq = verdict_seq + 99999 WHERE block_id = 1",
+        "UPDATE block_windows SET verdict_seq = verdict_seq - 99999 WHERE block_id = 1",
+        &["window and verdicts are folded"],
+    ),
+    (
+        "UPDATE blocks SET nonce = nonce + 1 WHERE id = 1; UPDATE blocks SET found_at = found_at + 7 WHERE id = 2",
+        "UPDATE blocks SET nonce = nonce - 1 WHERE id = 1; UPDATE blocks SET found_at = found_at - 7 WHERE id = 2",
+        &["block is what its share says"],
+    ),
+    (
+        "UPDATE segments SET last_seq = last_seq + 40 WHERE line_id = 1 AND minute = 30000035",
+        "UPDATE segments SET last_seq = last_seq - 40 WHERE line_id = 1 AND minute = 30000035",
+        &["window ends where segments end"],
+    ),
+    (
+        "UPDATE block_windows SET end_seq = 1 WHERE block_id = 1",
+        "UPDATE block_windows SET end_seq = (SELECT share_seq + 1 FROM blocks WHERE id = 1) WHERE block_id = 1",
+        &["window holds the finding share", "weights are what the shares say"],
+    ),
+    (
         "UPDATE block_windows SET end_seq = end_seq - 30 WHERE block_id = 1",
         "UPDATE block_windows SET end_seq = end_seq + 30 WHERE block_id = 1",
         &["weights are what the shares say"],
@@ -440,6 +472,25 @@ fn every_kind_of_damage_is_found() {
             damage(db, heal);
             assert_eq!(audit(db).await, [], "{heal}");
         }
+    });
+}
+
+#[test]
+fn a_share_that_two_batches_hold_is_found() {
+    for_each_database(async |db| {
+        let mut log = Log::new(&db.store, "h1", vec![line("A", "w")]).await;
+        log.share(0, EPOCH, 10);
+        db.store.fold(log.step()).await.unwrap();
+        log.share(0, EPOCH + 1, 10);
+        let mut step = log.step();
+        let row = step.batch.as_mut().unwrap();
+        let mut batch = ShareBatch::decode(&row.body).unwrap();
+        batch.shares[0].nonce = units::Nonce::new(1_000);
+        (row.digest, row.body) = (batch.digest(), batch.encode());
+        db.store.fold(step).await.unwrap();
+        let found = audit(db).await;
+        assert_eq!(found.iter().map(|difference| difference.check).collect::<Vec<_>>(), ["share is counted once"]);
+        assert_eq!(found[0].subject, "h1 share 2");
     });
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
 async fn compare(store: &Store) -> Result<Vec<Difference>, StoreError> {
     let mut found = store.audit_entries().await?;
     found.extend(store.audit_shares().await?);
-    found.extend(store.audit_blocks().await?);
+    found.extend(store.audit_blocks(blocks::price).await?);
     found.extend(store.audit_payouts().await?);
     Ok(found)
 }

@@ -9,6 +9,8 @@ use blocks::{BlockLifecycle, LifecycleParts, Policy};
 use chain::BlockId;
 use daemon::DaemonSettings;
 use daemon::fake::{Answer, Fake};
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
 use messages::blocks::LifecycleTick;
 use messages::facts::{LogPosition, Tip};
 use runtime::{Handler, Reply};
@@ -50,7 +52,7 @@ pub(crate) struct Stage {
     host: HostId,
     folded: u64,
     actor: BlockLifecycle,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn policy() -> Policy {
@@ -116,7 +118,7 @@ impl Stage {
             clock: Arc::new(|| FOUND_AT.plus(WINDOW)),
         });
         let policy = good_policy;
-        Stage { store, lease, epoch, policy, good_policy, world, tip, log, host, folded: 0, actor, _dir: dir }
+        Stage { store, lease, epoch, policy, good_policy, world, tip, log, host, folded: 0, actor, dir }
     }
 
     /// Prices the next find by another policy.
@@ -229,6 +231,13 @@ impl Stage {
 
     pub(crate) fn position(&self, durable: u64, folded: u64) {
         self.log.send_replace(Some(LogPosition { durable, folded }));
+    }
+
+    /// Does to the tables what no actor does.
+    pub(crate) fn sql(&self, text: &str) {
+        let path = self.dir.path().join("pool.sqlite");
+        let mut conn = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        conn.batch_execute(text).unwrap();
     }
 
     /// As after a start.

@@ -183,6 +183,29 @@ fn a_verdict_that_the_tables_lack_is_named() {
 }
 
 #[test]
+fn a_verdict_that_says_something_else_is_named() {
+    let said = |of: u64, what: u8| match verdict(of) {
+        Record::Verdict(record) => Record::Verdict(VerdictRecord { verdict: what, ..record }),
+        other => other,
+    };
+    let flipped = found(vec![share(1), share(2), said(1, 1), rejects(), share(3)]);
+    assert_eq!(flipped, [("stored verdict is as the log has it", "1".to_owned())]);
+    // A share that was verified before it was acknowledged has its verdict with it.
+    let host = Host::new();
+    let verified = || match share(1) {
+        Record::Share(record) => Record::Share(Share { flags: VERIFIED, ..record }),
+        other => other,
+    };
+    host.write(&log_of(vec![verified(), said(1, 1), said(1, 2), share(2), said(4, 0), said(4, 1)]));
+    host.fold();
+    assert!(host.audit().differences.is_empty());
+    host.write(&log_of(vec![verified(), said(1, 1), rejects(), share(2), said(4, 0), said(4, 1)]));
+    let differences = host.audit().differences;
+    let named: Vec<_> = differences.iter().map(|difference| (difference.check, difference.subject.as_str())).collect();
+    assert_eq!(named, [("stored verdict is as the log has it", "1")]);
+}
+
+#[test]
 fn a_log_that_ends_before_the_database_is_named_with_what_it_lacks() {
     let found = found(vec![share(1), share(2), verdict(1)]);
     let checks: Vec<_> = found.iter().map(|(check, _)| *check).collect();

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
-use units::BlockRowId;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use units::{Amount, BlockRowId, Timestamp, Work};
 
 use super::recount::{self, Recounted, Window};
 use super::{Difference, Findings};
@@ -40,6 +40,34 @@ const WEIGHED: &str = "SELECT hash || ' ' || state AS subject, COALESCE(verdict_
     OR (weights_digest IS NOT NULL AND state IN ('candidate', 'submitted', 'seen')) \
     OR (weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_weights w WHERE w.block_id = blocks.id))";
 
+const TEMPLATES: &str = "SELECT b.hash AS subject, b.reward AS stored, t.reward AS computed \
+    FROM blocks b JOIN templates t ON t.id = b.template_id \
+    WHERE b.reward <> t.reward OR b.height <> t.height OR b.difficulty <> t.difficulty";
+
+const POLICIES: &str = "SELECT b.hash AS subject, b.policy_id AS stored, t.policy_id AS computed \
+    FROM blocks b JOIN templates t ON t.id = b.template_id \
+    WHERE t.policy_id IS NOT NULL AND b.policy_id <> t.policy_id";
+
+/// Weights wait for every host that was there at the find.
+const ENDS: &str = "SELECT b.hash || ' ' || h.name AS subject, CAST(0 AS BIGINT) AS stored, CAST(1 AS BIGINT) AS computed \
+    FROM blocks b JOIN hosts h ON h.registered_at <= b.found_at \
+    LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
+    WHERE b.weights_digest IS NOT NULL AND w.end_seq IS NULL";
+
+const FINDERS: &str = "SELECT b.hash AS subject, COALESCE(w.end_seq, 0) AS stored, b.share_seq AS computed \
+    FROM blocks b LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = b.host_id \
+    WHERE b.line_id IS NOT NULL AND COALESCE(w.end_seq, 0) < b.share_seq";
+
+const SEEN: &str = "SELECT b.hash || ' ' || h.name AS subject, w.verdict_seq AS stored, h.folded_seq AS computed \
+    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN hosts h ON h.id = w.host_id \
+    WHERE w.verdict_seq > h.folded_seq OR w.end_seq > h.folded_seq";
+
+const CUT: &str = "SELECT b.hash || ' line ' || s.line_id AS subject, s.last_seq AS stored, w.end_seq AS computed \
+    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN lines l ON l.host_id = w.host_id \
+    JOIN segments s ON s.line_id = l.id AND s.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
+        WHERE y.line_id = l.id AND y.start_seq <= w.end_seq) \
+    WHERE w.block_id = $1 AND s.last_seq > w.end_seq";
+
 const TAKEN_BACK: &str = "SELECT e.reference AS subject, b.reward AS stored, \
     CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed \
     FROM entries e JOIN blocks b ON b.hash = substr(e.reference, 1, 64) \
@@ -47,7 +75,59 @@ const TAKEN_BACK: &str = "SELECT e.reference AS subject, b.reward AS stored, \
     WHERE e.kind = 'block_reversed' GROUP BY e.id, e.reference, b.reward \
     HAVING b.reward <> COALESCE(SUM(p.amount), 0)";
 
-pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
+/// A block whose weights are stored, with what they must follow from.
+#[derive(Debug, Clone)]
+pub struct WeighedBlock {
+    /// 64 hex digits.
+    pub hash: String,
+    /// What it pays.
+    pub reward: Amount,
+    /// Finder's address.
+    pub finder: Option<String>,
+    /// When the share was received.
+    pub found_at: Timestamp,
+    /// Payout window's start.
+    pub window_start: Timestamp,
+    /// The rules that price it, as they are stored.
+    pub policy: String,
+    /// Of the allocation.
+    pub digest: String,
+    /// Verified work, and accepted work that was not judged, by address: counted share by share.
+    pub works: Vec<(String, Work, Work)>,
+    /// No share of the window was voided since: `works` is what the weights were computed from.
+    pub is_exact: bool,
+    /// By address.
+    pub weights: Vec<StoredWeight>,
+}
+
+/// A stored line of an allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredWeight {
+    /// Payout address.
+    pub address: String,
+    /// Verified work.
+    pub verified: Work,
+    /// Provisional work that counted.
+    pub provisional: Work,
+    /// What it was split by.
+    pub weight: i64,
+    /// What it was given.
+    pub credit: Amount,
+}
+
+/// What a block's rules say about it.
+#[derive(Debug, Clone, Default)]
+pub struct Priced {
+    /// Where the stored weights are not what the rules make of the work.
+    pub differences: Vec<Difference>,
+    /// Key of the account that gets the pool's part; `None` where the rules cannot be read.
+    pub fee_account: Option<String>,
+}
+
+pub(super) async fn audit(
+    c: &mut Conn<'_>,
+    price: &(dyn Fn(&WeighedBlock) -> Priced + Send + Sync),
+) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
     found.query(c, "block was credited as often as it says", CREDITS, binds![]).await?;
     found.query(c, "block was reversed as often as it says", REVERSALS, binds![]).await?;
@@ -55,6 +135,11 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     found.query(c, "state of a block follows from its credits", STATES, binds![]).await?;
     found.query(c, "block is weighed once it is confirmed", WEIGHED, binds![]).await?;
     found.query(c, "reversal takes back the reward", TAKEN_BACK, binds![]).await?;
+    found.query(c, "block is what its template says", TEMPLATES, binds![]).await?;
+    found.query(c, "block is priced by the policy of its template", POLICIES, binds![]).await?;
+    found.query(c, "window has an end in every log", ENDS, binds![]).await?;
+    found.query(c, "window holds the finding share", FINDERS, binds![]).await?;
+    found.query(c, "window and verdicts are folded", SEEN, binds![]).await?;
     let mut after = 0;
     loop {
         let page = weighed(c, after).await?;
@@ -64,7 +149,10 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
         let recounts = recount::recount(c, windows).await?;
         for (block, recounted) in page.iter().zip(recounts) {
             let weights = weights(c, block.id).await?;
-            credits(c, block, &weights, &mut found).await?;
+            let priced = price(&block.with(&weights, &recounted));
+            priced.differences.into_iter().for_each(|difference| found.push(difference));
+            credits(c, block, &weights, priced.fee_account, &mut found).await?;
+            found.query(c, "window ends where segments end", CUT, binds![block.id]).await?;
             compare_weights(block, &weights, &recounted, &mut found);
             compare_segments(c, block, &recounted, &mut found).await?;
         }
@@ -84,6 +172,45 @@ struct Weighed {
     window_start: i64,
     #[diesel(sql_type = BigInt)]
     credits: i64,
+    #[diesel(sql_type = BigInt)]
+    found_at: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    finder: Option<String>,
+    #[diesel(sql_type = Text)]
+    policy: String,
+    #[diesel(sql_type = Text)]
+    digest: String,
+}
+
+impl Weighed {
+    fn with(&self, weights: &[Weight], recounted: &Recounted) -> WeighedBlock {
+        // What is no amount or no work is damage, which other checks name.
+        let amount = |atoms| Amount::from_i64(atoms).unwrap_or(Amount::ZERO);
+        let work = |work| u64::try_from(work).ok().and_then(Work::new).unwrap_or(Work::ZERO);
+        let works = recounted.iter().map(|(address, counted)| {
+            let rest = counted.accepted - counted.taken - counted.verified;
+            (address.clone(), work(counted.verified), work(rest))
+        });
+        let weights = weights.iter().map(|row| StoredWeight {
+            address: row.address.clone(),
+            verified: work(row.verified.into()),
+            provisional: work(row.provisional.into()),
+            weight: row.weight,
+            credit: amount(row.credit),
+        });
+        WeighedBlock {
+            hash: self.hash.clone(),
+            reward: amount(self.reward),
+            finder: self.finder.clone(),
+            found_at: Timestamp::from_ms(self.found_at),
+            window_start: Timestamp::from_ms(self.window_start),
+            policy: self.policy.clone(),
+            digest: self.digest.clone(),
+            works: works.collect(),
+            is_exact: recounted.values().all(|counted| counted.voided_since == 0),
+            weights: weights.collect(),
+        }
+    }
 }
 
 #[derive(QueryableByName)]
@@ -101,8 +228,10 @@ struct Weight {
 }
 
 async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
-    let select = "SELECT id, hash, reward, window_start, credits FROM blocks WHERE weights_digest IS NOT NULL AND id > $1 \
-                  ORDER BY id LIMIT $2";
+    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, m.address AS finder, \
+                  p.body AS policy, b.weights_digest AS digest FROM blocks b JOIN policies p ON p.id = b.policy_id \
+                  LEFT JOIN lines l ON l.id = b.line_id LEFT JOIN miners m ON m.id = l.miner_id \
+                  WHERE b.weights_digest IS NOT NULL AND b.id > $1 ORDER BY b.id LIMIT $2";
     c.rows(select, binds![after, BLOCKS_PER_PASS]).await
 }
 
@@ -113,7 +242,13 @@ async fn weights(c: &mut Conn<'_>, block: i64) -> Result<Vec<Weight>> {
 }
 
 /// Every credit entry takes the reward, gives each miner what its weight got, and what is left to one account.
-async fn credits(c: &mut Conn<'_>, block: &Weighed, weights: &[Weight], found: &mut Findings) -> Result<()> {
+async fn credits(
+    c: &mut Conn<'_>,
+    block: &Weighed,
+    weights: &[Weight],
+    fee_account: Option<String>,
+    found: &mut Findings,
+) -> Result<()> {
     let mut entries = Vec::new();
     // Other references would be too many entries, which is another finding.
     for time in 1..=block.credits {
@@ -136,9 +271,10 @@ async fn credits(c: &mut Conn<'_>, block: &Weighed, weights: &[Weight], found: &
             *off.entry(key.clone()).or_default() -= amount;
         }
         // The fee goes to the pool's account, or to the payable account of the address that its owner named.
-        let to_pool = off.contains_key("pool_fee").then(|| "pool_fee".to_owned());
+        let to_pool = || off.contains_key("pool_fee").then(|| "pool_fee".to_owned());
         let to_named = || off.iter().find(|(key, amount)| **amount == fee && key.starts_with("payable:"));
-        if let Some(key) = to_pool.or_else(|| to_named().map(|(key, _)| key.clone())) {
+        let unread = || to_pool().or_else(|| to_named().map(|(key, _)| key.clone()));
+        if let Some(key) = fee_account.clone().or_else(unread) {
             *off.entry(key).or_default() -= fee;
         } else if fee != 0 {
             found.add("fee of a block has an account", &reference, "none", fee);

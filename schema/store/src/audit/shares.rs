@@ -1,5 +1,5 @@
 //! Batches against segments against lines, and verdicts against batches.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -15,6 +15,9 @@ use crate::sql::binds;
 
 /// Lines whose segments one query looks at: a line has one for each minute in which it worked.
 const LINES_PER_PAGE: i64 = 50;
+
+/// Minutes after which no share for a template can come any more.
+const TEMPLATE_MINUTES: u32 = 120;
 
 const LAST_SEGMENT: &str = "SELECT 'line ' || l.id AS subject, l.work AS stored, \
     COALESCE(s.total_work, 0) AS computed FROM lines l LEFT JOIN segments s ON s.line_id = l.id \
@@ -50,8 +53,18 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     }
     for (host, name, folded) in hosts(c).await? {
         let lines = Lines::load(c, host).await?;
-        let mut pass =
-            Pass { host, name, folded, lines, last: Seq::ZERO, minutes: BTreeMap::new(), sum: Sum::default() };
+        let finds = finds(c, host).await?;
+        let mut pass = Pass {
+            host,
+            name,
+            folded,
+            lines,
+            finds,
+            nonces: HashMap::new(),
+            last: Seq::ZERO,
+            minutes: BTreeMap::new(),
+            sum: Sum::default(),
+        };
         pass.batches(c, &mut found).await?;
     }
     Ok(found.0)
@@ -82,11 +95,38 @@ struct Pass {
     name: String,
     folded: Seq,
     lines: Lines,
+    /// Blocks whose finding share was not met yet, by its position.
+    finds: HashMap<i64, Find>,
+    /// Nonces of templates that shares may still come for, and when the last one came.
+    nonces: HashMap<String, (Minute, HashSet<u64>)>,
     /// End of the batch before.
     last: Seq,
     /// Minutes that may still go on; minutes never go back in a log.
     minutes: BTreeMap<Minute, HashMap<i64, Sum>>,
     sum: Sum,
+}
+
+#[derive(QueryableByName)]
+struct Find {
+    #[diesel(sql_type = Text)]
+    hash: String,
+    #[diesel(sql_type = BigInt)]
+    share_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    line_id: i64,
+    #[diesel(sql_type = BigInt)]
+    nonce: i64,
+    #[diesel(sql_type = BigInt)]
+    found_at: i64,
+    #[diesel(sql_type = Text)]
+    merkle_root: String,
+}
+
+async fn finds(c: &mut Conn<'_>, host: HostId) -> Result<HashMap<i64, Find>> {
+    let select = "SELECT b.hash, b.share_seq, b.line_id, b.nonce, b.found_at, t.merkle_root FROM blocks b \
+                  JOIN templates t ON t.id = b.template_id WHERE b.host_id = $1 AND b.line_id IS NOT NULL";
+    let rows: Vec<Find> = c.rows(select, binds![host.0]).await?;
+    Ok(rows.into_iter().map(|row| (row.share_seq, row)).collect())
 }
 
 #[derive(QueryableByName)]
@@ -169,6 +209,8 @@ impl Pass {
             }
         };
         check_row(row, &batch, &subject, found);
+        self.once(&batch, found);
+        self.found_blocks(&batch, found);
         let ids: Vec<Option<i64>> = batch.lines.iter().map(|line| self.lines.id(line)).collect();
         for share in &batch.shares {
             let id = usize::try_from(share.line).ok().and_then(|place| ids.get(place)).copied().flatten();
@@ -188,6 +230,50 @@ impl Pass {
             }
         }
         Ok(judged)
+    }
+
+    /// No share is counted twice, not in another batch either.
+    fn once(&mut self, batch: &ShareBatch, found: &mut Findings) {
+        for share in &batch.shares {
+            let root = usize::try_from(share.template).ok().and_then(|place| batch.templates.get(place));
+            let Some(root) = root else { continue };
+            if !self.nonces.contains_key(root) {
+                self.nonces.insert(root.clone(), (share.minute, HashSet::new()));
+            }
+            let (last, nonces) = self.nonces.get_mut(root).expect("it is there now");
+            *last = share.minute;
+            if !nonces.insert(share.nonce.get()) {
+                let subject = format!("{} share {}", self.name, share.seq);
+                found.add("share is counted once", subject, format!("nonce {} on {root}", share.nonce.get()), "once");
+            }
+        }
+        let Some(now) = batch.shares.last().map(|share| share.minute.0) else { return };
+        self.nonces.retain(|_, (last, _)| last.0.saturating_add(TEMPLATE_MINUTES) >= now);
+    }
+
+    /// A block is what its finding share says.
+    fn found_blocks(&mut self, batch: &ShareBatch, found: &mut Findings) {
+        if self.finds.is_empty() {
+            return;
+        }
+        for share in &batch.shares {
+            let Some(block) = self.finds.remove(&share.seq.to_i64()) else { continue };
+            let line = usize::try_from(share.line).ok().and_then(|place| batch.lines.get(place));
+            let root = usize::try_from(share.template).ok().and_then(|place| batch.templates.get(place));
+            let line = line.and_then(|line| self.lines.id(line)).unwrap_or(0);
+            let root = root.map_or("", String::as_str);
+            // A block that was recognised on the chain first has the time of its header, in whole seconds.
+            let is_headers = block.found_at % 1_000 == 0;
+            let found_at = if is_headers { block.found_at } else { share.received_at.ms() };
+            let (stored, share) = (
+                (block.line_id, block.merkle_root.as_str(), block.nonce, block.found_at),
+                (line, root, share.nonce.get().cast_signed(), found_at),
+            );
+            if stored != share {
+                let text = |(line, root, nonce, at)| format!("line {line}, nonce {nonce} on {root}, at {at}");
+                found.add("block is what its share says", &block.hash, text(stored), text(share));
+            }
+        }
     }
 
     /// One minute's segments, per line, are what the batches hold for it.

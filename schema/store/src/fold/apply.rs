@@ -289,7 +289,9 @@ async fn candidate_put(
         c.run("UPDATE hosts SET closed_seq = $1 WHERE id = $2", binds![to, step.host.0]).await?;
         return Ok(());
     }
-    let find = "UPDATE blocks SET line_id = $1, host_id = $2, share_seq = $3 WHERE hash = $4 AND line_id IS NULL";
+    // What was computed without a finder stays without one.
+    let find = "UPDATE blocks SET line_id = $1, host_id = $2, share_seq = $3 \
+                WHERE hash = $4 AND line_id IS NULL AND weights_digest IS NULL";
     c.run(find, binds![line, step.host.0, candidate.share_seq.to_i64(), candidate.hash.clone()]).await?;
     Ok(())
 }

@@ -166,7 +166,7 @@ impl Log {
             line,
             template: 0,
             hash: hash.into(),
-            nonce: 4_711,
+            nonce: i64::try_from(share * 1_000).unwrap(),
             share_seq: Seq(share),
             found_at: at(minute),
             booked_until: at(minute),
