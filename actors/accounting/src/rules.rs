@@ -62,4 +62,20 @@ impl Rules {
         let cap = verified.get().checked_mul(multiplier).and_then(Work::new);
         cap.map_or(provisional, |cap| provisional.min(cap))
     }
+
+    /// How much more of a miner's provisional work must be verified until all of it counts.
+    #[must_use]
+    pub fn missing_verified(&self, verified: Work, provisional: Work) -> Work {
+        let Some(multiplier) = self.provisional_cap_multiplier else {
+            return Work::ZERO;
+        };
+        if self.counted_provisional(verified, provisional) == provisional {
+            return Work::ZERO;
+        }
+        // Work that is verified leaves the provisional part: (p - x) <= multiplier * (v + x).
+        let all = u128::from(verified.get()).saturating_add(u128::from(provisional.get()));
+        let needed = all.div_ceil(u128::from(multiplier).saturating_add(1));
+        let missing = needed.saturating_sub(u128::from(verified.get()));
+        u64::try_from(missing).ok().and_then(Work::new).map_or(provisional, |missing| missing.min(provisional))
+    }
 }

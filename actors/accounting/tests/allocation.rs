@@ -213,3 +213,24 @@ proptest! {
         prop_assert!(weight(verified) <= verified.saturating_mul(20), "at most verified and 19 times as much");
     }
 }
+
+#[test]
+fn what_is_missing_until_all_provisional_work_counts_is_exact() {
+    let work = |n| Work::new(n).unwrap();
+    for multiplier in [0, 1, 2, 19, u64::MAX] {
+        let rules = Rules { provisional_cap_multiplier: Some(multiplier), ..rules() };
+        for verified in 0..12 {
+            for provisional in 0..60 {
+                let missing = rules.missing_verified(work(verified), work(provisional)).get();
+                let is_enough = |more: u64| {
+                    let left = work(provisional - more);
+                    rules.counted_provisional(work(verified + more), left) == left
+                };
+                assert!(is_enough(missing), "{multiplier} {verified} {provisional}: {missing}");
+                assert!(missing == 0 || !is_enough(missing - 1), "{multiplier} {verified} {provisional}: {missing}");
+            }
+        }
+    }
+    let free = Rules { provisional_cap_multiplier: None, ..rules() };
+    assert_eq!(free.missing_verified(work(0), work(60)), Work::ZERO);
+}

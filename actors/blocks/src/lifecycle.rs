@@ -1,24 +1,28 @@
 //! From a found block to a credit, and back if the chain changes its mind.
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use accounting::{Entry, MinerWork, allocate};
+use accounting::{Entry, MinerWork, Scheme, allocate};
 use daemon::{Daemon, DaemonError, DaemonSettings};
 use messages::blocks::LifecycleTick;
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
 use runtime::{Actor, Fault, Handler, Reply};
-use store::blocks::{Block, BlockState, BlockWeight};
+use store::blocks::{Block, BlockState, BlockWeight, WindowWork};
 use store::ledger::{NewEntry, NewPosting};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use units::{Amount, BlockRowId, HostId, PolicyId};
+use units::{Amount, BlockRowId, HostId, PolicyId, Work};
 
 use crate::policy::Policy;
 use crate::sweep::Sweep;
 
 /// The chain refuses reorganisations deeper than this: a block's fate is final.
 pub(crate) const FINAL_DEPTH: u64 = 100;
+/// A block whose payees' work is not checked enough is looked at again after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Why such a block is held.
+const UNCHECKED: &str = "work of its payees is still being checked";
 /// Blocks that another chain must be ahead, counted in tips, before a credit is taken back.
 const DISPLACED_TIPS: u64 = 3;
 
@@ -51,6 +55,8 @@ pub struct BlockLifecycle {
     daemons: Vec<Daemon>,
     sweep: Sweep,
     policies: HashMap<PolicyId, Policy>,
+    /// Blocks that waited for checks when they were looked at last.
+    unchecked: HashMap<BlockRowId, Instant>,
     /// What the last pass without trouble saw: the tip, and the blocks that were open.
     passed: Option<(Tip, Vec<BlockRowId>)>,
     said: Option<String>,
@@ -94,7 +100,7 @@ impl BlockLifecycle {
             waiting: None,
         };
         let daemons = parts.daemons.iter().map(Daemon::new).collect();
-        BlockLifecycle { parts, daemons, sweep, policies: HashMap::new(), passed: None, said: None }
+        BlockLifecycle { parts, daemons, sweep, policies: HashMap::new(), unchecked: HashMap::new(), passed: None, said: None }
     }
 
     async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
@@ -155,6 +161,10 @@ impl BlockLifecycle {
                 let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
                 return self.hold(block, epoch, &why).await.map(|()| false);
             }
+            // Idle lanes check what chance has missed, so that nobody is zeroed by it; but not for ever.
+            if depth < FINAL_DEPTH && !self.is_checked(block, &policy).await? {
+                return self.hold(block, epoch, UNCHECKED).await.map(|()| false);
+            }
             self.weigh(block, &policy, epoch).await?;
             state = BlockState::Confirmed;
         }
@@ -188,6 +198,27 @@ impl BlockLifecycle {
             store.block_move(epoch, block.id, block.state, BlockState::Lost).await?;
         }
         Ok(())
+    }
+
+    /// Whether all work in the window counts, so that a check could add nothing to anybody's part. Asked for seldom while
+    /// it does not.
+    async fn is_checked(&mut self, block: &Block, policy: &Policy) -> Result<bool, StepError> {
+        let rules = policy.rules()?;
+        if rules.provisional_cap_multiplier.is_none() || rules.scheme == Scheme::Solo {
+            return Ok(true);
+        }
+        let is_recent = |looked: &Instant| looked.elapsed() < LOOK_AGAIN;
+        self.unchecked.retain(|_, looked| is_recent(looked));
+        if self.unchecked.contains_key(&block.id) {
+            return Ok(false);
+        }
+        let (works, _) = self.parts.store.block_window_work(block.id).await?;
+        let counts = |work: &WindowWork| rules.missing_verified(work.verified, work.provisional) == Work::ZERO;
+        let is_checked = works.iter().all(counts);
+        if !is_checked {
+            self.unchecked.insert(block.id, Instant::now());
+        }
+        Ok(is_checked)
     }
 
     /// Computes and stores who gets what: once.

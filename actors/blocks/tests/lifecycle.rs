@@ -66,6 +66,38 @@ async fn an_audit_computes_every_credit_anew() {
 }
 
 #[actix_rt::test]
+async fn a_credit_waits_until_every_payee_has_enough_checked_work() {
+    let mut stage = Stage::new().await;
+    stage.policy_with(|policy| policy.provisional_cap = Some(1)).await;
+    let works = [("A", 100), ("B", 300)];
+    stage.find(1, &works).await;
+    stage.chain_has(100, id(1));
+    stage.tick(110).await;
+    let block = stage.block(1).await;
+    assert_eq!((block.state, block.hold_reason.is_some()), (BlockState::Seen, true));
+    stage.verify(0, &works).await;
+    let waited = std::time::Instant::now();
+    while stage.block(1).await.state != BlockState::Credited {
+        assert!(waited.elapsed().as_secs() < 20, "the credit never came");
+        stage.tick(110).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(stage.block(1).await.hold_reason, None);
+}
+
+#[actix_rt::test]
+async fn a_credit_does_not_wait_for_checks_for_ever() {
+    let mut stage = Stage::new().await;
+    stage.policy_with(|policy| policy.provisional_cap = Some(1)).await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.chain_has(100, id(1));
+    stage.tick(199).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Seen);
+    stage.tick(200).await;
+    assert_eq!(stage.block(1).await.state, BlockState::Credited);
+}
+
+#[actix_rt::test]
 async fn without_the_lease_nothing_is_written() {
     let mut stage = Stage::new().await;
     stage.find(1, &[("A", 100)]).await;

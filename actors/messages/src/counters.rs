@@ -154,6 +154,12 @@ counters! {
     proofs_refused_total,
     /// Proofs given up because nobody waits for them any more.
     proofs_abandoned_total,
+    /// Stored shares that wait for an idle lane (gauge).
+    rechecks_waiting,
+    /// Stored shares chosen to be recomputed before a block is credited.
+    rechecks_total,
+    /// Stored shares given back because enough of them wait.
+    rechecks_refused_total,
     /// Verdicts that wait for the log (gauge). At the bound no hash is begun.
     verdicts_waiting,
     /// Times that no hash was begun because too many verdicts wait for the log.

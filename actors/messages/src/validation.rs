@@ -51,6 +51,27 @@ impl Message for OfferShares {
     const URGENT: bool = true;
 }
 
+/// Shares from the books that are recomputed when a lane has nothing else to do. Whoever chose them chooses again what
+/// was not taken or got no verdict.
+#[derive(Debug)]
+pub struct OfferRechecks(pub Vec<BookedShare>);
+
+impl Message for OfferRechecks {
+    type Reply = ();
+    const NAME: &'static str = "offer_rechecks";
+    const URGENT: bool = true;
+}
+
+/// Look for payees of waiting blocks whose work is too little verified.
+#[derive(Debug)]
+pub struct ChooseRechecks;
+
+impl Message for ChooseRechecks {
+    type Reply = ();
+    const NAME: &'static str = "choose_rechecks";
+    const URGENT: bool = true;
+}
+
 /// A share that must be proven before it is acknowledged: of a restricted pair, or without a claimed hash.
 #[derive(Debug, Clone)]
 pub struct VerifyShare {

@@ -22,6 +22,8 @@ use units::Difficulty;
 pub(crate) enum Subject {
     /// An acknowledged share.
     Booked(Box<BookedShare>),
+    /// A share from the books.
+    Recheck(Box<BookedShare>),
     /// A share that waits for its proof.
     Asked(Box<VerifyShare>, Reply<VerifyShare>),
 }
@@ -41,7 +43,7 @@ impl Message for Checked {
 impl Subject {
     pub(crate) fn line(&self) -> &Line {
         match self {
-            Subject::Booked(share) => &share.line,
+            Subject::Booked(share) | Subject::Recheck(share) => &share.line,
             Subject::Asked(share, _) => &share.line,
         }
     }
@@ -196,7 +198,7 @@ fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, c
 
 fn check(kernel: &Kernel, arena: &mut Arena, subject: &Subject) -> Result<Proven, ProofRefusal> {
     let (template, nonce, difficulty, claimed, claims_block) = match subject {
-        Subject::Booked(share) => {
+        Subject::Booked(share) | Subject::Recheck(share) => {
             (&share.template, share.nonce, share.difficulty, share.claimed_hash, share.claims_block)
         }
         Subject::Asked(share, _) => (&share.template, share.nonce, share.difficulty, share.claimed_hash, false),

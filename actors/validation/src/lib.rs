@@ -15,6 +15,7 @@
 mod keeper;
 mod lanes;
 mod outbox;
+mod rechecker;
 mod suspects;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
 use messages::facts::{Clock, Pair, Restrictions};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
-use messages::validation::{BookedShare, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare};
+use messages::validation::{BookedShare, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
@@ -40,12 +41,15 @@ use units::{Seq, Timestamp};
 
 pub use keeper::SuspectKeeper;
 pub use lanes::{Checked, Lanes, LanesError};
+pub use rechecker::{Rechecker, RecheckerParts};
 pub use suspects::{SUSPECTS_MAX, Suspects};
 
 use lanes::Subject;
 use outbox::Outbox;
 use trust::Pairs;
 use work::Work;
+
+pub use work::RECHECKS_MAX;
 
 /// Checks that may be owed. Beyond it a share stays provisional, and is counted.
 pub const OWED_MAX: usize = 65_536;
@@ -169,6 +173,7 @@ impl Validation {
         counters.checks_owed.set(self.work.owed() as u64);
         counters.claims_waiting.set(self.work.claims_waiting() as u64);
         counters.proofs_waiting.set(self.work.proofs_waiting() as u64);
+        counters.rechecks_waiting.set(self.work.rechecks() as u64);
         counters.verdicts_waiting.set(self.outbox.len() as u64);
         counters.candidates_waiting.set(self.unsent.len() as u64);
         counters.pairs_known.set(self.pairs.len() as u64);
@@ -219,21 +224,38 @@ impl Validation {
         trust.under_way = trust.under_way.saturating_sub(1);
         let key = (share.template.local_id, share.nonce);
         let was_submitted = trust.at_daemon.take_if(|at_daemon| *at_daemon == key).is_some();
-        let verdict = match outcome {
+        match outcome {
             Ok(proven) => {
                 trust.verified += u64::from(share.seq != Seq::ZERO);
                 if share.template.network_target.is_met_by(&proven.hash) {
                     self.parts.counters.candidates_total.add(u64::from(!was_submitted));
                     self.submit(&share, true);
                 }
-                Verdict::Verified
+                self.log(&share, Verdict::Verified);
             }
-            Err(refusal) => {
-                warn!(seq = share.seq.0, %refusal, "an acknowledged share is false");
-                self.blame(&pair, now);
-                Verdict::Rejected
+            Err(refusal) => self.reject(&share, refusal, now),
+        }
+    }
+
+    /// A stored share: too old to be a block, and chosen again if it could not be hashed.
+    fn rechecked(&mut self, share: &BookedShare, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
+        match outcome {
+            Ok(_) => {
+                self.pairs.touch(&share.line.pair(), &self.parts.settings, now).verified += 1;
+                self.log(share, Verdict::Verified);
             }
-        };
+            Err(ProofRefusal::HashFailed | ProofRefusal::Busy) => {}
+            Err(refusal) => self.reject(share, refusal, now),
+        }
+    }
+
+    fn reject(&mut self, share: &BookedShare, refusal: ProofRefusal, now: Timestamp) {
+        warn!(seq = share.seq.0, %refusal, "an acknowledged share is false");
+        self.blame(&share.line.pair(), now);
+        self.log(share, Verdict::Rejected);
+    }
+
+    fn log(&self, share: &BookedShare, verdict: Verdict) {
         if share.seq == Seq::ZERO {
             return; // No logged share that the verdict could be about.
         }
@@ -293,6 +315,7 @@ impl Validation {
     fn checked(&mut self, Checked { subject, outcome }: Checked, now: Timestamp) {
         match subject {
             Subject::Booked(share) => self.judged(share, outcome, now),
+            Subject::Recheck(share) => self.rechecked(&share, outcome, now),
             Subject::Asked(share, reply) => self.proved(share, reply, outcome, now),
         }
     }
@@ -327,6 +350,19 @@ impl Handler<OfferShares> for Validation {
             self.take(share, &restrictions, now);
         }
         self.go_on(now);
+        reply.send(());
+        Ok(())
+    }
+}
+
+impl Handler<OfferRechecks> for Validation {
+    async fn handle(&mut self, offer: OfferRechecks, reply: Reply<OfferRechecks>) -> Result<(), Fault> {
+        for share in offer.0 {
+            if !self.work.recheck(share) {
+                self.parts.counters.rechecks_refused_total.add(1);
+            }
+        }
+        self.go_on((self.parts.clock)());
         reply.send(());
         Ok(())
     }

@@ -186,7 +186,7 @@ impl Stage {
         let task = self.task().expect("a lane has work");
         let address = task.subject.line().address.to_string();
         let claimed = match &task.subject {
-            Subject::Booked(share) => share.claimed_hash,
+            Subject::Booked(share) | Subject::Recheck(share) => share.claimed_hash,
             Subject::Asked(share, _) => share.claimed_hash,
         };
         let outcome = match claimed {
@@ -553,4 +553,33 @@ fn an_asker_is_told_what_the_lane_found() {
     }
     assert_eq!(stage.actor.parts.suspects.restrictions().forced.len(), 1, "only a false claim is a strike");
     assert_eq!(stage.counters().checks_failed_total.get(), 1);
+}
+
+#[test]
+fn stored_shares_are_for_lanes_that_have_nothing_else_to_do() {
+    let mut stage = Stage::new(1);
+    let busy = stage.share("new", SHARE);
+    let [good, bad, broken] = ["good", "bad", "broken"].map(|address| stage.booked(address, SHARE));
+    let seqs = [good.seq.0, bad.seq.0];
+    stage.handle(OfferRechecks(vec![good, bad, broken]));
+    let owed = stage.share("new", SHARE);
+    assert_eq!([stage.hash(SHARE), stage.hash(SHARE)], ["new", "new"]);
+    assert_eq!(stage.hash(SHARE), "good");
+    assert_eq!(stage.hash(BLOCK), "bad");
+    let task = stage.task().unwrap();
+    stage.finish(task, Err(ProofRefusal::HashFailed));
+    assert!(stage.task().is_none(), "whoever chose it chooses again");
+    let verified = [busy, owed, seqs[0]].map(|seq| (seq, Verdict::Verified));
+    assert_eq!(stage.verdicts(), [verified.as_slice(), &[(seqs[1], Verdict::Rejected)]].concat());
+    assert_eq!(stage.actor.parts.suspects.restrictions().forced.len(), 1);
+}
+
+#[test]
+fn few_stored_shares_wait_at_once() {
+    let mut stage = Stage::new(1);
+    stage.share("new", SHARE);
+    let shares = (0..RECHECKS_MAX + 3).map(|_| stage.booked("stored", SHARE)).collect();
+    stage.handle(OfferRechecks(shares));
+    assert_eq!(stage.counters().rechecks_waiting.get(), RECHECKS_MAX as u64);
+    assert_eq!(stage.counters().rechecks_refused_total.get(), 3);
 }

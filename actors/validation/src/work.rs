@@ -15,6 +15,8 @@ use crate::lanes::Subject;
 pub(crate) const PAIR_PROOFS_MAX: usize = 8;
 /// Proofs of one origin that may wait.
 pub(crate) const ORIGIN_PROOFS_MAX: usize = 32;
+/// Stored shares that may wait for an idle lane.
+pub const RECHECKS_MAX: usize = 64;
 /// Checks owed to one owner. Beyond it a share stays provisional, and is counted.
 pub(crate) const OWNER_OWED_MAX: usize = 4096;
 
@@ -102,6 +104,8 @@ pub(crate) struct Work {
     claims: Fair<Subject>,
     proofs: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
     owed: Fair<Subject>,
+    /// For lanes that have nothing else to do.
+    rechecks: VecDeque<Box<BookedShare>>,
     turn: usize,
 }
 
@@ -123,6 +127,15 @@ impl Work {
         Ok(())
     }
 
+    /// A share from the books; whether there is room for it.
+    pub(crate) fn recheck(&mut self, share: BookedShare) -> bool {
+        let has_room = self.rechecks.len() < RECHECKS_MAX;
+        if has_room {
+            self.rechecks.push_back(Box::new(share));
+        }
+        has_room
+    }
+
     /// A share whose miner waits. One that claims a block is taken in turn with the other claims.
     pub(crate) fn prove(
         &mut self,
@@ -133,7 +146,7 @@ impl Work {
         let origin = Owner::Origin(pair.1);
         let claims = self.claims.of(&origin).filter_map(|subject| match subject {
             Subject::Asked(share, _) => Some(share),
-            Subject::Booked(_) => None,
+            Subject::Booked(_) | Subject::Recheck(_) => None,
         });
         let (mut of_pair, mut of_origin) = (0, 0);
         for other in self.proofs.iter().map(|(share, _)| share).chain(claims) {
@@ -162,6 +175,7 @@ impl Work {
     pub(crate) fn give_back(&mut self, subject: Subject) {
         match subject {
             Subject::Booked(share) => self.claim(share, false),
+            Subject::Recheck(share) => self.rechecks.push_front(share),
             Subject::Asked(share, reply) => self.prove_again(share, reply),
         }
     }
@@ -171,11 +185,12 @@ impl Work {
     pub(crate) fn next(&mut self, abandoned: &mut u64) -> Option<Subject> {
         let first = TURNS[self.turn % TURNS.len()];
         self.turn += 1;
-        [first, Kind::Claim, Kind::Proof, Kind::Owed].into_iter().find_map(|kind| match kind {
+        let next = [first, Kind::Claim, Kind::Proof, Kind::Owed].into_iter().find_map(|kind| match kind {
             Kind::Claim => self.trusted_claims.pop().or_else(|| self.claims.pop()),
             Kind::Proof => self.next_proof(abandoned),
             Kind::Owed => self.owed.pop(),
-        })
+        });
+        next.or_else(|| self.rechecks.pop_front().map(Subject::Recheck))
     }
 
     fn next_proof(&mut self, abandoned: &mut u64) -> Option<Subject> {
@@ -204,7 +219,7 @@ impl Work {
         let is_its = |subject: &Subject| subject.line().address == pair.0 && subject.line().origin == pair.1;
         for subject in self.claims.extract(&Owner::Origin(pair.1), is_its) {
             match subject {
-                Subject::Booked(_) => self.owed.push(Owner::Pair(pair.clone()), subject),
+                Subject::Booked(_) | Subject::Recheck(_) => self.owed.push(Owner::Pair(pair.clone()), subject),
                 Subject::Asked(_, reply) => answered.push(reply),
             }
         }
@@ -224,6 +239,10 @@ impl Work {
 
     pub(crate) fn proofs_waiting(&self) -> usize {
         self.proofs.len()
+    }
+
+    pub(crate) fn rechecks(&self) -> usize {
+        self.rechecks.len()
     }
 
     pub(crate) fn owed(&self) -> usize {

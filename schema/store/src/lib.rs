@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod meta;
 pub mod payouts;
 pub mod reads;
+pub mod rechecks;
 pub mod suspects;
 
 pub use db::Store;

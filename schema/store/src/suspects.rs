@@ -76,7 +76,7 @@ struct ProvenColumns {
     last: i64,
 }
 
-fn origin_of(bytes: &[u8], address: &str) -> Result<[u8; 16]> {
+pub(crate) fn origin_of(bytes: &[u8], address: &str) -> Result<[u8; 16]> {
     <[u8; 16]>::try_from(bytes).map_err(|_| StoreError::Damaged {
         what: format!("origin of {address}"),
         why: format!("it has {} bytes", bytes.len()),

@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 
 use store::batch::ShareBatch;
-use store::blocks::Block;
+use store::blocks::{Block, BlockWeight, WindowWork};
 use store::reads::{BlockPage, PayoutRow};
 use store::{Store, StoreError};
 use tokio::runtime::Runtime;
@@ -55,6 +55,18 @@ impl Books {
             }
         }
         shares
+    }
+
+    /// Work of each payee in a block's window, as the verdicts have it now.
+    #[must_use]
+    pub fn window_work(&self, block: &Block) -> Vec<WindowWork> {
+        self.ask(async |store| store.block_window_work(block.id).await).0
+    }
+
+    /// What a block was split by.
+    #[must_use]
+    pub fn weights(&self, block: &Block) -> Vec<BlockWeight> {
+        self.ask(async |store| store.block_weights_list(block.id).await)
     }
 
     /// Every client that was banned, and what for.

@@ -74,6 +74,12 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
             |counters| &counters.proofs_refused_total,
         ),
         queue(
+            "rechecks",
+            validation::RECHECKS_MAX as u64,
+            |counters| &counters.rechecks_waiting,
+            |counters| &counters.rechecks_refused_total,
+        ),
+        queue(
             "block_candidates",
             validation::CANDIDATES_MAX as u64,
             |counters| &counters.candidates_waiting,

@@ -1,6 +1,7 @@
 //! `meshpool`: all actors in one process, and the operator's commands.
 mod announce;
 mod audit;
+mod checks;
 mod cli;
 mod daemons;
 mod devnet;

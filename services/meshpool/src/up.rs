@@ -13,7 +13,7 @@ use messages::live::SampleLive;
 use messages::payout::{PayoutTick, SweepPayouts};
 use messages::share_ledger::{FoldNow, ReopenClaims};
 use messages::template::{RefreshReason, RefreshTemplate};
-use messages::validation::{KeepSuspects, ValidationTick};
+use messages::validation::ValidationTick;
 use payout::{Payout, PayoutParts};
 use rand::Rng;
 use runtime::{Actor, ActorRef, Host, Limits, Recipient};
@@ -21,16 +21,16 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use store::suspects::ProvenPair;
 use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
 use template::{Pace, Patience, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 use units::{HostId, PolicyId, Timestamp};
-use validation::{Lanes, SuspectKeeper, Suspects, Validation, ValidationParts};
+use validation::{Lanes, Validation, ValidationParts};
 use web::{DrillOrder, WebParts};
 
 use crate::announce::announce;
+use crate::checks::{Helpers, Memory};
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
@@ -128,9 +128,7 @@ struct Pool {
     era: Era,
     hints: Arc<Hints>,
     bans: Arc<Bans>,
-    suspects: Arc<Suspects>,
-    /// Whose shares were true before this process.
-    known: Arc<Vec<ProvenPair>>,
+    memory: Memory,
     /// In order of preference.
     daemons: Vec<TemplateSource>,
 }
@@ -164,10 +162,7 @@ impl Pool {
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
         let bans = Bans::new(stored, Arc::clone(&counters), clock());
-        let stored = store.suspects_list(clock()).await.map_err(database)?;
-        let suspects = Suspects::new(stored, settings.validation.clone(), Arc::clone(&counters), clock());
-        let since = clock().minus(validation::TRUST_MEMORY).minute();
-        let known = store.proven_pairs(since, validation::KNOWN_MAX as i64).await.map_err(database)?;
+        let memory = Memory::load(&settings, &store, &counters, &clock).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
         Ok(Pool {
@@ -186,8 +181,7 @@ impl Pool {
             era,
             hints,
             bans: Arc::new(bans),
-            suspects: Arc::new(suspects),
-            known: Arc::new(known),
+            memory,
             daemons,
         })
     }
@@ -216,7 +210,6 @@ impl Pool {
         let live = ActorRef::<Live>::unbound(roster::QUIET);
         let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
         let ban_keeper = ActorRef::<BanKeeper>::unbound(roster::QUIET);
-        let suspect_keeper = ActorRef::<SuspectKeeper>::unbound(roster::QUIET);
 
         let published = Published::new();
         let (position, _) = watch::channel(None);
@@ -243,9 +236,17 @@ impl Pool {
         host.start(&hint_keeper, roster::COSMETIC, keeper);
         let bans = Arc::clone(&self.bans);
         host.start(&ban_keeper, roster::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));
-        let suspects = Arc::clone(&self.suspects);
-        let keeper = SuspectKeeper::factory(suspects, self.store.clone(), Arc::clone(&clock));
-        host.start(&suspect_keeper, roster::COSMETIC, keeper);
+        let helpers = Helpers {
+            memory: &self.memory,
+            settings: &settings,
+            store: &self.store,
+            host: self.host,
+            ids: &self.ids,
+            counters: &self.counters,
+            clock: &clock,
+            validation: validation.recipient(),
+        };
+        helpers.start(&mut host);
         let parts = LifecycleParts {
             daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
@@ -297,8 +298,8 @@ impl Pool {
                 own: validation.clone(),
                 ledger: ledger.recipient(),
                 submitter: submitter.recipient(),
-                suspects: Arc::clone(&self.suspects),
-                known: Arc::clone(&self.known),
+                suspects: Arc::clone(&self.memory.suspects),
+                known: Arc::clone(&self.memory.known),
                 counters: Arc::clone(&self.counters),
                 clock: Arc::clone(&clock),
                 seed: || rand::rng().random(),
@@ -316,7 +317,6 @@ impl Pool {
         host.tick(&live, Duration::from_secs(2), || SampleLive);
         host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
         host.tick(&ban_keeper, Duration::from_secs(5), || KeepBans);
-        host.tick(&suspect_keeper, Duration::from_secs(5), || KeepSuspects);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
@@ -342,7 +342,7 @@ impl Pool {
             offer_all: !settings.validation.is_off(),
             jobs: published.jobs(),
             claim_places: Arc::default(),
-            restrictions: self.suspects.subscribe(),
+            restrictions: self.memory.suspects.subscribe(),
             notices,
             hints: Arc::clone(&self.hints),
             bans: Arc::clone(&self.bans),

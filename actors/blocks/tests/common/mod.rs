@@ -17,7 +17,7 @@ use runtime::{Handler, Reply};
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
 use store::blocks::Block;
-use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, SegmentDelta, TemplateRow};
+use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, SegmentDelta, TemplateRow, VerdictRow};
 use store::ledger::MONEY_LEASE;
 use tokio::sync::watch;
 use units::{Amount, BasisPoints, Difficulty, Height, HostId, Nonce, PolicyId, Seq, Timestamp, Work};
@@ -213,6 +213,38 @@ impl Stage {
             at: FOUND_AT,
         };
         self.store.fold(step).await.unwrap();
+    }
+
+    /// The shares of a find that began after this position were found true.
+    pub(crate) async fn verify(&mut self, from: u64, works: &[(&str, u64)]) {
+        let line =
+            |(address, _): &(&str, u64)| LineKey { address: (*address).to_owned(), worker: "w".to_owned(), origin: [7; 16] };
+        let seq = Seq(self.folded + 1);
+        let verdicts = works.iter().enumerate().map(|(line, (_, work))| VerdictRow {
+            line,
+            share_seq: Seq(from + 1 + line as u64),
+            minute: FOUND_AT.minute(),
+            difficulty: Difficulty::new(*work).unwrap(),
+            verdict: "verified",
+            seq,
+        });
+        let step = FoldStep {
+            host: self.host,
+            from: Seq(self.folded),
+            to: seq,
+            lines: works.iter().map(line).collect(),
+            templates: Vec::new(),
+            batch: None,
+            segments: Vec::new(),
+            verdicts: verdicts.collect(),
+            rejects: Vec::new(),
+            candidate: None,
+            policy: self.policy,
+            window: WINDOW,
+            at: FOUND_AT,
+        };
+        self.store.fold(step).await.unwrap();
+        self.folded = seq.0;
     }
 
     /// Puts a block on the main chain.

@@ -12,5 +12,6 @@ mod guards;
 mod hints;
 mod meta;
 mod open;
+mod rechecks;
 mod suspects;
 mod window;

@@ -90,3 +90,38 @@ fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_the
     assert_eq!(pool.terminate(), 0);
     audit(&config).assert_clean();
 }
+
+#[test]
+fn before_a_credit_idle_lanes_check_what_chance_has_missed() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::brisk(&place.path().join("network"), &[]);
+    // Nothing but each pair's first share is drawn, and unchecked work counts as much as checked work at most.
+    let config = Config::new(place.path(), &network)
+        .set("validation.sample_rate", 0)
+        .set("validation.warmup_shares", 0)
+        .set("validation.min_sample_every", 1_000_000)
+        .set("pplns.provisional_cap_multiplier", 1)
+        .set("blocks.confirmations", 5);
+    let pool = config.start_ready();
+    let credited = || {
+        let blocks = config.books().blocks();
+        blocks.into_iter().filter(|block| block.state == store::blocks::BlockState::Credited).collect::<Vec<_>>()
+    };
+    wait_until("credits and checks", 3 * MINUTE, || {
+        credited().len() >= 3 && pool.metric("meshpool_rechecks_total", "") > 0
+    });
+    let books = config.books();
+    let mut unchecked = 0;
+    for block in credited() {
+        let works = books.window_work(&block);
+        for weight in books.weights(&block) {
+            let work = works.iter().find(|work| work.miner == weight.miner).unwrap();
+            let all = (work.verified.get() + work.provisional.get()).cast_signed();
+            assert_eq!(weight.weight, all, "all of a payee's work counts at {}", block.height);
+            unchecked += weight.provisional.get();
+        }
+    }
+    assert!(unchecked > 0, "it is a sample, not all of it");
+    assert_eq!(pool.terminate(), 0);
+    audit(&config).assert_clean();
+}
