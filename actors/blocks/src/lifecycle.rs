@@ -7,7 +7,7 @@ use daemon::{Daemon, DaemonError, DaemonSettings};
 use messages::blocks::LifecycleTick;
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
 use runtime::{Actor, Fault, Handler, Reply};
-use store::blocks::{Block, BlockState, BlockWeight, WindowWork};
+use store::blocks::{Block, BlockState, BlockWeight, HELD_UNCHECKED, WindowWork};
 use store::ledger::{NewEntry, NewPosting};
 use store::{Store, StoreError};
 use tokio::sync::watch;
@@ -21,8 +21,6 @@ use crate::sweep::Sweep;
 pub(crate) const FINAL_DEPTH: u64 = 100;
 /// A block whose payees' work is not checked enough is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Why such a block is held.
-const UNCHECKED: &str = "work of its payees is still being checked";
 /// Blocks that another chain must be ahead, counted in tips, before a credit is taken back.
 const DISPLACED_TIPS: u64 = 3;
 
@@ -100,7 +98,15 @@ impl BlockLifecycle {
             waiting: None,
         };
         let daemons = parts.daemons.iter().map(Daemon::new).collect();
-        BlockLifecycle { parts, daemons, sweep, policies: HashMap::new(), unchecked: HashMap::new(), passed: None, said: None }
+        BlockLifecycle {
+            parts,
+            daemons,
+            sweep,
+            policies: HashMap::new(),
+            unchecked: HashMap::new(),
+            passed: None,
+            said: None,
+        }
     }
 
     async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
@@ -163,7 +169,7 @@ impl BlockLifecycle {
             }
             // Idle lanes check what chance has missed, so that nobody is zeroed by it; but not for ever.
             if depth < FINAL_DEPTH && !self.is_checked(block, &policy).await? {
-                return self.hold(block, epoch, UNCHECKED).await.map(|()| false);
+                return self.hold(block, epoch, HELD_UNCHECKED).await.map(|()| false);
             }
             self.weigh(block, &policy, epoch).await?;
             state = BlockState::Confirmed;

@@ -160,6 +160,8 @@ counters! {
     rechecks_total,
     /// Stored shares given back because enough of them wait.
     rechecks_refused_total,
+    /// Shares of cheaters that were voided.
+    shares_voided_total,
     /// Verdicts that wait for the log (gauge). At the bound no hash is begun.
     verdicts_waiting,
     /// Times that no hash was begun because too many verdicts wait for the log.

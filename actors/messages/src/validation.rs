@@ -8,6 +8,7 @@ use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::facts::{Line, SessionId, Template};
+use crate::share_ledger::Event;
 
 /// A share that is durable and was acknowledged; or a block claim that the log did not take, which is looked at all
 /// the same.
@@ -69,6 +70,26 @@ pub struct ChooseRechecks;
 impl Message for ChooseRechecks {
     type Reply = ();
     const NAME: &'static str = "choose_rechecks";
+    const URGENT: bool = true;
+}
+
+/// Verdicts that follow from others: a cheater's work is voided. Whoever found them looks again whether they arrived.
+#[derive(Debug)]
+pub struct LogVerdicts(pub Vec<Event>);
+
+impl Message for LogVerdicts {
+    type Reply = ();
+    const NAME: &'static str = "log_verdicts";
+    const URGENT: bool = true;
+}
+
+/// Look for work that is to be voided.
+#[derive(Debug)]
+pub struct VoidWork;
+
+impl Message for VoidWork {
+    type Reply = ();
+    const NAME: &'static str = "void_work";
     const URGENT: bool = true;
 }
 

@@ -20,6 +20,7 @@ mod suspects;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod voider;
 mod work;
 
 use std::collections::VecDeque;
@@ -30,7 +31,9 @@ use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
 use messages::facts::{Clock, Pair, Restrictions};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
-use messages::validation::{BookedShare, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare};
+use messages::validation::{
+    BookedShare, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
@@ -43,6 +46,8 @@ pub use keeper::SuspectKeeper;
 pub use lanes::{Checked, Lanes, LanesError};
 pub use rechecker::{Rechecker, RecheckerParts};
 pub use suspects::{SUSPECTS_MAX, Suspects};
+
+pub use voider::{Voider, VoiderParts};
 
 use lanes::Subject;
 use outbox::Outbox;
@@ -363,6 +368,17 @@ impl Handler<OfferRechecks> for Validation {
             }
         }
         self.go_on((self.parts.clock)());
+        reply.send(());
+        Ok(())
+    }
+}
+
+impl Handler<LogVerdicts> for Validation {
+    async fn handle(&mut self, verdicts: LogVerdicts, reply: Reply<LogVerdicts>) -> Result<(), Fault> {
+        // Room for what the lanes find comes first; these come again.
+        if self.outbox.len() + verdicts.0.len() <= VERDICTS_MAX / 2 {
+            verdicts.0.into_iter().for_each(|verdict| self.outbox.put(verdict));
+        }
         reply.send(());
         Ok(())
     }

@@ -41,6 +41,8 @@ struct Suspect {
     struck_at: Timestamp,
     forced_until: Timestamp,
     quarantined_until: Option<Timestamp>,
+    /// Its uncredited work from before then is still to be voided.
+    void_before: Option<Timestamp>,
 }
 
 impl Suspect {
@@ -103,11 +105,28 @@ impl Suspects {
             struck_at: now,
             forced_until: now.plus(settings.forced_verify_duration),
             quarantined_until: sentence.max(before.and_then(|suspect| suspect.quarantined_until)),
+            void_before: Some(now),
         };
         kept.suspects.insert(pair.clone(), suspect);
         kept.dirty.insert(pair.clone());
         self.publish(&mut kept, now);
         sentence.is_some()
+    }
+
+    /// A pair whose uncredited work is still to be voided, and from before when.
+    pub(crate) fn to_void(&self) -> Option<(Pair, Timestamp)> {
+        let kept = self.kept();
+        kept.suspects.iter().find_map(|(pair, suspect)| Some((pair.clone(), suspect.void_before?)))
+    }
+
+    /// That is done, unless there was another strike meanwhile.
+    pub(crate) fn voided(&self, pair: &Pair, before: Timestamp) {
+        let mut kept = self.kept();
+        let Some(suspect) = kept.suspects.get_mut(pair) else { return };
+        if suspect.void_before == Some(before) {
+            suspect.void_before = None;
+            kept.dirty.insert(pair.clone());
+        }
     }
 
     /// Ends what is over.
@@ -161,6 +180,7 @@ impl Suspects {
                 struck_at: suspect.struck_at,
                 forced_until: suspect.forced_until,
                 quarantined_until: suspect.quarantined_until,
+                void_before: suspect.void_before,
                 ends_at: suspect.ends(&self.settings),
             })
         };
@@ -184,6 +204,7 @@ impl Suspects {
                 struck_at: row.struck_at,
                 forced_until: row.forced_until,
                 quarantined_until: row.quarantined_until,
+                void_before: row.void_before,
             };
             suspects.entry(pair_of(&row)).or_insert(suspect);
         }
@@ -279,6 +300,7 @@ mod tests {
             struck_at: NOW.plus(Duration::from_millis(n as u64)),
             forced_until: NOW.plus(Duration::from_millis(n as u64)),
             quarantined_until: None,
+            void_before: None,
             ends_at: NOW,
         });
         let suspects = Suspects::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
@@ -286,6 +308,21 @@ mod tests {
         let kept = suspects.kept();
         assert_eq!(kept.suspects.len(), SUSPECTS_MAX);
         assert!(!kept.suspects.contains_key(&pair(0)) && kept.suspects.contains_key(&pair(SUSPECTS_MAX)));
+    }
+
+    #[test]
+    fn a_void_is_owed_until_it_is_done_over_restarts_too() {
+        let suspects = suspects();
+        assert!(suspects.to_void().is_none());
+        suspects.strike(&pair(1), NOW);
+        let again = Suspects::new(suspects.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
+        assert_eq!(again.to_void(), Some((pair(1), NOW)));
+        again.strike(&pair(1), NOW.plus(HOUR));
+        again.voided(&pair(1), NOW);
+        assert_eq!(again.to_void(), Some((pair(1), NOW.plus(HOUR))), "there was another one meanwhile");
+        again.voided(&pair(1), NOW.plus(HOUR));
+        assert!(again.to_void().is_none());
+        assert_eq!(again.take_dirty()[0].void_before, None);
     }
 
     #[test]

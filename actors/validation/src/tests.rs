@@ -583,3 +583,19 @@ fn few_stored_shares_wait_at_once() {
     assert_eq!(stage.counters().rechecks_waiting.get(), RECHECKS_MAX as u64);
     assert_eq!(stage.counters().rechecks_refused_total.get(), 3);
 }
+
+#[test]
+fn verdicts_that_follow_from_others_leave_room_for_what_the_lanes_find() {
+    let mut stage = Stage::new(1);
+    let share = stage.booked("cheat", SHARE);
+    let void = || Event::Verdict {
+        share: share.seq,
+        minute: share.minute,
+        line: Arc::clone(&share.line),
+        difficulty: share.difficulty,
+        verdict: Verdict::Voided,
+    };
+    stage.handle(LogVerdicts(std::iter::repeat_with(void).take(VERDICTS_MAX / 2).collect()));
+    stage.handle(LogVerdicts(vec![void()]));
+    assert_eq!(stage.verdicts().len(), VERDICTS_MAX / 2, "the last one is found again and sent again");
+}

@@ -131,6 +131,14 @@ impl Settings {
         refuse_pair(found, validation.capacity < validation.lanes, "validation.capacity", "validation.lanes", || {
             format!("{} is below validation.lanes, {}", validation.capacity, validation.lanes)
         });
+        let (first, longest) = (validation.quarantine_duration, validation.max_quarantine_duration);
+        refuse_pair(
+            found,
+            longest < first,
+            "validation.max_quarantine_duration",
+            "validation.quarantine_duration",
+            || format!("{} is below validation.quarantine_duration, {}", text(longest), text(first)),
+        );
         let memory = validation.pow_memory_kib;
         if self.pool.network == Network::Devnet {
             refuse(found, memory < 8 || !memory.is_multiple_of(4), "validation.pow_memory_kib", || {

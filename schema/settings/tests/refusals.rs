@@ -170,6 +170,10 @@ fn rules_between_keys_name_the_key_and_its_place() {
         ("[vardiff]\ntolerance = nan", "vardiff.tolerance: must be between 0.01 and 0.95, not NaN"),
         ("[vardiff]\nwindow = \"0s\"", "vardiff.window: must be at least 1s, not 0s"),
         ("[validation]\nsample_rate = 1.1", "validation.sample_rate: must be between 0 and 1, not 1.1"),
+        (
+            "[validation]\nquarantine_duration = \"2h\"\nmax_quarantine_duration = \"1h\"",
+            "validation.max_quarantine_duration: 1h is below validation.quarantine_duration, 2h",
+        ),
         ("[validation]\nlanes = 3\ncapacity = 2", "validation.capacity: 2 is below validation.lanes, 3"),
         ("[ledger]\nsegment_size = 8\nbacklog_max = 4", "ledger.backlog_max: 4 is below ledger.segment_size, 8"),
         ("[stratum]\nmax_connections = 0", "stratum.max_connections: must be at least 1"),

@@ -18,6 +18,9 @@ mod window;
 pub(crate) use rows::{BLOCKS, BlockRow, blocks};
 pub(crate) use weights::window_work;
 
+/// [`Block::hold_reason`] of a block that goes on by itself, when enough of its payees' work is checked.
+pub const HELD_UNCHECKED: &str = "work of its payees is still being checked";
+
 /// Where a block stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockState {

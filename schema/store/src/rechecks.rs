@@ -1,4 +1,4 @@
-//! Stored shares that nobody has judged, for a check after the fact.
+//! Stored shares that nobody has judged, for a check after the fact; and what a cheater loses.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Text};
 use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timestamp, Work};
@@ -45,6 +45,31 @@ pub struct UncheckedShare {
     pub merkle_root: String,
 }
 
+/// A share with a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedShare {
+    /// Whose.
+    pub line: LineKey,
+    /// Its log position.
+    pub seq: Seq,
+    /// The minute it was booked to.
+    pub minute: Minute,
+    /// What it is worth.
+    pub difficulty: Difficulty,
+}
+
+#[derive(QueryableByName)]
+struct JudgedColumns {
+    #[diesel(sql_type = Text)]
+    worker: String,
+    #[diesel(sql_type = BigInt)]
+    share_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    minute: i64,
+    #[diesel(sql_type = BigInt)]
+    difficulty: i64,
+}
+
 #[derive(QueryableByName)]
 struct SegmentColumns {
     #[diesel(sql_type = Text)]
@@ -73,6 +98,19 @@ struct Judged {
     share_seq: i64,
 }
 
+impl TryFrom<SegmentColumns> for WorkSegment {
+    type Error = StoreError;
+
+    fn try_from(row: SegmentColumns) -> Result<WorkSegment> {
+        Ok(WorkSegment {
+            start_seq: Seq::from_i64(row.start_seq),
+            last_seq: Seq::from_i64(row.last_seq),
+            work: column::work(row.work, "segment")?,
+            line: LineKey { origin: origin_of(&row.origin, &row.address)?, address: row.address, worker: row.worker },
+        })
+    }
+}
+
 impl Store {
     /// A miner's work on one host in a block's window, the latest first, at most `max` segments.
     ///
@@ -91,19 +129,65 @@ impl Store {
                       JOIN segments s ON s.line_id = l.id AND s.minute >= b.window_start / 60000 \
                       AND s.start_seq <= w.end_seq WHERE b.id = $3 ORDER BY s.start_seq DESC LIMIT $4";
         let rows: Vec<SegmentColumns> = self.rows(select, binds![host.0, miner.0, block.0, max]).await?;
-        let read = |row: SegmentColumns| {
-            Ok(WorkSegment {
-                start_seq: Seq::from_i64(row.start_seq),
-                last_seq: Seq::from_i64(row.last_seq),
-                work: column::work(row.work, "segment")?,
-                line: LineKey {
-                    origin: origin_of(&row.origin, &row.address)?,
-                    address: row.address,
-                    worker: row.worker,
-                },
+        rows.into_iter().map(WorkSegment::try_from).collect()
+    }
+
+    /// A pair's work on one host since a minute and behind a position, the earliest first, at most `max` segments.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or a row is damaged.
+    pub async fn pair_segments(
+        &self,
+        host: HostId,
+        (address, origin): (&str, [u8; 16]),
+        since: Minute,
+        after: Seq,
+        max: i64,
+    ) -> Result<Vec<WorkSegment>> {
+        let select = "SELECT m.address, l.worker, l.origin, s.start_seq, s.last_seq, s.work \
+                      FROM miners m JOIN lines l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
+                      JOIN segments s ON s.line_id = l.id AND s.minute >= $3 \
+                      WHERE m.address = $4 AND s.start_seq > $5 ORDER BY s.start_seq LIMIT $6";
+        let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, after.to_i64(), max];
+        let rows: Vec<SegmentColumns> = self.rows(select, binds).await?;
+        rows.into_iter().map(WorkSegment::try_from).collect()
+    }
+
+    /// A pair's verified shares on one host since a minute, the latest first, at most `max`.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or a row is damaged.
+    pub async fn pair_verified(
+        &self,
+        host: HostId,
+        (address, origin): (&str, [u8; 16]),
+        since: Minute,
+        max: i64,
+    ) -> Result<Vec<JudgedShare>> {
+        let select = "SELECT l.worker, v.share_seq, v.minute, v.difficulty \
+                      FROM miners m JOIN lines l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
+                      JOIN verdicts v ON v.line_id = l.id AND v.host_id = $1 AND v.minute >= $3 \
+                      WHERE m.address = $4 AND v.verdict = 'verified' ORDER BY v.share_seq DESC LIMIT $5";
+        let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, max];
+        let rows: Vec<JudgedColumns> = self.rows(select, binds).await?;
+        let read = |row: JudgedColumns| {
+            Ok(JudgedShare {
+                line: LineKey { address: address.to_owned(), worker: row.worker, origin },
+                seq: Seq::from_i64(row.share_seq),
+                minute: Minute(u32::try_from(row.minute).unwrap_or(0)),
+                difficulty: column::difficulty(row.difficulty, "verdict")?,
             })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// The start of the earliest window whose block is not weighed yet.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn unweighed_since(&self) -> Result<Option<Timestamp>> {
+        let select = "SELECT MIN(window_start) AS n FROM blocks WHERE weights_digest IS NULL AND state <> 'lost'";
+        Ok(self.number(select, binds![]).await?.map(Timestamp::from_ms))
     }
 
     /// The shares of a host's segment that have no verdict, without those that claimed a block.
@@ -132,7 +216,8 @@ impl Store {
                 })?;
                 let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
                 for share in &batch.shares {
-                    let is_its = (first..=last).contains(&share.seq) && batch.lines.get(place(share.line)) == Some(&line);
+                    let is_its =
+                        (first..=last).contains(&share.seq) && batch.lines.get(place(share.line)) == Some(&line);
                     if !is_its || share.flags & CLAIMS_BLOCK != 0 || judged.contains(&share.seq.to_i64()) {
                         continue;
                     }

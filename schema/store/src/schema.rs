@@ -274,6 +274,7 @@ diesel::table! {
         struck_at -> BigInt,
         forced_until -> BigInt,
         quarantined_until -> Nullable<BigInt>,
+        void_before -> Nullable<BigInt>,
         ends_at -> BigInt,
     }
 }

@@ -27,6 +27,8 @@ pub struct SuspectRow {
     pub forced_until: Timestamp,
     /// Every share is refused until then.
     pub quarantined_until: Option<Timestamp>,
+    /// Its uncredited work from before then is still to be voided.
+    pub void_before: Option<Timestamp>,
     /// When all is forgiven.
     pub ends_at: Timestamp,
 }
@@ -60,6 +62,8 @@ struct Columns {
     forced_until: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     quarantined_until: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    void_before: Option<i64>,
     #[diesel(sql_type = BigInt)]
     ends_at: i64,
 }
@@ -91,11 +95,11 @@ impl Store {
     pub async fn suspects_put(&self, suspects: &[SuspectRow], now: Timestamp) -> Result<()> {
         let suspects = suspects.to_vec();
         let upsert = "INSERT INTO suspects \
-                      (address, origin, reason, strikes, struck_at, forced_until, quarantined_until, ends_at) \
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (address, origin) DO UPDATE SET \
+                      (address, origin, reason, strikes, struck_at, forced_until, quarantined_until, void_before, \
+                      ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (address, origin) DO UPDATE SET \
                       reason = excluded.reason, strikes = excluded.strikes, struck_at = excluded.struck_at, \
                       forced_until = excluded.forced_until, quarantined_until = excluded.quarantined_until, \
-                      ends_at = excluded.ends_at WHERE suspects.struck_at <= excluded.struck_at";
+                      void_before = excluded.void_before, ends_at = excluded.ends_at WHERE suspects.struck_at <= excluded.struck_at";
         let over = "DELETE FROM suspects WHERE ends_at <= $1 OR ends_at < \
                     (SELECT MIN(ends_at) FROM (SELECT ends_at FROM suspects ORDER BY ends_at DESC LIMIT $2) AS kept)";
         self.run(move |db| async move {
@@ -109,6 +113,7 @@ impl Store {
                         row.struck_at.ms(),
                         row.forced_until.ms(),
                         row.quarantined_until.map(Timestamp::ms),
+                        row.void_before.map(Timestamp::ms),
                         row.ends_at.ms(),
                     ];
                     conn.run(upsert, binds).await?;
@@ -124,7 +129,8 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn suspects_list(&self, now: Timestamp) -> Result<Vec<SuspectRow>> {
-        let select = "SELECT address, origin, reason, strikes, struck_at, forced_until, quarantined_until, ends_at \
+        let select = "SELECT address, origin, reason, strikes, struck_at, forced_until, quarantined_until, \
+                      void_before, ends_at \
                       FROM suspects WHERE ends_at > $1 ORDER BY ends_at DESC, address, origin LIMIT $2";
         let rows: Vec<Columns> = self.rows(select, binds![now.ms(), ROWS_MAX]).await?;
         let read = |row: Columns| {
@@ -136,6 +142,7 @@ impl Store {
                 struck_at: Timestamp::from_ms(row.struck_at),
                 forced_until: Timestamp::from_ms(row.forced_until),
                 quarantined_until: row.quarantined_until.map(Timestamp::from_ms),
+                void_before: row.void_before.map(Timestamp::from_ms),
                 ends_at: Timestamp::from_ms(row.ends_at),
             })
         };

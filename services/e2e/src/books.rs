@@ -69,6 +69,30 @@ impl Books {
         self.ask(async |store| store.block_weights_list(block.id).await)
     }
 
+    /// Accepted shares of an address on all hosts that nobody has judged, wherever it mined from.
+    #[must_use]
+    pub fn unchecked(&self, address: &str, origins: &[[u8; 16]]) -> usize {
+        self.ask(async |store| {
+            let mut unchecked = 0;
+            for (host, _, _) in store.host_list().await? {
+                for origin in origins {
+                    let pair = (address, *origin);
+                    for segment in store.pair_segments(host, pair, Minute(0), Seq::ZERO, ROWS_MAX.into()).await? {
+                        unchecked += store.unchecked_shares(host, &segment).await?.len();
+                    }
+                }
+            }
+            Ok(unchecked)
+        })
+    }
+
+    /// Origins that sent false shares.
+    #[must_use]
+    pub fn suspected_origins(&self, address: &str) -> Vec<[u8; 16]> {
+        let suspects = self.ask(async |store| store.suspects_list(Timestamp::from_ms(0)).await);
+        suspects.into_iter().filter(|row| row.address == address).map(|row| row.origin).collect()
+    }
+
     /// Every client that was banned, and what for.
     #[must_use]
     pub fn bans(&self) -> Vec<(String, String)> {

@@ -1,17 +1,19 @@
-//! What stands beside `Validation`: its memory of pairs, and the choice of stored shares for idle lanes.
+//! What stands beside `Validation`: its memory of pairs, the choice of stored shares for idle lanes, and the loss of
+//! cheaters.
 use std::sync::Arc;
 use std::time::Duration;
 
 use messages::counters::Counters;
-use messages::facts::{Clock, LocalIds};
-use messages::validation::{ChooseRechecks, KeepSuspects, OfferRechecks};
+use messages::facts::{Clock, LocalIds, LogPosition};
+use messages::validation::{ChooseRechecks, KeepSuspects, VoidWork};
 use rand::Rng;
-use runtime::{ActorRef, Host, Recipient};
+use runtime::{ActorRef, Host};
 use settings::Settings;
 use store::Store;
 use store::suspects::ProvenPair;
+use tokio::sync::watch;
 use units::HostId;
-use validation::{Rechecker, RecheckerParts, SuspectKeeper, Suspects};
+use validation::{Rechecker, RecheckerParts, SuspectKeeper, Suspects, Validation, Voider, VoiderParts};
 
 use crate::roster;
 
@@ -47,11 +49,12 @@ pub(crate) struct Helpers<'a> {
     pub(crate) ids: &'a Arc<LocalIds>,
     pub(crate) counters: &'a Arc<Counters>,
     pub(crate) clock: &'a Clock,
-    pub(crate) validation: Recipient<OfferRechecks>,
+    pub(crate) position: watch::Receiver<Option<LogPosition>>,
+    pub(crate) validation: &'a ActorRef<Validation>,
 }
 
 impl Helpers<'_> {
-    /// Starts them; the pool works without either for a while.
+    /// Starts them; the pool works without any of them for a while.
     pub(crate) fn start(self, host: &mut Host) {
         let keeper = ActorRef::<SuspectKeeper>::unbound(roster::QUIET);
         let suspects = Arc::clone(&self.memory.suspects);
@@ -64,11 +67,26 @@ impl Helpers<'_> {
             host: self.host,
             cap: self.settings.provisional_cap(),
             ids: Arc::clone(self.ids),
-            validation: self.validation,
+            validation: self.validation.recipient(),
             counters: Arc::clone(self.counters),
             seed: || rand::rng().random(),
         };
         host.start(&rechecker, roster::COSMETIC, Rechecker::factory(parts));
         host.tick(&rechecker, Duration::from_secs(2), || ChooseRechecks);
+        let voider = ActorRef::<Voider>::unbound(roster::QUIET);
+        let parts = VoiderParts {
+            store: self.store.clone(),
+            host: self.host,
+            window: self.settings.pplns.window,
+            settings: self.settings.validation.clone(),
+            suspects: Arc::clone(&self.memory.suspects),
+            validation: self.validation.recipient(),
+            position: self.position,
+            ids: Arc::clone(self.ids),
+            counters: Arc::clone(self.counters),
+            clock: Arc::clone(self.clock),
+        };
+        host.start(&voider, roster::COSMETIC, Voider::factory(parts));
+        host.tick(&voider, Duration::from_secs(1), || VoidWork);
     }
 }

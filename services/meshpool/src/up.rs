@@ -244,7 +244,8 @@ impl Pool {
             ids: &self.ids,
             counters: &self.counters,
             clock: &clock,
-            validation: validation.recipient(),
+            position: position.subscribe(),
+            validation: &validation,
         };
         helpers.start(&mut host);
         let parts = LifecycleParts {

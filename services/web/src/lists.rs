@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chain::Address;
 use live::{RECENT, Recent};
 use serde_json::{Value, json};
-use store::blocks::{Block, BlockState};
+use store::blocks::{Block, BlockState, HELD_UNCHECKED};
 use store::payouts::IntentState;
 use store::reads::{BlockPage, PayoutRow};
 
@@ -151,7 +151,10 @@ pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) ->
         "effort_band": effort_band(effort),
         "duration_seconds": block.found_at.since(block.round_started_at).as_secs(),
         // The reason names hosts: the log and `meshpool hosts` have it.
-        "hold_reason": block.hold_reason.as_ref().map(|_| "it waits for the pool's operator"),
+        "hold_reason": block.hold_reason.as_deref().map(|why| match why {
+            HELD_UNCHECKED => "it waits for checks of its payees' work",
+            _ => "it waits for the pool's operator",
+        }),
     })
 }
 

@@ -217,8 +217,11 @@ impl Stage {
 
     /// The shares of a find that began after this position were found true.
     pub(crate) async fn verify(&mut self, from: u64, works: &[(&str, u64)]) {
-        let line =
-            |(address, _): &(&str, u64)| LineKey { address: (*address).to_owned(), worker: "w".to_owned(), origin: [7; 16] };
+        let line = |(address, _): &(&str, u64)| LineKey {
+            address: (*address).to_owned(),
+            worker: "w".to_owned(),
+            origin: [7; 16],
+        };
         let seq = Seq(self.folded + 1);
         let verdicts = works.iter().enumerate().map(|(line, (_, work))| VerdictRow {
             line,

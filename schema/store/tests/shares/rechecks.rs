@@ -40,3 +40,34 @@ fn the_unjudged_shares_of_a_payee_are_found_segment_by_segment() {
         assert_eq!(db.store.window_segments(block.id, log.host, a.miner, 1).await.unwrap().len(), 1);
     });
 }
+
+#[test]
+fn what_a_pair_would_lose_is_found_page_by_page() {
+    for_each_database(async |db| {
+        let mut log = Log::new(&db.store, "h1", vec![line("a", "1"), line("a", "2"), line("b", "1")]).await;
+        assert_eq!(db.store.unweighed_since().await.unwrap(), None);
+        let mut verified = Vec::new();
+        for (n, line) in [0, 1, 2, 0, 1].into_iter().enumerate() {
+            let share = log.share(line, EPOCH + n as u32, 5);
+            log.verdict(share, "verified");
+            log.share(line, EPOCH + n as u32, 5);
+            verified.extend((line < 2).then_some(Seq(share)));
+        }
+        db.store.fold(log.step()).await.unwrap();
+        let pair = ("a", [7; 16]);
+        let since = units::Minute(EPOCH);
+        let (store, host) = (&db.store, log.host);
+        let page = store.pair_segments(host, pair, since, Seq::ZERO, 3).await.unwrap();
+        let rest = store.pair_segments(host, pair, since, page[2].start_seq, 3).await.unwrap();
+        assert_eq!((page.len(), rest.len()), (3, 1));
+        assert!(page.iter().chain(&rest).all(|segment| segment.line.address == "a"));
+        assert_eq!(store.unchecked_shares(host, &rest[0]).await.unwrap().len(), 1);
+        let latest = store.pair_verified(host, pair, since, 3).await.unwrap();
+        let seqs: Vec<Seq> = latest.iter().map(|share| share.seq).collect();
+        verified.reverse();
+        assert_eq!(seqs, verified[..3]);
+        assert_eq!(latest[0].line, line("a", "2"));
+        assert!(store.pair_verified(host, ("a", [8; 16]), since, 3).await.unwrap().is_empty());
+        assert_eq!(store.pair_verified(host, pair, units::Minute(EPOCH + 4), 3).await.unwrap().len(), 1);
+    });
+}

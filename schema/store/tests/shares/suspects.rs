@@ -14,6 +14,7 @@ fn suspect(address: &str, strikes: u32, struck_at: i64, ends_at: i64) -> Suspect
         struck_at: Timestamp::from_ms(struck_at),
         forced_until: Timestamp::from_ms(ends_at),
         quarantined_until: (strikes > 2).then(|| Timestamp::from_ms(ends_at - 1)),
+        void_before: (strikes > 1).then(|| Timestamp::from_ms(struck_at)),
         ends_at: Timestamp::from_ms(ends_at),
     }
 }

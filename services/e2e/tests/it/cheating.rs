@@ -125,3 +125,43 @@ fn before_a_credit_idle_lanes_check_what_chance_has_missed() {
     assert_eq!(pool.terminate(), 0);
     audit(&config).assert_clean();
 }
+
+#[test]
+fn a_cheater_loses_all_that_it_was_not_paid_for_and_nobody_else_loses_anything() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &["--difficulty-floor", "1000000"]);
+    let config = Config::new(place.path(), &network)
+        .set("vardiff.enabled", false)
+        .set("validation.sample_rate", 0.2)
+        .set("validation.min_sample_every", 0)
+        .set("validation.warmup_shares", 10);
+    let pool = config.start_ready();
+    let (turncoat, worker) = (address_of("turncoat"), address_of("worker"));
+    let mut solver = Solver::default();
+    for payee in [&worker, &turncoat] {
+        let (mut client, mut from) = (Client::login(&pool.stratum(), payee, "rig"), 0);
+        for _ in 0..30 {
+            assert_eq!(mine(&mut client, &mut solver, &mut from), "provisional");
+        }
+    }
+    wait_until("warm miners", MINUTE, || [&worker, &turncoat].iter().all(|payee| config.books().verified(payee) >= 10));
+    let honest = config.books().verified(&worker);
+
+    let mut client = Client::login(&pool.stratum(), &turncoat, "rig");
+    let job = client.job();
+    let mut nonce = 0;
+    while pool.metric("meshpool_pairs_forced", "") == 0 {
+        cheat(&mut client, &job, nonce);
+        nonce += 1;
+    }
+    wait_until("the strike in the books", MINUTE, || !config.books().suspected_origins(&turncoat).is_empty());
+    let origins = config.books().suspected_origins(&turncoat);
+    wait_until("the void", MINUTE, || config.books().unchecked(&turncoat, &origins) == 0);
+    let voided = pool.metric("meshpool_shares_voided_total", "");
+    assert!(voided >= 10, "{voided}: its latest checked shares too");
+    let books = config.books();
+    assert!(books.unchecked(&worker, &origins) > 0, "a neighbour keeps its work");
+    assert!(books.verified(&worker) >= honest);
+    assert_eq!(pool.terminate(), 0);
+    audit(&config).assert_clean();
+}

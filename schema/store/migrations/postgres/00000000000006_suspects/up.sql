@@ -9,6 +9,8 @@ CREATE TABLE suspects (
     forced_until BIGINT NOT NULL,
     -- Every share is refused until then.
     quarantined_until BIGINT,
+    -- Its uncredited work from before then is still to be voided.
+    void_before BIGINT,
     -- When it is forgiven. Deleting the row forgives it at once.
     ends_at BIGINT NOT NULL,
     PRIMARY KEY (address, origin)

@@ -9,6 +9,8 @@ CREATE TABLE suspects (
     forced_until INTEGER NOT NULL,
     -- Every share is refused until then.
     quarantined_until INTEGER,
+    -- Its uncredited work from before then is still to be voided.
+    void_before INTEGER,
     -- When it is forgiven. Deleting the row forgives it at once.
     ends_at INTEGER NOT NULL,
     PRIMARY KEY (address, origin)
