@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use accounting::{Rules, Scheme};
@@ -205,14 +205,14 @@ impl Rechecker {
             mempool_generation: None,
             fetched_at: template.seen_at,
             retired_at: std::sync::OnceLock::new(),
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         };
         let line = Line {
             local_id: self.parts.ids.take(),
             address: segment.line.address.as_str().into(),
             worker: segment.line.worker.as_str().into(),
             origin: Origin(segment.line.origin),
-            defined_in: AtomicU32::new(0),
+            defined_in: AtomicU64::new(0),
         };
         Ok(Some(BookedShare {
             seq: share.seq,

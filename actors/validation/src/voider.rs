@@ -7,7 +7,7 @@
 //! What it refuses to do: judge, touch what is already shared out, and reach beyond the (address, origin).
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
@@ -185,7 +185,7 @@ impl Case {
                 address: address.into(),
                 worker: worker.as_str().into(),
                 origin: Origin(origin),
-                defined_in: AtomicU32::new(0),
+                defined_in: AtomicU64::new(0),
             })
         });
         Event::Verdict {
