@@ -1,8 +1,7 @@
 //! From nothing to a running pool, and back.
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, repository, wait_until};
+use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const TWO_MINUTES: Duration = Duration::from_secs(120);
@@ -105,31 +104,4 @@ fn a_second_pool_does_not_start_on_the_same_data() {
     assert!(log.contains("data.dir") && log.contains("in use by another process"), "{log}");
     assert_eq!(first.reasons(), Some(Vec::new()));
     assert_eq!(first.terminate(), 0);
-}
-
-/// Takes the release build, which is why it is not run with the others: `ops/campaign` does.
-#[test]
-#[ignore = "builds a release: run ops/campaign"]
-fn a_fresh_clone_needs_one_command_to_reach_a_settled_payout() {
-    let place = tempfile::tempdir().unwrap();
-    let clone = place.path().join("clone");
-    let cloned =
-        Command::new("git").args(["clone", "--quiet", "--no-hardlinks"]).arg(repository()).arg(&clone).status();
-    assert!(cloned.unwrap().success());
-    let config = Config::devnet(&clone);
-    let names =
-        ["HOME", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR", "npm_config_cache", "http_proxy", "https_proxy"];
-    let env = names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-    let mut pool = config.start_by(&clone.join("ops/run"), env.collect());
-    wait_until("the build", Duration::from_secs(40 * 60), || {
-        assert!(pool.process.ended().is_none(), "ops/run ended");
-        pool.process.out().contains("page ")
-    });
-    let began_at = Instant::now();
-    wait_until("a settled payout in the API", TWO_MINUTES, || {
-        pool.try_get("/api/payouts/recent").is_some_and(|answer| answer.body.contains("\"settled\""))
-    });
-    println!("settled after {:?}", began_at.elapsed());
-    pool.process.signal("INT");
-    assert_eq!(pool.process.code(MINUTE), 0);
 }
