@@ -23,6 +23,9 @@ use crate::trail::Trail;
 use crate::trouble::Trouble;
 use crate::wallet::Wallet;
 
+/// Sends of one step. Each may take the daemon's 30 s, and an actor that is busy for minutes is taken for stuck.
+const SENDS_PER_STEP: usize = 8;
+
 /// Makes the 128 random bits of an intent's id.
 pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 
@@ -290,7 +293,8 @@ impl Payout {
         }
         self.check_solvency(look.as_ref(), open).await?;
         let mut trouble = None;
-        for intent in open.iter_mut().filter(|intent| is_reserved(intent)) {
+        let reserved = open.iter().filter(|intent| is_reserved(intent)).count();
+        for intent in open.iter_mut().filter(|intent| is_reserved(intent)).take(SENDS_PER_STEP) {
             match self.send(intent, epoch).await {
                 Err(error) if error.is_of_one_payout() => {
                     self.attend(intent, Some(&error.to_string()), epoch).await?;
@@ -299,20 +303,25 @@ impl Payout {
                 outcome => outcome?,
             }
         }
+        let left = SENDS_PER_STEP.saturating_sub(reserved);
+        if left == 0 {
+            return trouble.map_or(Ok(()), Err);
+        }
         if self.is_due {
             self.run = Some(self.run_begin().await?);
             self.is_due = false;
         }
         let Some(mut run) = self.run.take() else { return trouble.map_or(Ok(()), Err) };
-        let outcome = self.go_on(&mut run, open, look.as_ref(), epoch).await;
+        let outcome = self.go_on(&mut run, open, look.as_ref(), epoch, left).await;
         match &outcome {
             // A balance has changed meanwhile: look again who is due.
             Err(Trouble::Store(StoreError::Conflict { .. })) => self.is_due = true,
             _ if run.is_over() => {}
-            Ok(()) => {}
-            Err(_) => self.run = Some(run),
+            Ok(Left::Nothing) => {}
+            // The next step goes on.
+            Ok(Left::More) | Err(_) => self.run = Some(run),
         }
-        outcome.and_then(|()| trouble.map_or(Ok(()), Err))
+        outcome.and_then(|_| trouble.map_or(Ok(()), Err))
     }
 
     async fn go_on(
@@ -321,14 +330,16 @@ impl Payout {
         open: &mut Vec<Intent>,
         look: Option<&Look>,
         epoch: i64,
-    ) -> Result<(), Trouble> {
-        loop {
+        sends: usize,
+    ) -> Result<Left, Trouble> {
+        for _ in 0..sends {
             let purse = self.purse(look, open).await?;
-            let Some(mut intent) = self.reserve_next(run, &purse, open, epoch).await? else { return Ok(()) };
+            let Some(mut intent) = self.reserve_next(run, &purse, open, epoch).await? else { return Ok(Left::Nothing) };
             let sent = self.send(&mut intent, epoch).await;
             open.push(intent);
             sent?;
         }
+        Ok(Left::More)
     }
 
     /// Whether anything may be sent at all. What was sent is followed all the same.
@@ -395,6 +406,14 @@ enum Pass {
     Idle,
     /// All that could be done.
     Done,
+}
+
+/// What of a run is left for the next step.
+enum Left {
+    /// Nothing that fits now.
+    Nothing,
+    /// Perhaps more.
+    More,
 }
 
 /// When a step happens.

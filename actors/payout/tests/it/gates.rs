@@ -1,4 +1,6 @@
 //! What stops payouts, and that nothing stops them for good.
+use std::path::PathBuf;
+
 use meshpool_devnet::MineOrder;
 use settings::PayoutSettings;
 use store::best_chain::BestChain;
@@ -13,6 +15,17 @@ async fn due() -> Stage {
     stage.endow(3);
     stage.owe(&address(1), COIN).await;
     stage
+}
+
+/// The stage, a directory, and where in it the pause file would be.
+async fn due_with_pause_file() -> (Stage, tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("payouts.pause");
+    let settings = PayoutSettings { pause_file: Some(file.clone()), ..settings() };
+    let mut stage = Stage::with(Kind::Sqlite, settings, |_| {}).await;
+    stage.endow(3);
+    stage.owe(&address(1), COIN).await;
+    (stage, dir, file)
 }
 
 async fn is_idle(stage: &Stage) -> bool {
@@ -52,12 +65,7 @@ async fn a_reserved_payout_is_not_sent_under_an_old_epoch() {
 
 #[actix_rt::test]
 async fn a_pause_file_stops_every_send_until_it_is_gone() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("payouts.pause");
-    let mut stage =
-        Stage::with(Kind::Sqlite, PayoutSettings { pause_file: Some(file.clone()), ..settings() }, |_| {}).await;
-    stage.endow(3);
-    stage.owe(&address(1), COIN).await;
+    let (mut stage, _dir, file) = due_with_pause_file().await;
     std::fs::write(&file, "").unwrap();
     stage.sweep().await;
     stage.ticks(2).await;
@@ -75,12 +83,7 @@ async fn a_pause_file_stops_every_send_until_it_is_gone() {
 
 #[actix_rt::test]
 async fn a_reserved_payout_waits_for_the_end_of_a_pause() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("payouts.pause");
-    let mut stage =
-        Stage::with(Kind::Sqlite, PayoutSettings { pause_file: Some(file.clone()), ..settings() }, |_| {}).await;
-    stage.endow(3);
-    stage.owe(&address(1), COIN).await;
+    let (mut stage, _dir, file) = due_with_pause_file().await;
     stage.reserve().await;
     std::fs::write(&file, "").unwrap();
     stage.ticks(3).await;

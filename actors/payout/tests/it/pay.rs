@@ -112,6 +112,25 @@ async fn caps_hold_for_a_run_and_the_next_one_goes_on() {
 }
 
 #[actix_rt::test]
+async fn a_long_run_is_sent_a_few_transactions_a_step() {
+    let mut stage = Stage::new().await;
+    stage.endow(30);
+    // Fifty to a transaction: ten of them.
+    let owed: u64 = 500;
+    let mut postings = vec![("chain_rewards".to_owned(), -i64::try_from(owed * COIN).unwrap())];
+    postings.extend((1..=owed).map(|n| (format!("payable:{}", address(n)), i64::try_from(COIN).unwrap())));
+    stage.post(&postings).await;
+    let fast = stage.let_the_daemons_clock_race();
+    stage.sweep().await;
+    assert_eq!(stage.sends().len(), 8, "the rest is for the next step");
+    stage.tick().await;
+    assert_eq!(stage.sends().len(), 10);
+    drop(fast);
+    stage.settle().await;
+    stage.check(&[(&address(1), 1), (&address(owed), 1)]).await;
+}
+
+#[actix_rt::test]
 async fn a_payout_above_the_cap_of_a_run_is_paid_in_parts() {
     let caps = PayoutSettings { max_total_per_tick: atoms(50 * COIN), ..settings() };
     let mut stage = Stage::with(Kind::Sqlite, caps, |_| {}).await;

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -59,6 +59,18 @@ pub(crate) fn address(n: u64) -> String {
 
 pub(crate) fn settings() -> PayoutSettings {
     PayoutSettings { pause_file: None, ..PayoutSettings::default() }
+}
+
+pub(crate) struct Race {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Race {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
 }
 
 impl Stage {
@@ -137,6 +149,23 @@ impl Stage {
     pub(crate) fn point_at(&mut self, place: DaemonSettings) {
         self.place = place;
         self.crash();
+    }
+
+    /// The daemon never runs out of tokens for sends, until this is dropped.
+    pub(crate) fn let_the_daemons_clock_race(&mut self) -> Race {
+        let (control, begin) = (self.control(), self.clock_ms);
+        self.clock_ms += 1_000_000_000;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut ms = begin;
+            while !stopped.load(Ordering::Relaxed) {
+                ms += 100;
+                control.set_clock_offset_ms(ms);
+                std::thread::park_timeout(Duration::from_micros(200));
+            }
+        });
+        Race { stop, thread: Some(thread) }
     }
 
     // === money ===
