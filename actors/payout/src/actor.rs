@@ -11,7 +11,7 @@ use messages::facts::{Clock, LeaseEpoch};
 use messages::payout::{PayoutTick, SweepPayouts};
 use runtime::{Actor, Fault, Handler, Reply};
 use settings::PayoutSettings;
-use store::payouts::{Intent, IntentState};
+use store::payouts::{Intent, IntentState, OperatorWord};
 use store::{Store, StoreError};
 use tracing::{info, warn};
 use units::Height;
@@ -97,6 +97,8 @@ pub struct Payout {
     pub(crate) refusals: RefCell<HashSet<String>>,
     /// Payouts that nothing new can be learned of before the next tip.
     looked: HashMap<String, Tip>,
+    /// Words of operators that were looked at, and when.
+    heard: HashMap<String, (OperatorWord, Tip)>,
     /// The tip at which nothing could be sent, which only another one can change.
     stuck: Option<Tip>,
     /// The epoch that the database has refused.
@@ -124,6 +126,7 @@ impl Payout {
             passed: None,
             refusals: RefCell::default(),
             looked: HashMap::new(),
+            heard: HashMap::new(),
             stuck: None,
             fenced: None,
             said: None,
@@ -189,7 +192,7 @@ impl Payout {
         let to_follow = open.iter().any(|intent| self.is_to_follow(intent, tip, is_new_tip));
         let is_stuck = self.stuck.as_ref() == Some(tip);
         let has_due = self.is_due || self.run.is_some();
-        let to_send = !is_stuck && (has_due || open.iter().any(is_reserved));
+        let to_send = !is_stuck && (has_due || open.iter().any(is_to_send));
         if !is_new_tip && !to_follow {
             match may_send {
                 _ if !to_send => return Ok(Pass::Idle),
@@ -229,7 +232,7 @@ impl Payout {
             self.check_solvency(look.as_ref(), &open).await?;
         }
         may_send?;
-        if !is_stuck && (has_due || open.iter().any(is_reserved)) {
+        if !is_stuck && (has_due || open.iter().any(is_to_send)) {
             self.send_all(&mut open, look, oldest, epoch).await?;
             self.count(&open);
         }
@@ -239,10 +242,15 @@ impl Payout {
     /// Something new may be learned of it.
     fn is_to_follow(&self, intent: &Intent, tip: &Tip, is_new_tip: bool) -> bool {
         match intent.state {
+            _ if intent.word.is_some() => self.is_unheard(intent, tip),
             IntentState::Reserved => false,
             IntentState::Unknown => self.mode != Some(Mode::Plain) || self.looked.get(&intent.id) != Some(tip),
             _ => is_new_tip,
         }
+    }
+
+    fn is_unheard(&self, intent: &Intent, tip: &Tip) -> bool {
+        self.heard.get(&intent.id).is_none_or(|(word, at)| intent.word.as_ref() != Some(word) || at != tip)
     }
 
     async fn follow_one(
@@ -252,6 +260,16 @@ impl Payout {
         step: Step<'_>,
     ) -> Result<(), Trouble> {
         let Step { tip, oldest, is_new_tip, epoch } = step;
+        if let Some(word) = intent.word.clone() {
+            if !self.is_unheard(intent, tip) {
+                return Ok(());
+            }
+            if look.is_none() && self.mode == Some(Mode::Full) {
+                *look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
+            }
+            self.heard.insert(intent.id.clone(), (word.clone(), tip.clone()));
+            return self.obey(intent, word, look.as_ref(), tip.height, epoch).await;
+        }
         if is_reserved(intent) {
             let Some(look) = look.as_ref().filter(|_| is_new_tip) else { return Ok(()) };
             self.check_wallet(intent, &look.wallet)?;
@@ -293,8 +311,8 @@ impl Payout {
         }
         self.check_solvency(look.as_ref(), open).await?;
         let mut trouble = None;
-        let reserved = open.iter().filter(|intent| is_reserved(intent)).count();
-        for intent in open.iter_mut().filter(|intent| is_reserved(intent)).take(SENDS_PER_STEP) {
+        let reserved = open.iter().filter(|intent| is_to_send(intent)).count();
+        for intent in open.iter_mut().filter(|intent| is_to_send(intent)).take(SENDS_PER_STEP) {
             match self.send(intent, epoch).await {
                 Err(error) if error.is_of_one_payout() => {
                     self.attend(intent, Some(&error.to_string()), epoch).await?;
@@ -395,8 +413,14 @@ impl Payout {
         let oldest = open.iter().map(|intent| now.since(intent.created_at)).max().unwrap_or(Duration::ZERO);
         counters.payouts_oldest_seconds.set(oldest.as_secs());
         self.refusals.get_mut().retain(|key| open.iter().any(|intent| key.starts_with(&intent.id)));
+        self.heard.retain(|id, _| open.iter().any(|intent| intent.id == *id));
         self.looked.retain(|id, _| open.iter().any(|intent| intent.id == *id));
-        self.trail.keep(&open.iter().filter_map(|intent| intent.txid.as_deref()).collect::<Vec<_>>());
+        let named = open.iter().filter_map(|intent| match &intent.word {
+            Some(OperatorWord::Sent { txid }) => Some(txid.as_str()),
+            _ => None,
+        });
+        let sent = open.iter().filter_map(|intent| intent.txid.as_deref());
+        self.trail.keep(&sent.chain(named).collect::<Vec<_>>());
     }
 }
 
@@ -428,6 +452,11 @@ struct Step<'a> {
 
 fn is_reserved(intent: &Intent) -> bool {
     intent.state == IntentState::Reserved
+}
+
+/// An operator's word comes first.
+fn is_to_send(intent: &Intent) -> bool {
+    is_reserved(intent) && intent.word.is_none()
 }
 
 fn count(count: usize) -> u64 {

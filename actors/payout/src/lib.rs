@@ -14,6 +14,7 @@ mod actor;
 mod body;
 mod evidence;
 mod finality;
+mod operator;
 mod plan;
 mod purse;
 mod resolve;

@@ -145,6 +145,36 @@ pub(crate) fn resolve(case: &Case) -> Verdict {
     }
 }
 
+/// Whether an operator may give a payout up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Nothing was ever asked for.
+    Now,
+    /// When the tip is there, nothing can bring it back any more.
+    From(Height),
+    /// Not as things are.
+    Never(&'static str),
+}
+
+/// An operator knows that it was not sent; the pool still refuses what could pay twice. `never_asked`: the wallet cannot
+/// have heard of it.
+pub(crate) fn may_leave(case: &Case, never_asked: bool) -> Leave {
+    let for_good = |since: Height| Leave::From(Height::new(since.get().saturating_add(FINAL_BLOCKS)));
+    match (&case.seen, &case.key, case.inputs) {
+        (Some(Seen { place: Place::Block { .. }, .. }), ..) => Leave::Never("a block holds it"),
+        (Some(Seen { place: Place::Mempool, .. }), ..) => Leave::Never("it waits in the mempool"),
+        (_, Key::Running, _) => Leave::Never("the daemon is about to send it"),
+        (_, Key::Done { .. }, _) => Leave::Never("the daemon says that it was sent"),
+        _ if never_asked => Leave::Now,
+        (.., Inputs::Unspent | Inputs::Immature) => {
+            Leave::Never("its inputs can still be spent by what was asked for: the pool asks again by itself")
+        }
+        (.., Inputs::Leaving) => Leave::Never("a transaction that spends its inputs waits for a block"),
+        (.., Inputs::Unclear { since } | Inputs::Taken { since: Some(since) }) => for_good(since),
+        (.., Inputs::Unnamed | Inputs::Taken { since: None }) => for_good(case.asked_at),
+    }
+}
+
 /// Something shows it, or nothing needs to.
 fn wait(attention: Option<&'static str>) -> Verdict {
     Verdict::Wait { quiet_since: None, attention }

@@ -114,9 +114,20 @@ impl Payout {
         }
     }
 
-    async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<Seen>, Trouble> {
+    pub(crate) async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<Seen>, Trouble> {
         let (Some(txid), Some(fee)) = (intent.txid.clone(), intent.fee_paid) else { return Ok(None) };
         let since = newest(intent)?.created_height;
+        self.block_of(txid, fee, since, tip).await
+    }
+
+    /// Where a transaction is that was sent when the tip was `since` or later, if a block holds it.
+    pub(crate) async fn block_of(
+        &mut self,
+        txid: String,
+        fee: Amount,
+        since: Height,
+        tip: Height,
+    ) -> Result<Option<Seen>, Trouble> {
         let found = self.trail.find(&self.daemon, &txid, since, tip).await?;
         Ok(found.and_then(|height| height.depth_below(tip)).map(|depth| Seen {
             txid,
@@ -125,7 +136,7 @@ impl Payout {
         }))
     }
 
-    async fn apply(&mut self, intent: &mut Intent, verdict: Verdict, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn apply(&mut self, intent: &mut Intent, verdict: Verdict, epoch: i64) -> Result<(), Trouble> {
         match verdict {
             Verdict::Wait { quiet_since, attention } => {
                 if intent.absent_since != quiet_since {
@@ -147,7 +158,7 @@ impl Payout {
     }
 
     /// Notes a transaction, and closes the books when it is deep enough.
-    async fn sent(&mut self, intent: &mut Intent, seen: Seen, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn sent(&mut self, intent: &mut Intent, seen: Seen, epoch: i64) -> Result<(), Trouble> {
         let state = match seen.place {
             Place::Block { .. } => IntentState::Confirmed,
             Place::Mempool | Place::Nowhere => IntentState::Broadcast,
@@ -164,7 +175,7 @@ impl Payout {
                 absent_since: Some(None),
                 attention: (!is_well).then_some(None),
                 outcome: is_new.then(|| "sent".to_owned()),
-                repeated: false,
+                ..IntentChange::default()
             };
             self.change(intent, epoch, change).await?;
             if is_new {
@@ -187,7 +198,7 @@ impl Payout {
         Ok(())
     }
 
-    async fn release(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn release(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), Trouble> {
         let change = IntentChange { outcome: Some(outcome.to_owned()), ..IntentChange::default() };
         self.change(intent, epoch, change).await?;
         let gross: Vec<(&str, Amount)> = intent.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
@@ -240,10 +251,10 @@ impl Payout {
     }
 
     /// Changes the stored payout and the one at hand.
-    async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), Trouble> {
+    pub(crate) async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), Trouble> {
         let change_at_hand = change.clone();
         self.parts.store.intent_change(epoch, &intent.id, intent.state, change).await?;
-        let IntentChange { state, sent, absent_since, attention, outcome, repeated } = change_at_hand;
+        let IntentChange { state, sent, absent_since, attention, outcome, repeated, heard } = change_at_hand;
         intent.state = state.unwrap_or(intent.state);
         if let Some((txid, fee, at)) = sent {
             (intent.txid, intent.fee_paid, intent.sent_at) = (Some(txid), Some(fee), Some(at));
@@ -254,6 +265,9 @@ impl Payout {
         }
         if let (Some(attempt), Some(outcome)) = (intent.attempts.last_mut(), outcome) {
             attempt.outcome = Some(outcome);
+        }
+        if heard {
+            intent.word = None;
         }
         if let Some(attempt) = intent.attempts.last_mut() {
             attempt.repeated |= repeated;
@@ -268,7 +282,7 @@ impl Payout {
 }
 
 /// `tip`: of the evidence.
-fn case(intent: &Intent, key: Key, seen: Option<Seen>, inputs: Inputs, tip: Height) -> Case {
+pub(crate) fn case(intent: &Intent, key: Key, seen: Option<Seen>, inputs: Inputs, tip: Height) -> Case {
     let others = intent.attempts.split_last().map_or(&[][..], |(_, others)| others);
     Case {
         known: match intent.state {

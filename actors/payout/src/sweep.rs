@@ -293,6 +293,7 @@ impl Payout {
             absent_since: None,
             attention: None,
             wallet: Some(wallet.to_owned()),
+            word: None,
             lines: draft.lines.clone(),
             attempts: vec![Attempt {
                 attempt: 1,

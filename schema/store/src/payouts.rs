@@ -3,6 +3,7 @@ mod rows;
 
 pub(crate) use rows::intents_load;
 
+use serde::{Deserialize, Serialize};
 use units::{Amount, Height, Timestamp};
 
 use crate::db::{Conn, snapshot, txn};
@@ -74,6 +75,22 @@ pub struct IntentLine {
     pub net: Amount,
 }
 
+/// What an operator says about a payout that the pool cannot decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorWord {
+    /// It was never sent, and never will be.
+    Release {
+        /// How that is known.
+        because: String,
+    },
+    /// This transaction has paid it.
+    Sent {
+        /// 64 hex digits.
+        txid: String,
+    },
+}
+
 /// One request to the wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
@@ -124,6 +141,8 @@ pub struct Intent {
     pub attention: Option<String>,
     /// Address of the wallet that pays; `None` in rows of older programs.
     pub wallet: Option<String>,
+    /// What an operator has said about it and was not acted upon yet.
+    pub word: Option<OperatorWord>,
     /// Recipients.
     pub lines: Vec<IntentLine>,
     /// Requests, oldest first.
@@ -145,6 +164,8 @@ pub struct IntentChange {
     pub outcome: Option<String>,
     /// The newest attempt is asked for again.
     pub repeated: bool,
+    /// The operator's word was acted upon, or refused.
+    pub heard: bool,
 }
 
 /// A balance that is due.
@@ -234,6 +255,22 @@ impl Store {
             .run(move |db| async move { snapshot!(db, c => rows::intents_load(c, "i.id = $1", binds).await?) })
             .await?;
         Ok(found.into_iter().next())
+    }
+
+    /// Notes what an operator says about an open intent; the payout actor acts upon it. `false` for one that is closed or
+    /// unknown.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn intent_say(&self, id: &str, word: &OperatorWord) -> Result<bool> {
+        let open = rows::OPEN_STATES;
+        let word = serde_json::to_string(word).expect("texts are JSON");
+        let update = format!("UPDATE intents SET operator_word = $1 WHERE id = $2 AND state IN ({open})");
+        let said = self.run(move |db| {
+            let id = id.to_owned();
+            async move { txn!(db, c => c.run(&update, binds![word, id]).await?) }
+        });
+        Ok(said.await? == 1)
     }
 
     /// Changes an intent that is in `from`.

@@ -118,6 +118,7 @@ fn a_change_touches_what_it_names_and_nothing_else() {
             attention: Some(Some("look".into())),
             outcome: Some("sent".into()),
             repeated: true,
+            heard: false,
         };
         db.store.intent_change(epoch, &id, IntentState::Reserved, change).await.unwrap();
         expected.state = IntentState::Broadcast;

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 use settings::{Load, Settings};
+use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, hosts, up};
+use crate::{audit, hosts, payouts, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -50,6 +51,38 @@ enum Command {
         #[command(subcommand)]
         action: Option<HostAction>,
     },
+    /// Lists open payouts: state, amounts, transaction, and why an operator must look.
+    Payouts {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        action: Option<PayoutAction>,
+    },
+}
+
+#[derive(Subcommand)]
+enum PayoutAction {
+    /// Shows all that is known of one payout, what to look at, and what may be done.
+    Show {
+        /// As `meshpool payouts` lists it; the beginning of an open one is enough.
+        id: String,
+    },
+    /// Says that a transaction has paid it; it is settled when a block holds that one.
+    Sent {
+        /// See `show`.
+        id: String,
+        /// The transaction.
+        #[arg(long)]
+        txid: String,
+    },
+    /// Says that it was never sent; its money becomes payable again when nothing that was asked for can be mined any more.
+    Release {
+        /// See `show`.
+        id: String,
+        /// How you know; kept with the payout.
+        #[arg(long, value_name = "TEXT")]
+        because: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -65,13 +98,13 @@ enum HostAction {
 #[derive(Args, Clone)]
 pub(crate) struct Common {
     /// Settings file; without it `./pool.toml` if there is one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Directory of the share log and the embedded database.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Simulated daemon and miners instead of a real network.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) devnet: bool,
 }
 
@@ -91,7 +124,8 @@ pub(crate) fn run() -> ExitCode {
     | Command::Migrate(common)
     | Command::AcceptChain(common)
     | Command::Audit { common, .. }
-    | Command::Hosts { common, .. }) = &cli.command;
+    | Command::Hosts { common, .. }
+    | Command::Payouts { common, .. }) = &cli.command;
     let settings = match load(common) {
         Ok(settings) => settings,
         Err(text) => return fail(boot::CONFIG, &text),
@@ -102,8 +136,22 @@ pub(crate) fn run() -> ExitCode {
         Command::Migrate(_) => migrate(&settings),
         Command::AcceptChain(_) => accept_chain(&settings),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
+        Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
         Command::Hosts { action: None, .. } => hosts::list(&settings),
         Command::Hosts { action: Some(HostAction::Retire { name }), .. } => hosts::retire(&settings, name),
+    }
+}
+
+fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
+    match action {
+        None => payouts::list(settings),
+        Some(PayoutAction::Show { id }) => payouts::show(settings, id),
+        Some(PayoutAction::Sent { id, txid }) => {
+            payouts::tell(settings, id, &OperatorWord::Sent { txid: txid.to_ascii_lowercase() })
+        }
+        Some(PayoutAction::Release { id, because }) => {
+            payouts::tell(settings, id, &OperatorWord::Release { because: because.clone() })
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod devnet;
 mod figures;
 mod hosts;
 mod lease;
+mod payouts;
 mod place;
 mod roster;
 mod up;

@@ -59,6 +59,7 @@ fn payout() -> Intent {
         absent_since: None,
         attention: None,
         wallet: None,
+        word: None,
         lines: vec![IntentLine { address: "A".into(), gross: atoms(170), net: atoms(150) }],
         attempts: vec![Attempt {
             attempt: 1,

@@ -246,6 +246,33 @@ fn a_refusal_of_a_repeated_request_replaces_and_never_releases() {
 }
 
 #[test]
+fn an_operator_may_give_up_only_what_can_never_be_mined() {
+    for case in all() {
+        let leave = may_leave(&case, false);
+        let holds = matches!(case.key, Key::Running | Key::Done { .. })
+            || matches!(case.inputs, Inputs::Unspent | Inputs::Immature | Inputs::Leaving);
+        match leave {
+            Leave::Never(_) => assert!(shown(&case) || holds, "{case:?}"),
+            Leave::From(from) => {
+                assert!(!shown(&case) && !holds, "{case:?}");
+                let since = match case.inputs {
+                    Inputs::Unclear { since } | Inputs::Taken { since: Some(since) } => since,
+                    _ => case.asked_at,
+                };
+                assert_eq!(from.get(), since.get() + FINAL_BLOCKS, "{case:?}");
+            }
+            Leave::Now => panic!("the wallet may have been asked: {case:?}"),
+        }
+        let fresh = may_leave(&case, true);
+        assert_eq!(
+            fresh == Leave::Now,
+            !shown(&case) && !matches!(case.key, Key::Running | Key::Done { .. }),
+            "{case:?}"
+        );
+    }
+}
+
+#[test]
 fn inputs_that_the_wallet_does_not_list_prove_nothing_about_what_was_sent() {
     let missing = Case { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
     assert_eq!(resolve(&missing), waits(Some(TIP - 500), Some(MISSING)));

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use meshpool_devnet::{Action, Fault, MineOrder, Phase, ReorgOrder};
-use store::payouts::{Intent, IntentState};
+use store::payouts::{Intent, IntentState, OperatorWord};
 
 use crate::database::Kind;
 use crate::stage::{COIN, Stage, address};
@@ -292,9 +292,68 @@ async fn an_output_that_an_operator_spent_holds_the_payout_until_the_operator_ha
     // It is refused because its inputs are spent, which could be its own doing by way of another daemon.
     assert!(held.attention.as_deref().unwrap().contains("look into the wallet"), "{:?}", held.attention);
     assert_eq!(stage.counters.payouts_attention.get(), 1);
-    stage.mine(101);
+    stage.mine(50);
+    stage.ticks(2).await;
+    let release = OperatorWord::Release { because: "I spent that output myself".to_owned() };
+    assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
     stage.ticks(2).await;
     let held = stage.only().await;
     assert_eq!((&held.id, held.state), (&reserved.id, IntentState::Unknown));
-    stage.audit().await;
+    assert!(held.attention.as_deref().unwrap().contains("counts from block"), "{:?}", held.attention);
+    stage.mine(51);
+    stage.ticks(2).await;
+    let released = stage.find(&reserved.id).await;
+    assert_eq!((released.state, released.word), (IntentState::Released, None));
+    assert!(released.attempts[0].outcome.as_deref().unwrap().ends_with("I spent that output myself"));
+    assert!(!stage.store.intent_say(&reserved.id, &release).await.unwrap(), "it is closed");
+    stage.endow(2);
+    stage.sweep().await;
+    paid_once(stage).await;
+}
+
+#[actix_rt::test]
+async fn an_operator_cannot_give_up_what_may_still_be_mined() {
+    let (mut stage, reserved) = reserved().await;
+    stage.fault(Fault::once(SEND, Phase::After, Action::Drop));
+    stage.tick().await;
+    stage.control().clear_mempool();
+    let release = OperatorWord::Release { because: "I think it is lost".to_owned() };
+    assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
+    stage.ticks(2).await;
+    let open = stage.only().await;
+    assert_eq!((&open.id, open.word), (&reserved.id, None));
+    paid_once(stage).await;
+}
+
+#[actix_rt::test]
+async fn a_payout_that_was_never_asked_for_can_be_given_up_at_once() {
+    let (mut stage, reserved) = reserved().await;
+    let release = OperatorWord::Release { because: "not now".to_owned() };
+    assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
+    stage.ticks(2).await;
+    assert_eq!(stage.find(&reserved.id).await.state, IntentState::Released);
+    assert!(stage.sends().is_empty());
+}
+
+#[actix_rt::test]
+async fn a_transaction_that_an_operator_names_settles_a_payout_when_a_block_holds_it() {
+    let (mut stage, reserved) = reserved().await;
+    let token = stage.daemon.token();
+    stage.fault(Fault::once(SEND, Phase::Effected, Action::Restart { down_ms: 0 }));
+    stage.tick().await;
+    stage.wait_for_restart(&token);
+    // Nobody but the network knows it any more.
+    let named = OperatorWord::Sent { txid: "ab".repeat(32) };
+    assert!(stage.store.intent_say(&reserved.id, &named).await.unwrap());
+    stage.ticks(2).await;
+    let open = stage.only().await;
+    assert!(open.attention.as_deref().unwrap().contains("no block holds"), "{:?}", open.attention);
+    stage.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
+    let income = stage.control().income(&address(1)).unwrap();
+    let named = OperatorWord::Sent { txid: income[0].txid.clone() };
+    assert!(stage.store.intent_say(&reserved.id, &named).await.unwrap());
+    stage.ticks(2).await;
+    let found = stage.only().await;
+    assert_eq!((found.state, found.txid.as_deref()), (IntentState::Confirmed, Some(income[0].txid.as_str())));
+    paid_once(stage).await;
 }

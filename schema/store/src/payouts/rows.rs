@@ -70,6 +70,8 @@ struct IntentRow {
     attention: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     wallet: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    operator_word: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -129,6 +131,8 @@ impl TryFrom<IntentRow> for Intent {
             absent_since: row.absent_since.map(|height| column::height(height, &what)).transpose()?,
             attention: row.attention,
             wallet: row.wallet,
+            // One that cannot be read is as good as none: the operator sees that nothing happens.
+            word: row.operator_word.and_then(|word| serde_json::from_str(&word).ok()),
             lines: Vec::new(),
             attempts: Vec::new(),
             id: row.id,
@@ -282,6 +286,9 @@ pub(super) async fn intent_update(c: &mut Conn<'_>, id: &str, change: IntentChan
     }
     if let Some(outcome) = change.outcome {
         attempt_close(c, id, &outcome).await?;
+    }
+    if change.heard {
+        c.run("UPDATE intents SET operator_word = NULL WHERE id = $1", binds![id]).await?;
     }
     if change.repeated {
         attempt_mark_repeated(c, id).await?;

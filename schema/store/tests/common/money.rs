@@ -66,6 +66,7 @@ pub fn intent(id: &str, lines: Vec<IntentLine>) -> Intent {
         absent_since: None,
         attention: None,
         wallet: Some("pool".into()),
+        word: None,
         lines,
         attempts: vec![attempt(id, 1)],
     }

@@ -234,7 +234,35 @@ fn a_daemon_with_only_the_basic_routes_pays_and_its_doubts_are_an_operators() {
     assert_eq!(in_doubt(), 1);
     let shown = pool.get("/api/payouts/recent");
     assert!(shown["items"].as_array().unwrap().iter().any(|payout| payout["attention"].is_string()), "{shown}");
+    operator_commands(&world.config);
     world.proof.payouts_are_sent_once(&world.network, &world.config);
     audit(&world.config).assert_clean();
     assert_eq!(pool.terminate(), 0);
+}
+
+/// Beside a running pool that has one payout in doubt.
+fn operator_commands(config: &Config) {
+    let run = |command: &str, args: &[&str], code: i32| {
+        let (ended, out, log) = config.command_with(command, args);
+        assert_eq!(ended, code, "{command} {args:?}\n{out}\n{log}");
+        out
+    };
+    let listed = run("payouts", &[], 0);
+    let doubt = listed.lines().find(|line| line.contains("  unknown  ")).unwrap();
+    assert!(listed.contains("needs an operator: its outcome is unknown"), "{listed}");
+    let id = doubt.split("  ").next().unwrap();
+    let shown = run("payouts", &["show", &id[..8]], 0);
+    for part in ["request 1 to send", "Look, in this order", "meshpool payouts release", id] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    run("payouts", &["show", "nonsense"], 64);
+    run("payouts", &["sent", id, "--txid", "ab"], 64);
+    run("payouts", &["release", id, "--because", "the wallet's history does not have it"], 0);
+    let hosts = run("hosts", &[], 0);
+    let name = hosts.split("  ").next().unwrap();
+    assert!(hosts.contains("heard of just now"), "{hosts}");
+    run("hosts", &["retire", name], 64);
+    run("hosts", &["retire", "nobody"], 64);
+    let waits = || run("payouts", &["show", id], 0).contains("counts from block");
+    wait_until("the pool says when the payout is given up", MINUTE, waits);
 }

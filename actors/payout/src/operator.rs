@@ -1,0 +1,78 @@
+//! What an operator says about payouts that the pool cannot decide: `meshpool payouts sent` and `release`.
+//!
+//! The word of an operator replaces knowledge that the pool does not have, never knowledge that it has.
+use store::payouts::{Intent, IntentChange, IntentState, OperatorWord};
+use tracing::warn;
+use units::Height;
+
+use crate::actor::Payout;
+use crate::evidence::Look;
+use crate::resolve::{Inputs, Key, Leave, may_leave};
+use crate::step::case;
+use crate::trouble::Trouble;
+
+impl Payout {
+    /// Acts upon the operator's word, or says why that must wait.
+    pub(crate) async fn obey(
+        &mut self,
+        intent: &mut Intent,
+        word: OperatorWord,
+        look: Option<&Look>,
+        tip: Height,
+        epoch: i64,
+    ) -> Result<(), Trouble> {
+        match word {
+            OperatorWord::Sent { txid } => {
+                match self.block_of(txid.clone(), intent.fee_expected, intent.created_height, tip).await? {
+                    Some(seen) => {
+                        warn!(payout = intent.id, txid, "an operator has named the transaction of a payout");
+                        self.hear(intent, epoch).await?;
+                        self.sent(intent, seen, epoch).await
+                    }
+                    None => {
+                        let why = format!("an operator says that {txid} has paid it, but no block holds that one yet");
+                        self.attend(intent, Some(&why), epoch).await
+                    }
+                }
+            }
+            OperatorWord::Release { because } => match self.leave(intent, look, tip).await? {
+                Leave::From(height) if height > tip => {
+                    let why = format!("an operator has given it up; that counts from block {height} on");
+                    self.attend(intent, Some(&why), epoch).await
+                }
+                Leave::Now | Leave::From(_) => {
+                    self.hear(intent, epoch).await?;
+                    self.release(intent, &format!("given up by an operator: {because}"), epoch).await
+                }
+                Leave::Never(why) => {
+                    self.hear(intent, epoch).await?;
+                    let why = format!("an operator wanted to give it up, but {why}");
+                    self.attend(intent, Some(&why), epoch).await
+                }
+            },
+        }
+    }
+
+    async fn leave(&mut self, intent: &Intent, look: Option<&Look>, tip: Height) -> Result<Leave, Trouble> {
+        let never_asked = intent.state == IntentState::Reserved
+            && intent.attempts.iter().all(|attempt| attempt.attempt == 1 && !attempt.repeated);
+        let key = match intent.state {
+            IntentState::Unknown => self.key(intent).await?,
+            _ => Key::Mute,
+        };
+        let own = look.filter(|look| self.check_wallet(intent, &look.wallet).is_ok());
+        let (inputs, seen) = match own {
+            Some(look) => {
+                let (inputs, by_change) = look.inputs(intent);
+                (inputs, by_change.or(look.send_of(&intent.id)?))
+            }
+            // Another wallet, or a daemon that cannot tell: only the blocks are left.
+            None => (Inputs::Unnamed, self.in_blocks(intent, tip).await?),
+        };
+        Ok(may_leave(&case(intent, key, seen, inputs, tip), never_asked))
+    }
+
+    async fn hear(&self, intent: &mut Intent, epoch: i64) -> Result<(), Trouble> {
+        self.change(intent, epoch, IntentChange { heard: true, ..IntentChange::default() }).await
+    }
+}
