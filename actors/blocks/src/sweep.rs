@@ -15,7 +15,7 @@ use units::{Height, HostId, PolicyId, Timestamp};
 use crate::lifecycle::{FINAL_DEPTH, StepError};
 
 /// Where the height is stored up to which everything was looked at.
-const SWEPT_KEY: &str = "swept_height";
+const SWEPT_KEY: &str = store::retention::SWEPT_HEIGHT;
 /// Where the id of the block at that height is stored: another one means that the chain below has changed.
 const SWEPT_HASH_KEY: &str = "swept_hash";
 /// Blocks looked at in one pass.

@@ -216,6 +216,30 @@ counters! {
     payouts_released_total,
     /// Settled payouts that no block holds any more (gauge).
     payouts_displaced,
+    /// Segments that were merged into their neighbours.
+    retention_segments_total,
+    /// Rows of rejects that were summed up by day.
+    retention_rejects_total,
+    /// Verdicts that were summed up by day.
+    retention_verdicts_total,
+    /// Share batches that were removed.
+    retention_batches_total,
+    /// Templates that were removed.
+    retention_templates_total,
+    /// Workers that were forgotten.
+    retention_lines_total,
+    /// Miners that were forgotten.
+    retention_miners_total,
+    /// Payouts that were summed up by day.
+    retention_payouts_total,
+    /// Clean-ups that were finished.
+    retention_runs_total,
+    /// When the last clean-up was finished, in seconds since the epoch; 0 for not since the start (gauge).
+    retention_last_run_timestamp_seconds,
+    /// Age of the oldest share batch (gauge).
+    retention_oldest_batch_seconds,
+    /// For how much longer than asked details are kept, since a block, a sweep or a host needs them (gauge).
+    retention_held_seconds,
     /// New jobs: changes of the template's identity.
     template_pushes_total,
     /// Templates not taken because they build on a chain with less work than the current one.

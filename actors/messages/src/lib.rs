@@ -13,6 +13,7 @@ pub mod facts;
 pub mod live;
 pub mod payout;
 pub mod rejected;
+pub mod retention;
 pub mod share_ledger;
 pub mod template;
 pub mod validation;

@@ -2,7 +2,7 @@
 //!
 //! Of the files that are still stored, every share up to the folded position must be in a batch as the log has it,
 //! every verdict must have a row, and every candidate a block. What comes after that position is not folded yet:
-//! pending, no difference.
+//! pending, no difference. Nor are old shares and verdicts that were removed from the tables.
 //!
 //! Only reads, and works beside the process that writes: it stops at the last whole record.
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,7 @@ use chain::{HeaderBase, MerkleRoot};
 use store::audit::Difference;
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::LineKey;
+use store::retention::Mark;
 use store::{Store, StoreError};
 use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
 
@@ -74,7 +75,7 @@ pub async fn audit_log(path: &Path, store: &Store) -> Result<LogAudit, LogAuditE
         };
         let Some(readable) = directory.readable()? else { return Ok(LogAudit::default()) };
         let Some(mut reader) = LogReader::open_oldest(&directory)? else { return Ok(LogAudit::default()) };
-        let mut pass = Pass::new(store, host, folded);
+        let mut pass = Pass::new(store, host, folded, store.retention_marked(Mark::Details).await?);
         match pass.walk(&mut reader, readable).await {
             Ok(()) => return pass.finish(readable).await,
             Err(LogAuditError::Log(LogError::Damaged { path, offset, why })) => {
@@ -105,6 +106,8 @@ struct Pass<'a> {
     store: &'a Store,
     host: HostId,
     folded: Seq,
+    /// The tables hold everything from this minute on.
+    kept: Minute,
     lines: HashMap<u32, LineKey>,
     templates: HashMap<u32, HeaderBase>,
     batches: Batches<'a>,
@@ -116,11 +119,12 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(store: &'a Store, host: HostId, folded: Seq) -> Pass<'a> {
+    fn new(store: &'a Store, host: HostId, folded: Seq, kept: Minute) -> Pass<'a> {
         Pass {
             store,
             host,
             folded,
+            kept,
             lines: HashMap::new(),
             templates: HashMap::new(),
             batches: Batches { store, host, after: Seq::ZERO, page: Vec::new(), at: 0 },
@@ -156,12 +160,12 @@ impl<'a> Pass<'a> {
                 self.templates.insert(template.local_id, HeaderBase::from_bytes(*template.header_base));
             }
             (Some(seq), Record::Share(share)) => {
-                if share.flags & VERIFIED != 0 {
+                if share.flags & VERIFIED != 0 && share.minute >= self.kept {
                     self.say(seq, "verified", seq);
                 }
                 self.share(seq, share).await?;
             }
-            (Some(seq), Record::Verdict(verdict)) => {
+            (Some(seq), Record::Verdict(verdict)) if verdict.minute >= self.kept => {
                 self.say(verdict.share, VERDICTS[usize::from(verdict.verdict.min(2))], seq);
             }
             (_, Record::Candidate(candidate)) => self.candidate(candidate).await?,
@@ -179,6 +183,12 @@ impl<'a> Pass<'a> {
     }
 
     async fn share(&mut self, seq: Seq, share: &Share) -> Result<(), LogAuditError> {
+        if share.minute < self.kept {
+            self.batches.fill().await?;
+            let stored = self.batches.current().is_some_and(|(_, stored)| stored.seq <= seq);
+            self.batches.at += usize::from(stored);
+            return Ok(());
+        }
         self.audit.compared += 1;
         loop {
             self.batches.fill().await?;

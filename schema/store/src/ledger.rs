@@ -275,9 +275,11 @@ async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> 
 
 /// Adds the entry's postings to the balances. The database refuses negative ones where they must not be.
 async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> {
-    let update = "UPDATE accounts SET balance = accounts.balance + d.amount FROM (\
-                  SELECT account_id, CAST(SUM(amount) AS BIGINT) AS amount FROM postings WHERE entry_id = $1 \
-                  GROUP BY account_id) AS d WHERE accounts.id = d.account_id";
+    let update = "UPDATE accounts SET balance = accounts.balance + d.amount, from_blocks = accounts.from_blocks + \
+                  CASE WHEN d.kind IN ('block_credited', 'block_reversed') THEN d.amount ELSE 0 END FROM (\
+                  SELECT p.account_id, e.kind, CAST(SUM(p.amount) AS BIGINT) AS amount FROM postings p \
+                  JOIN entries e ON e.id = p.entry_id WHERE p.entry_id = $1 \
+                  GROUP BY p.account_id, e.kind) AS d WHERE accounts.id = d.account_id";
     match c.run(update, binds![id]).await {
         Ok(_) => Ok(()),
         Err(StoreError::Query(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, _))) => {

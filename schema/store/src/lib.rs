@@ -28,6 +28,7 @@ pub mod meta;
 pub mod payouts;
 pub mod reads;
 pub mod rechecks;
+pub mod retention;
 pub mod suspects;
 
 pub use db::Store;

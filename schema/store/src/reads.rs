@@ -109,6 +109,10 @@ pub struct WorkerRow {
 pub struct MinerSummary {
     /// First share.
     pub first_share_at: Option<Timestamp>,
+    /// Accepted shares and rejected submits of workers that were forgotten, since they did nothing for so long.
+    pub gone_shares: u64,
+    /// See `gone_shares`.
+    pub gone_rejects: u64,
     /// Workers, by recent work, then name.
     pub workers: Vec<WorkerRow>,
 }
@@ -200,10 +204,10 @@ impl Store {
     /// # Errors
     /// `Damaged` for a negative sum.
     pub async fn round(&self) -> Result<Round> {
-        let select = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM lines) AS work, \
+        let select = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM hosts) AS work, \
                       (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
                       (SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1) AS before_at, \
-                      (SELECT MIN(first_share_at) FROM lines WHERE shares > 0) AS first_at";
+                      (SELECT MIN(first_share_at) FROM hosts WHERE shares > 0) AS first_at";
         let found: Vec<rows::RoundRow> = self.rows(select, binds![]).await?;
         let row = found.into_iter().next().unwrap_or_default();
         let work = row.work.unwrap_or(0).saturating_sub(row.before_work.unwrap_or(0));
@@ -271,11 +275,16 @@ impl Store {
             snapshot!(db, c => {
                 let known = c.rows::<rows::MinerRow>(rows::MINER, binds![address]).await?.into_iter().next();
                 match known {
-                    Some(miner) if miner.shares > 0 || miner.accounts > 0 => {
+                    Some(miner) if miner.shares + miner.gone_shares > 0 || miner.accounts > 0 => {
                         let binds = binds![i64::from(recent_since.0), miner.id, WORKERS_MAX];
                         let workers: Vec<rows::WorkerLine> = c.rows(rows::WORKERS, binds).await?;
                         let workers = workers.into_iter().map(WorkerRow::try_from).collect::<Result<Vec<_>>>()?;
-                        Some(MinerSummary { first_share_at: miner.first_share_at.map(Timestamp::from_ms), workers })
+                        Some(MinerSummary {
+                            first_share_at: miner.first_share_at.map(Timestamp::from_ms),
+                            gone_shares: column::count(miner.gone_shares, "shares of workers that are gone")?,
+                            gone_rejects: column::count(miner.gone_rejects, "rejects of workers that are gone")?,
+                            workers,
+                        })
                     }
                     _ => None,
                 }

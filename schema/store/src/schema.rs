@@ -17,6 +17,20 @@ diesel::table! {
         folded_at -> BigInt,
         caught_up_at -> BigInt,
         retired_at -> Nullable<BigInt>,
+        shares -> BigInt,
+        work -> BigInt,
+        rejects -> BigInt,
+        verified -> BigInt,
+        refuted -> BigInt,
+        first_share_at -> BigInt,
+        last_share_at -> BigInt,
+        pruned_shares -> BigInt,
+        pruned_work -> BigInt,
+        pruned_verified -> BigInt,
+        pruned_refuted -> BigInt,
+        gone_shares -> BigInt,
+        gone_work -> BigInt,
+        gone_rejects -> BigInt,
     }
 }
 
@@ -25,6 +39,9 @@ diesel::table! {
         id -> BigInt,
         address -> Text,
         first_seen_at -> BigInt,
+        gone_shares -> BigInt,
+        gone_rejects -> BigInt,
+        gone_first_at -> Nullable<BigInt>,
     }
 }
 
@@ -40,6 +57,7 @@ diesel::table! {
         rejects -> BigInt,
         first_share_at -> BigInt,
         last_share_at -> BigInt,
+        pruned_rejects -> BigInt,
     }
 }
 
@@ -69,6 +87,7 @@ diesel::table! {
         last_at -> BigInt,
         digest -> Binary,
         body -> Binary,
+        last_minute -> BigInt,
     }
 }
 
@@ -82,6 +101,7 @@ diesel::table! {
         work -> BigInt,
         total_shares -> BigInt,
         total_work -> BigInt,
+        span -> BigInt,
     }
 }
 
@@ -171,6 +191,7 @@ diesel::table! {
         kind -> Text,
         miner_id -> Nullable<BigInt>,
         balance -> BigInt,
+        from_blocks -> BigInt,
     }
 }
 
@@ -279,6 +300,47 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    retention_marks (kind) {
+        kind -> Text,
+        minute -> BigInt,
+    }
+}
+
+diesel::table! {
+    share_days (miner_id, day) {
+        miner_id -> BigInt,
+        day -> BigInt,
+        shares -> BigInt,
+        work -> BigInt,
+        verified -> BigInt,
+        verified_work -> BigInt,
+        refuted -> BigInt,
+        refuted_work -> BigInt,
+    }
+}
+
+diesel::table! {
+    reject_days (miner_id, day, reason) {
+        miner_id -> BigInt,
+        day -> BigInt,
+        reason -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    payout_days (day) {
+        day -> BigInt,
+        payouts -> BigInt,
+        recipients -> BigInt,
+        gross -> BigInt,
+        net -> BigInt,
+        fee -> BigInt,
+        last_sent_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::joinable!(lines -> hosts (host_id));
 diesel::joinable!(lines -> miners (miner_id));
 diesel::joinable!(share_batches -> hosts (host_id));
@@ -324,6 +386,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     snapshots,
     client_bans,
     suspects,
+    retention_marks,
+    share_days,
+    reject_days,
+    payout_days,
 );
 
 #[cfg(test)]
@@ -346,7 +412,7 @@ mod tests {
         let mut conn = SqliteConnection::establish(&path).unwrap();
         for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
             block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
-            client_bans suspects)
+            client_bans suspects retention_marks share_days reject_days payout_days)
         {
             conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
         }

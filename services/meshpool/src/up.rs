@@ -8,21 +8,23 @@ use boot::{GRACE, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::counters::Counters;
-use messages::facts::{Clock, LeaseEpoch, LocalIds, SessionIds};
+use messages::facts::{Clock, LocalIds, SessionIds};
 use messages::live::SampleLive;
 use messages::payout::{PayoutTick, SweepPayouts};
+use messages::retention::RetentionTick;
 use messages::share_ledger::{FoldNow, ReopenClaims};
 use messages::template::{RefreshReason, RefreshTemplate};
 use messages::validation::ValidationTick;
-use payout::{Payout, PayoutParts};
+use payout::Payout;
 use rand::Rng;
+use retention::Retention;
 use runtime::{Actor, ActorRef, Host, Limits, Recipient};
 use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
 use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
-use template::{Pace, Patience, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
+use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 use units::{HostId, PolicyId, Timestamp};
@@ -35,6 +37,8 @@ use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
 use crate::{daemons, figures, lease, roster};
+
+mod parts;
 
 /// A payout is settled at this depth, or at that of a credit where that is less.
 const SETTLE_DEPTH_MAX: u64 = 10;
@@ -208,6 +212,7 @@ impl Pool {
         let payout = ActorRef::<Payout>::unbound(roster::QUIET);
         let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
         let live = ActorRef::<Live>::unbound(roster::QUIET);
+        let retention = ActorRef::<Retention>::unbound(roster::QUIET);
         let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
         let ban_keeper = ActorRef::<BanKeeper>::unbound(roster::QUIET);
 
@@ -229,6 +234,7 @@ impl Pool {
                 clock: Arc::clone(&clock),
             }),
         );
+        host.start(&retention, roster::COSMETIC, Retention::factory(self.retention_parts(epoch.clone())));
         let parts = self.payout_parts(epoch.clone());
         host.start(&payout, roster::MONEY, move || Payout::new(parts.clone()));
         // Early, so that it closes late: sessions that a drain ends still note what they measured.
@@ -316,6 +322,7 @@ impl Pool {
         host.tick(&payout, settings.payout.interval, || SweepPayouts);
         host.tick(&payout, Duration::from_secs(1), || PayoutTick);
         host.tick(&live, Duration::from_secs(2), || SampleLive);
+        host.tick(&retention, retention::TURN_EVERY, || RetentionTick);
         host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
         host.tick(&ban_keeper, Duration::from_secs(5), || KeepBans);
         let _claims = [
@@ -422,51 +429,6 @@ impl Pool {
     /// Depth at which a payout's books are closed.
     fn settle_depth(&self) -> u64 {
         self.settings.blocks.confirmations.min(SETTLE_DEPTH_MAX)
-    }
-
-    fn payout_parts(&self, lease: LeaseEpoch) -> PayoutParts {
-        let first = self.daemons.first().expect("the settings always name a first daemon");
-        PayoutParts {
-            daemon: first.daemon.clone(),
-            password: Arc::clone(&first.wallet_password),
-            store: self.store.clone(),
-            settings: self.settings.payout.clone(),
-            network: self.settings.pool.network.addresses(),
-            reward_address: self.settings.pool.reward_address.clone(),
-            settle_depth: self.settle_depth(),
-            lease,
-            clock: Arc::clone(&self.clock),
-            random_id: Arc::new(|| rand::rng().random()),
-            counters: Arc::clone(&self.counters),
-        }
-    }
-
-    fn template_parts(&self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>) -> TemplateParts {
-        let settings = &self.settings;
-        let secs = Duration::from_secs;
-        // There blocks come a hundred times as fast.
-        let (pace, patience) = match settings.pool.network == settings::Network::Devnet {
-            true => (
-                Pace { min_age: secs(1), max_age: secs(10), step_back: secs(20) },
-                Patience { lag: secs(2), settle: secs(5), bar: secs(2), ..Patience::default() },
-            ),
-            false => (Pace::default(), Patience::default()),
-        };
-        TemplateParts {
-            settings: TemplateSettings {
-                reward_address: settings.pool.reward_address.clone(),
-                refresh_on_same_height: settings.stratum.refresh_on_same_height,
-                pace,
-                patience,
-            },
-            sources: self.daemons.clone(),
-            store: self.store.clone(),
-            published: Arc::clone(published),
-            ids: Arc::clone(&self.ids),
-            counters: Arc::clone(&self.counters),
-            clock: Arc::clone(&self.clock),
-            ledger: ledger.recipient(),
-        }
     }
 }
 

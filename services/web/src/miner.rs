@@ -54,7 +54,12 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
     } else {
         (Vec::new(), Vec::new(), Balance::default())
     };
-    let summary = summary.unwrap_or_else(|| MinerSummary { first_share_at: None, workers: Vec::new() });
+    let summary = summary.unwrap_or_else(|| MinerSummary {
+        first_share_at: None,
+        gone_shares: 0,
+        gone_rejects: 0,
+        workers: Vec::new(),
+    });
     let span = summary.first_share_at.map_or(HASHRATE_WINDOW, |first| now.since(first));
     let span = span.clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW).as_secs_f64();
     let rate = |work: Work| work.get() as f64 / span;
@@ -73,8 +78,8 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
         "address": address,
         "hashrate": summary.workers.iter().map(|worker| rate(worker.recent_work)).sum::<f64>(),
         "mining_since": summary.first_share_at,
-        "total_accepted": sum(|worker| worker.shares),
-        "total_rejected": sum(|worker| worker.rejects),
+        "total_accepted": summary.gone_shares + sum(|worker| worker.shares),
+        "total_rejected": summary.gone_rejects + sum(|worker| worker.rejects),
         "balance": balance_json(&balance),
         "pending_estimate": Value::Null,
         "pending_payout": pending_payout(address, &payouts),

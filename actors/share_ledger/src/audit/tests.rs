@@ -206,6 +206,31 @@ fn a_verdict_that_says_something_else_is_named() {
 }
 
 #[test]
+fn what_was_cleaned_up_is_no_difference_and_what_is_kept_is_compared() {
+    let host = Host::new();
+    let later = || {
+        let Record::Share(share) = share(3) else { unreachable!("it is a share") };
+        Record::Share(Share { minute: Minute(share.minute.0 + 9), nonce: Nonce::new(3), ..share })
+    };
+    host.write(&log_of(vec![share(1), share(2), verdict(1)]));
+    host.fold();
+    host.write(&log_of(vec![share(1), share(2), verdict(1), share(4), later()]));
+    host.fold();
+    let clean = async {
+        let lease = host.store.lease_take("money", "test", Duration::from_secs(60)).await.unwrap().unwrap();
+        let cut = Minute(29_916_670);
+        host.store.retention_mark(lease.epoch, Mark::Details, cut).await.unwrap();
+        let verdicts = host.store.verdicts_prune(lease.epoch, cut, 9).await.unwrap();
+        (verdicts, host.store.batches_prune(lease.epoch, cut, 9).await.unwrap())
+    };
+    assert_eq!(runtime::block_on(clean), (1, 1));
+    let audit = host.audit();
+    assert_eq!((audit.differences, audit.pending, audit.compared), (vec![], 0, 1));
+    host.write(&log_of(vec![share(1), share(2), verdict(1), share(4), rejects()]));
+    assert_eq!(host.audit().differences.len(), 1);
+}
+
+#[test]
 fn a_log_that_ends_before_the_database_is_named_with_what_it_lacks() {
     let found = found(vec![share(1), share(2), verdict(1)]);
     let checks: Vec<_> = found.iter().map(|(check, _)| *check).collect();

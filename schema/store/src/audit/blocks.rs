@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use units::{Amount, BlockRowId, Timestamp, Work};
+use units::{Amount, BlockRowId, Minute, Timestamp, Work};
 
 use super::recount::{self, Recounted, Window};
 use super::{Difference, Findings};
 use crate::blocks::window_work;
 use crate::db::Conn;
+use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 use crate::{Result, StoreError};
 
@@ -94,7 +95,7 @@ pub struct WeighedBlock {
     pub digest: String,
     /// Verified work, and accepted work that was not judged, by address: counted share by share.
     pub works: Vec<(String, Work, Work)>,
-    /// No share of the window was voided since: `works` is what the weights were computed from.
+    /// No share of the window was voided or removed since: `works` is what the weights were computed from.
     pub is_exact: bool,
     /// By address.
     pub weights: Vec<StoredWeight>,
@@ -140,21 +141,28 @@ pub(super) async fn audit(
     found.query(c, "window has an end in every log", ENDS, binds![]).await?;
     found.query(c, "window holds the finding share", FINDERS, binds![]).await?;
     found.query(c, "window and verdicts are folded", SEEN, binds![]).await?;
+    let kept = mark_in_txn(c, Mark::Details).await?;
     let mut after = 0;
     loop {
         let page = weighed(c, after).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        let windows = page.iter().map(|block| Window::load(block.id, block.window_start)).collect();
+        // What older windows held is gone; their weights are what is left of it.
+        let whole: Vec<&Weighed> = page.iter().filter(|block| block.first_minute() >= kept).collect();
+        let windows = whole.iter().map(|block| Window::load(block.id, block.window_start)).collect();
         let recounts = recount::recount(c, windows).await?;
-        for (block, recounted) in page.iter().zip(recounts) {
+        let mut recounts: BTreeMap<i64, Recounted> = whole.iter().map(|block| block.id).zip(recounts).collect();
+        for block in &page {
             let weights = weights(c, block.id).await?;
-            let priced = price(&block.with(&weights, &recounted));
+            let recounted = recounts.remove(&block.id);
+            let priced = price(&block.with(&weights, recounted.as_ref()));
             priced.differences.into_iter().for_each(|difference| found.push(difference));
             credits(c, block, &weights, priced.fee_account, &mut found).await?;
-            found.query(c, "window ends where segments end", CUT, binds![block.id]).await?;
-            compare_weights(block, &weights, &recounted, &mut found);
-            compare_segments(c, block, &recounted, &mut found).await?;
+            if let Some(recounted) = recounted {
+                found.query(c, "window ends where segments end", CUT, binds![block.id]).await?;
+                compare_weights(block, &weights, &recounted, &mut found);
+                compare_segments(c, block, &recounted, &mut found).await?;
+            }
         }
     }
     Ok(found.0)
@@ -183,11 +191,16 @@ struct Weighed {
 }
 
 impl Weighed {
-    fn with(&self, weights: &[Weight], recounted: &Recounted) -> WeighedBlock {
+    fn first_minute(&self) -> Minute {
+        Timestamp::from_ms(self.window_start).minute()
+    }
+
+    /// Without a recount, what is stored is taken as it is.
+    fn with(&self, weights: &[Weight], recounted: Option<&Recounted>) -> WeighedBlock {
         // What is no amount or no work is damage, which other checks name.
         let amount = |atoms| Amount::from_i64(atoms).unwrap_or(Amount::ZERO);
         let work = |work| u64::try_from(work).ok().and_then(Work::new).unwrap_or(Work::ZERO);
-        let works = recounted.iter().map(|(address, counted)| {
+        let works = recounted.into_iter().flatten().map(|(address, counted)| {
             let rest = counted.accepted - counted.taken - counted.verified;
             (address.clone(), work(counted.verified), work(rest))
         });
@@ -207,7 +220,7 @@ impl Weighed {
             policy: self.policy.clone(),
             digest: self.digest.clone(),
             works: works.collect(),
-            is_exact: recounted.values().all(|counted| counted.voided_since == 0),
+            is_exact: recounted.is_some_and(|all| all.values().all(|counted| counted.voided_since == 0)),
             weights: weights.collect(),
         }
     }

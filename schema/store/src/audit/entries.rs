@@ -24,6 +24,13 @@ const BALANCES: &str = "SELECT a.key AS subject, a.balance AS stored, \
     FROM accounts a LEFT JOIN postings p ON p.account_id = a.id WHERE a.id > $1 AND a.id <= $2 \
     GROUP BY a.id, a.key, a.balance HAVING a.balance <> COALESCE(SUM(p.amount), 0)";
 
+const FROM_BLOCKS: &str = "SELECT a.key AS subject, a.from_blocks AS stored, \
+    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed FROM accounts a LEFT JOIN \
+    (SELECT p.account_id, p.amount FROM postings p JOIN entries e ON e.id = p.entry_id \
+        WHERE e.kind IN ('block_credited', 'block_reversed')) AS p ON p.account_id = a.id \
+    WHERE a.id > $1 AND a.id <= $2 \
+    GROUP BY a.id, a.key, a.from_blocks HAVING a.from_blocks <> COALESCE(SUM(p.amount), 0)";
+
 const SIGNS: &str = "SELECT key AS subject, balance AS stored, CAST(0 AS BIGINT) AS computed FROM accounts \
     WHERE id > $1 AND id <= $2 \
     AND ((balance < 0 AND kind IN ('payable', 'inflight', 'pool_fee', 'paid_out', 'network_fee')) \
@@ -40,6 +47,7 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     found.pages(c, "entry has two postings", "entries", POSTINGS_OF).await?;
     found.pages(c, "posting has entry and account", "postings", STRAYS).await?;
     found.pages(c, "balance is the sum of its postings", "accounts", BALANCES).await?;
+    found.pages(c, "account counts what blocks gave it", "accounts", FROM_BLOCKS).await?;
     found.pages(c, "balance has the sign of its kind", "accounts", SIGNS).await?;
     found.pages(c, "account is named by kind and miner", "accounts", NAMES).await?;
     let sum = c.number("SELECT CAST(SUM(balance) AS BIGINT) AS n FROM accounts", binds![]).await?.unwrap_or(0);

@@ -9,6 +9,7 @@ use super::{Difference, Findings};
 use crate::Result;
 use crate::db::Conn;
 use crate::payouts::{Intent, IntentState, intents_load};
+use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 
 const INTENTS_PER_PAGE: i64 = 200;
@@ -22,7 +23,17 @@ const INFLIGHT: &str = "SELECT 'inflight:' || m.address AS subject, COALESCE(a.b
 
 const STRAYS: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(1 AS BIGINT) AS stored, \
     CAST(0 AS BIGINT) AS computed FROM entries e LEFT JOIN intents i ON i.id = e.reference \
-    WHERE e.kind IN ('payout_reserved', 'payout_settled', 'payout_released') AND i.id IS NULL";
+    WHERE e.kind IN ('payout_reserved', 'payout_settled', 'payout_released') AND i.id IS NULL AND e.at >= $1";
+
+/// Of the payouts whose rows are gone, the sums stay.
+const PAID: &str = "SELECT 'all payouts' AS subject, CAST(s.listed + s.summed AS BIGINT) AS stored, \
+    CAST(s.books AS BIGINT) AS computed FROM (SELECT \
+        (SELECT COALESCE(SUM(l.net), 0) FROM intent_lines l JOIN intents i ON i.id = l.intent_id \
+            WHERE i.state = 'settled') AS listed, \
+        (SELECT COALESCE(SUM(net), 0) FROM payout_days) AS summed, \
+        (SELECT COALESCE(SUM(p.amount), 0) FROM entries e JOIN postings p ON p.entry_id = e.id \
+            JOIN accounts a ON a.id = p.account_id WHERE e.kind = 'payout_settled' AND a.kind = 'paid_out') AS books\
+    ) AS s WHERE s.listed + s.summed <> s.books";
 
 const HEADS: &str = "SELECT i.id AS subject, i.recipients AS stored, COUNT(l.miner_id) AS computed \
     FROM intents i LEFT JOIN intent_lines l ON l.intent_id = i.id GROUP BY i.id, i.recipients \
@@ -35,7 +46,9 @@ const ATTEMPTS: &str = "SELECT i.id AS subject, i.attempt AS stored, COUNT(t.att
 pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
     found.query(c, "in flight is what open payouts took", INFLIGHT, binds![]).await?;
-    found.query(c, "payout entry has a payout", STRAYS, binds![]).await?;
+    let kept = mark_in_txn(c, Mark::Payouts).await?.start().ms();
+    found.query(c, "payout entry has a payout", STRAYS, binds![kept]).await?;
+    found.query(c, "payouts sent what the books say", PAID, binds![]).await?;
     found.query(c, "payout counts its recipients", HEADS, binds![]).await?;
     found.query(c, "payout has all its attempts", ATTEMPTS, binds![]).await?;
     let mut after = String::new();

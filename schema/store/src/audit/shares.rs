@@ -1,8 +1,10 @@
-//! Batches against segments against lines, and verdicts against batches.
+//! Batches against segments against lines against hosts, and verdicts against batches.
+//!
+//! Where old details are gone, what is left is compared with what was counted when they went.
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use units::{HostId, Minute, Seq};
 
 use super::lines::Lines;
@@ -11,6 +13,7 @@ use crate::Result;
 use crate::batch::ShareBatch;
 use crate::db::Conn;
 use crate::fold::BatchRow;
+use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 
 /// Lines whose segments one query looks at: a line has one for each minute in which it worked.
@@ -37,8 +40,22 @@ const RUNNING: &str = "SELECT 'line ' || line_id || ' from ' || start_seq AS sub
     OR start_seq <= before_seq OR last_seq < start_seq OR minute < before_minute";
 
 const REJECTS: &str = "SELECT 'line ' || l.id AS subject, l.rejects AS stored, \
-    CAST(COALESCE(SUM(r.count), 0) AS BIGINT) AS computed FROM lines l LEFT JOIN rejects r ON r.line_id = l.id \
-    WHERE l.id > $1 AND l.id <= $2 GROUP BY l.id, l.rejects HAVING l.rejects <> COALESCE(SUM(r.count), 0)";
+    CAST(l.pruned_rejects + COALESCE(SUM(r.count), 0) AS BIGINT) AS computed \
+    FROM lines l LEFT JOIN rejects r ON r.line_id = l.id WHERE l.id > $1 AND l.id <= $2 \
+    GROUP BY l.id, l.rejects, l.pruned_rejects HAVING l.rejects <> l.pruned_rejects + COALESCE(SUM(r.count), 0)";
+
+const HOSTS: &str = "SELECT 'host ' || h.name AS subject, h.work AS stored, \
+    CAST(h.gone_work + COALESCE(l.work, 0) AS BIGINT) AS computed FROM hosts h LEFT JOIN \
+    (SELECT host_id, SUM(shares) AS shares, SUM(work) AS work, SUM(rejects) AS rejects FROM lines GROUP BY host_id) \
+    AS l ON l.host_id = h.id WHERE h.work <> h.gone_work + COALESCE(l.work, 0) \
+    OR h.shares <> h.gone_shares + COALESCE(l.shares, 0) OR h.rejects <> h.gone_rejects + COALESCE(l.rejects, 0)";
+
+const JUDGED: &str = "SELECT 'host ' || h.name AS subject, h.verified + h.refuted AS stored, \
+    h.pruned_verified + h.pruned_refuted + COALESCE(v.verified, 0) + COALESCE(v.refuted, 0) AS computed \
+    FROM hosts h LEFT JOIN (SELECT host_id, COUNT(CASE WHEN verdict = 'verified' THEN 1 END) AS verified, \
+        COUNT(CASE WHEN verdict <> 'verified' THEN 1 END) AS refuted FROM verdicts GROUP BY host_id) \
+    AS v ON v.host_id = h.id WHERE h.verified <> h.pruned_verified + COALESCE(v.verified, 0) \
+    OR h.refuted <> h.pruned_refuted + COALESCE(v.refuted, 0)";
 
 pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
@@ -51,6 +68,9 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
         found.query(c, "line's rejects are the sum", REJECTS, page()).await?;
         after = after.saturating_add(LINES_PER_PAGE);
     }
+    found.query(c, "host's totals are those of its lines", HOSTS, binds![]).await?;
+    found.query(c, "host counts its verdicts", JUDGED, binds![]).await?;
+    let kept = mark_in_txn(c, Mark::Details).await?;
     for (host, name, folded) in hosts(c).await? {
         let lines = Lines::load(c, host).await?;
         let finds = finds(c, host).await?;
@@ -58,11 +78,12 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
             host,
             name,
             folded,
+            kept,
             lines,
             finds,
             nonces: HashMap::new(),
             last: Seq::ZERO,
-            minutes: BTreeMap::new(),
+            buckets: BTreeMap::new(),
             sum: Sum::default(),
         };
         pass.batches(c, &mut found).await?;
@@ -94,6 +115,8 @@ struct Pass {
     host: HostId,
     name: String,
     folded: Seq,
+    /// All details are kept from this minute on. Of what was before it only the sums are compared.
+    kept: Minute,
     lines: Lines,
     /// Blocks whose finding share was not met yet, by its position.
     finds: HashMap<i64, Find>,
@@ -101,9 +124,26 @@ struct Pass {
     nonces: HashMap<String, (Minute, HashSet<u64>)>,
     /// End of the batch before.
     last: Seq,
-    /// Minutes that may still go on; minutes never go back in a log.
-    minutes: BTreeMap<Minute, HashMap<i64, Sum>>,
+    /// Ten minutes each, that may still go on, by line and minute; minutes never go back in a log.
+    buckets: BTreeMap<u32, HashMap<(i64, i64), Sum>>,
     sum: Sum,
+}
+
+/// Minutes that segments are merged to while their batches are still there.
+const BUCKET: u32 = 10;
+
+#[derive(QueryableByName)]
+struct Booked {
+    #[diesel(sql_type = BigInt)]
+    line_id: i64,
+    #[diesel(sql_type = BigInt)]
+    minute: i64,
+    #[diesel(sql_type = BigInt)]
+    span: i64,
+    #[diesel(sql_type = BigInt)]
+    shares: i64,
+    #[diesel(sql_type = BigInt)]
+    work: i64,
 }
 
 #[derive(QueryableByName)]
@@ -147,18 +187,23 @@ struct Verdict {
 
 #[derive(QueryableByName)]
 struct Totals {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    line_id: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    shares: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    work: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    shares: i64,
+    #[diesel(sql_type = BigInt)]
+    work: i64,
 }
 
-impl Totals {
-    fn sum(&self) -> Sum {
-        let positive = |sum: Option<i64>| u128::try_from(sum.unwrap_or(0)).unwrap_or(0);
-        Sum { shares: positive(self.shares), work: positive(self.work) }
+impl Sum {
+    fn stored(shares: i64, work: i64) -> Sum {
+        let positive = |sum: i64| u128::try_from(sum).unwrap_or(0);
+        Sum { shares: positive(shares), work: positive(work) }
+    }
+}
+
+impl std::ops::AddAssign for Sum {
+    fn add_assign(&mut self, other: Sum) {
+        self.shares += other.shares;
+        self.work += other.work;
     }
 }
 
@@ -174,20 +219,27 @@ impl Pass {
                 judged += self.batch(c, &row, found).await?;
             }
         }
-        let open = std::mem::take(&mut self.minutes);
-        for (minute, sums) in open {
-            self.minute(c, minute, sums, found).await?;
+        for (bucket, sums) in std::mem::take(&mut self.buckets) {
+            self.bucket(c, bucket, sums, found).await?;
         }
-        let verdicts = c.number("SELECT COUNT(*) AS n FROM verdicts WHERE host_id = $1", binds![self.host.0]).await?;
+        let count = "SELECT COUNT(*) AS n FROM verdicts WHERE host_id = $1 AND minute >= $2";
+        let verdicts = c.number(count, binds![self.host.0, i64::from(self.kept.0)]).await?;
         if verdicts.unwrap_or(0) != judged {
             let computed = format!("{judged} about stored shares");
             found.add("verdict is about a stored share", &self.name, verdicts.unwrap_or(0), computed);
         }
-        let select = "SELECT CAST(NULL AS BIGINT) AS line_id, CAST(SUM(shares) AS BIGINT) AS shares, \
-                      CAST(SUM(work) AS BIGINT) AS work FROM lines WHERE host_id = $1";
+        let gone = "SELECT pruned_shares AS shares, pruned_work AS work FROM hosts WHERE id = $1";
+        for gone in c.rows::<Totals>(gone, binds![self.host.0]).await? {
+            self.sum += Sum::stored(gone.shares, gone.work);
+        }
+        let select = "SELECT CAST(h.gone_shares + COALESCE(SUM(l.shares), 0) AS BIGINT) AS shares, \
+                      CAST(h.gone_work + COALESCE(SUM(l.work), 0) AS BIGINT) AS work \
+                      FROM hosts h LEFT JOIN lines l ON l.host_id = h.id WHERE h.id = $1 \
+                      GROUP BY h.id, h.gone_shares, h.gone_work";
         for total in c.rows::<Totals>(select, binds![self.host.0]).await? {
-            if total.sum() != self.sum {
-                found.add("batches hold the work of all lines", &self.name, total.sum(), self.sum);
+            let total = Sum::stored(total.shares, total.work);
+            if total != self.sum {
+                found.add("batches hold the work of all lines", &self.name, total, self.sum);
             }
         }
         Ok(())
@@ -213,20 +265,24 @@ impl Pass {
         self.found_blocks(&batch, found);
         let ids: Vec<Option<i64>> = batch.lines.iter().map(|line| self.lines.id(line)).collect();
         for share in &batch.shares {
+            self.sum.add(share.difficulty.get());
+            if share.minute < self.kept {
+                continue;
+            }
             let id = usize::try_from(share.line).ok().and_then(|place| ids.get(place)).copied().flatten();
             let Some(id) = id else {
                 found.add("share has a stored line", &subject, format!("line {} of the batch", share.line), "none");
                 continue;
             };
-            self.minutes.entry(share.minute).or_default().entry(id).or_default().add(share.difficulty.get());
-            self.sum.add(share.difficulty.get());
+            let bucket = self.buckets.entry(share.minute.0 / BUCKET).or_default();
+            bucket.entry((id, i64::from(share.minute.0))).or_default().add(share.difficulty.get());
         }
         let judged = self.verdicts(c, row, &batch, &ids, found).await?;
-        // Later batches may go on with this one's last minute, but with none before it.
+        // Later batches may go on with this one's last minutes, but with none before them.
         if let Some(last) = batch.shares.last() {
-            let open = self.minutes.split_off(&last.minute);
-            for (minute, sums) in std::mem::replace(&mut self.minutes, open) {
-                self.minute(c, minute, sums, found).await?;
+            let open = self.buckets.split_off(&(last.minute.0 / BUCKET));
+            for (bucket, sums) in std::mem::replace(&mut self.buckets, open) {
+                self.bucket(c, bucket, sums, found).await?;
             }
         }
         Ok(judged)
@@ -276,27 +332,34 @@ impl Pass {
         }
     }
 
-    /// One minute's segments, per line, are what the batches hold for it.
-    async fn minute(
+    /// Segments of ten minutes are what the batches hold: minute by minute, or all together for a line whose
+    /// segments were merged.
+    async fn bucket(
         &self,
         c: &mut Conn<'_>,
-        minute: Minute,
-        mut sums: HashMap<i64, Sum>,
+        bucket: u32,
+        sums: HashMap<(i64, i64), Sum>,
         found: &mut Findings,
     ) -> Result<()> {
-        let check = "segments of a minute are its shares";
-        let select = "SELECT s.line_id, CAST(SUM(s.shares) AS BIGINT) AS shares, CAST(SUM(s.work) AS BIGINT) AS work \
-                      FROM segments s JOIN lines l ON l.id = s.line_id WHERE s.minute = $1 AND l.host_id = $2 \
-                      GROUP BY s.line_id";
-        for stored in c.rows::<Totals>(select, binds![i64::from(minute.0), self.host.0]).await? {
-            let line = stored.line_id.unwrap_or(0);
-            let computed = sums.remove(&line).unwrap_or_default();
-            if stored.sum() != computed {
-                found.add(check, format!("line {line} minute {}", minute.0), stored.sum(), computed);
-            }
+        let select = "SELECT s.line_id, s.minute, MAX(s.span) AS span, CAST(SUM(s.shares) AS BIGINT) AS shares, \
+                      CAST(SUM(s.work) AS BIGINT) AS work FROM segments s JOIN lines l ON l.id = s.line_id \
+                      WHERE s.minute >= $1 AND s.minute < $2 AND l.host_id = $3 GROUP BY s.line_id, s.minute";
+        let first = i64::from(bucket) * i64::from(BUCKET);
+        let binds = binds![first, first + i64::from(BUCKET), self.host.0];
+        let booked: Vec<Booked> = c.rows(select, binds).await?;
+        let merged: HashSet<i64> = booked.iter().filter(|row| row.span > 1).map(|row| row.line_id).collect();
+        let place = |line, minute| (line, if merged.contains(&line) { first } else { minute });
+        let mut both: BTreeMap<(i64, i64), (Sum, Sum)> = BTreeMap::new();
+        for row in &booked {
+            both.entry(place(row.line_id, row.minute)).or_default().0 += Sum::stored(row.shares, row.work);
         }
-        for (line, computed) in sums {
-            found.add(check, format!("line {line} minute {}", minute.0), Sum::default(), computed);
+        for ((line, minute), sum) in sums {
+            both.entry(place(line, minute)).or_default().1 += sum;
+        }
+        for ((line, minute), (stored, computed)) in
+            both.into_iter().filter(|(_, (stored, computed))| stored != computed)
+        {
+            found.add("segments of a minute are its shares", format!("line {line} minute {minute}"), stored, computed);
         }
         Ok(())
     }
@@ -310,9 +373,10 @@ impl Pass {
         found: &mut Findings,
     ) -> Result<i64> {
         let select = "SELECT share_seq, line_id, minute, difficulty, verdict, seq FROM verdicts \
-                      WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3";
+                      WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3 AND minute >= $4";
+        let kept = i64::from(self.kept.0);
         let verdicts: Vec<Verdict> =
-            c.rows(select, binds![self.host.0, row.first_seq.to_i64(), row.last_seq.to_i64()]).await?;
+            c.rows(select, binds![self.host.0, row.first_seq.to_i64(), row.last_seq.to_i64(), kept]).await?;
         let mut judged = 0;
         for verdict in verdicts {
             let subject = format!("{} {} share {}", self.name, verdict.verdict, verdict.share_seq);

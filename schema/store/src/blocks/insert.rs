@@ -46,10 +46,10 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
     let policy = template.policy_id.map_or(block.policy, PolicyId);
     let window = policy_window(c, policy).await?.unwrap_or(block.window);
     // One statement, one moment: the pool's work never reads lower than that of the block before.
-    let round = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM lines) AS pool_work, \
+    let round = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM hosts) AS pool_work, \
                  (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
                  (SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1) AS before_at, \
-                 (SELECT MIN(first_share_at) FROM lines WHERE shares > 0) AS first_share_at";
+                 (SELECT MIN(first_share_at) FROM hosts WHERE shares > 0) AS first_share_at";
     let round: RoundRow = c.rows(round, binds![]).await?.pop().ok_or(diesel::result::Error::NotFound)?;
     let pool_work = round.pool_work.unwrap_or(0);
     let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));

@@ -4,7 +4,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable};
 use units::{PolicyId, Seq};
 
-use super::plan::{self, LineState, Planned, Segment, Written};
+use super::plan::{self, HostTotals, LineState, Planned, Segment, Written};
 use super::{BatchRow, CandidateRow, FoldStep};
 use crate::blocks::insert::{NewBlock, block_insert_in_txn};
 use crate::db::Conn;
@@ -13,40 +13,67 @@ use crate::{Result, StoreError};
 
 /// Applies the step within the caller's transaction.
 pub(super) async fn step(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Result<()> {
-    let closed = host_lock(c, step).await?;
+    let (closed, mut totals) = host_lock(c, step).await?;
     templates_ensure(c, written, step.policy).await?;
     let states = lines_ensure(c, step, written).await?;
     let planned = plan::plan(step, &states, closed)?;
     if let Some(batch) = &step.batch {
-        batch_insert(c, step.host.0, batch).await?;
+        batch_insert(c, step, batch).await?;
     }
     lines_update(c, &planned).await?;
     segments_put(c, &planned).await?;
+    merging_reopen(c, step).await?;
     rejects_add(c, &planned).await?;
-    verdicts_put(c, step.host.0, &planned).await?;
+    let judged = verdicts_put(c, step.host.0, &planned).await?;
+    totals.add(step, judged)?;
+    // Before the candidate: its round is measured by them.
+    host_update(c, step, &totals).await?;
     if let Some(candidate) = &step.candidate {
         candidate_put(c, step, candidate, &states).await?;
     }
-    let moved = "UPDATE hosts SET folded_seq = $1, folded_at = $2 WHERE id = $3";
-    c.run(moved, binds![step.to.to_i64(), step.at.ms(), step.host.0]).await?;
     Ok(())
 }
 
-/// Keeps other folders of the host out until the transaction ends; its closed position.
-async fn host_lock(c: &mut Conn<'_>, step: &FoldStep) -> Result<Seq> {
+/// Keeps other folders of the host out until the transaction ends; its closed position and its totals.
+async fn host_lock(c: &mut Conn<'_>, step: &FoldStep) -> Result<(Seq, HostTotals)> {
     #[derive(QueryableByName)]
     struct Host {
         #[diesel(sql_type = BigInt)]
         folded_seq: i64,
         #[diesel(sql_type = BigInt)]
         closed_seq: i64,
+        #[diesel(embed)]
+        totals: HostTotals,
     }
-    let select = format!("SELECT folded_seq, closed_seq FROM hosts WHERE id = $1{}", c.for_update());
+    let select = format!(
+        "SELECT folded_seq, closed_seq, shares, work, rejects, verified, refuted, first_share_at, last_share_at \
+         FROM hosts WHERE id = $1{}",
+        c.for_update()
+    );
     let host: Option<Host> = c.rows(&select, binds![step.host.0]).await?.pop();
     match host {
-        Some(host) if host.folded_seq == step.from.to_i64() => Ok(Seq::from_i64(host.closed_seq)),
+        Some(host) if host.folded_seq == step.from.to_i64() => Ok((Seq::from_i64(host.closed_seq), host.totals)),
         _ => Err(StoreError::Conflict { what: format!("the folded position of host {}", step.host) }),
     }
+}
+
+async fn host_update(c: &mut Conn<'_>, step: &FoldStep, totals: &HostTotals) -> Result<()> {
+    let update = "UPDATE hosts SET folded_seq = $1, folded_at = $2, shares = $3, work = $4, rejects = $5, \
+                  verified = $6, refuted = $7, first_share_at = $8, last_share_at = $9 WHERE id = $10";
+    let binds = binds![
+        step.to.to_i64(),
+        step.at.ms(),
+        totals.shares,
+        totals.work,
+        totals.rejects,
+        totals.verified,
+        totals.refuted,
+        totals.first_share_at,
+        totals.last_share_at,
+        step.host.0,
+    ];
+    c.run(update, binds).await?;
+    Ok(())
 }
 
 async fn templates_ensure(c: &mut Conn<'_>, written: &Written, policy: PolicyId) -> Result<()> {
@@ -171,10 +198,12 @@ async fn line_states(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Re
     c.rows(&select, binds![written.lines.clone()]).await
 }
 
-async fn batch_insert(c: &mut Conn<'_>, host: i64, batch: &BatchRow) -> Result<()> {
+async fn batch_insert(c: &mut Conn<'_>, step: &FoldStep, batch: &BatchRow) -> Result<()> {
+    let host = step.host.0;
     let insert = "INSERT INTO share_batches \
-                  (host_id, first_seq, last_seq, shares, work, first_at, last_at, digest, body) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                  (host_id, first_seq, last_seq, shares, work, first_at, last_at, digest, body, last_minute) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let booked = step.segments.iter().map(|segment| segment.minute).max();
     let shares = i64::try_from(batch.shares).map_err(|_| StoreError::Damaged {
         what: format!("share batch {} of host {host}", batch.first_seq),
         why: "it counts too many shares".to_owned(),
@@ -189,6 +218,7 @@ async fn batch_insert(c: &mut Conn<'_>, host: i64, batch: &BatchRow) -> Result<(
         batch.last_at.ms(),
         batch.digest.to_vec(),
         batch.body.clone(),
+        i64::from(booked.unwrap_or_else(|| batch.last_at.minute()).0),
     ];
     c.run(insert, binds).await?;
     Ok(())
@@ -227,6 +257,14 @@ async fn segments_put(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
     Ok(())
 }
 
+/// A log that comes late has minutes that were merged long ago: the cleaner goes back to them.
+async fn merging_reopen(c: &mut Conn<'_>, step: &FoldStep) -> Result<()> {
+    let Some(first) = step.segments.iter().map(|segment| segment.minute).min() else { return Ok(()) };
+    let update = "UPDATE retention_marks SET minute = $1 WHERE kind IN ('ten_minutes', 'days') AND minute > $1";
+    c.run(update, binds![i64::from(first.0)]).await?;
+    Ok(())
+}
+
 async fn rejects_add(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
     if planned.rejects.is_empty() {
         return Ok(());
@@ -242,10 +280,28 @@ async fn rejects_add(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
     Ok(())
 }
 
-async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<()> {
-    if planned.verdicts.is_empty() {
-        return Ok(());
+/// How many more shares are verified, and how many more are refuted, than before.
+async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<(i64, i64)> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        verified: i64,
+        #[diesel(sql_type = BigInt)]
+        refuted: i64,
     }
+    if planned.verdicts.is_empty() {
+        return Ok((0, 0));
+    }
+    // What a row says after the upsert, less what it said before it.
+    let count = |verdict: &str| format!("COUNT(CASE WHEN {verdict} = 'verified' THEN 1 END)");
+    let change = format!(
+        "SELECT {after} - {before} AS verified, COUNT(*) - {after} - COUNT(v.verdict) + {before} AS refuted \
+         FROM {rows} LEFT JOIN verdicts v ON v.host_id = {host} AND v.share_seq = CAST(value->>0 AS BIGINT)",
+        after = count("CASE WHEN v.verdict IS NULL OR value->>4 = 'voided' THEN value->>4 ELSE v.verdict END"),
+        before = count("v.verdict"),
+        rows = c.json_rows(),
+    );
+    let change = c.rows::<Count>(&change, binds![planned.verdicts.clone()]).await?.pop();
     let upsert = format!(
         "INSERT INTO verdicts (host_id, share_seq, line_id, minute, difficulty, verdict, seq) \
          SELECT {host}, CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
@@ -255,7 +311,7 @@ async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<
         c.json_rows(),
     );
     c.run(&upsert, binds![planned.verdicts.clone()]).await?;
-    Ok(())
+    Ok(change.map_or((0, 0), |change| (change.verified, change.refuted)))
 }
 
 async fn candidate_put(

@@ -1,6 +1,8 @@
 //! What a step writes, worked out before and between the statements. No I/O.
 use std::collections::{BTreeMap, HashMap};
 
+use diesel::QueryableByName;
+use diesel::sql_types::BigInt;
 use units::Seq;
 
 use super::{FoldStep, LineKey, SegmentDelta};
@@ -39,6 +41,25 @@ pub(super) struct Segment {
     pub(super) total_work: i64,
 }
 
+/// What a host has folded in all.
+#[derive(QueryableByName)]
+pub(super) struct HostTotals {
+    #[diesel(sql_type = BigInt)]
+    pub(super) shares: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) work: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) rejects: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) verified: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) refuted: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) first_share_at: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) last_share_at: i64,
+}
+
 /// The rows that follow from the step and the lines' states, as JSON lists; empty text for no rows.
 pub(super) struct Planned {
     /// line, start, last, minute, shares, work, total shares, total work
@@ -69,6 +90,29 @@ impl Written {
             })
             .collect();
         Ok(Written { lines: json(&lines), templates: json(&templates) })
+    }
+}
+
+impl HostTotals {
+    /// Adds what the step brings; `judged` is by how much the counts of verified and of refuted shares change.
+    pub(super) fn add(&mut self, step: &FoldStep, judged: (i64, i64)) -> Result<()> {
+        let too_large = || contradicts(step, "a sum of it is too large");
+        if self.shares == 0 {
+            self.first_share_at = step.segments.iter().map(|delta| delta.first_at.ms()).min().unwrap_or(0);
+        }
+        for delta in &step.segments {
+            let shares = i64::try_from(delta.shares).map_err(|_| too_large())?;
+            self.shares = self.shares.checked_add(shares).ok_or_else(too_large)?;
+            self.work = self.work.checked_add(delta.work.to_i64()).ok_or_else(too_large)?;
+            self.last_share_at = self.last_share_at.max(delta.last_at.ms());
+        }
+        for row in &step.rejects {
+            let count = i64::try_from(row.count).map_err(|_| too_large())?;
+            self.rejects = self.rejects.saturating_add(count);
+        }
+        self.verified = self.verified.saturating_add(judged.0);
+        self.refuted = self.refuted.saturating_add(judged.1);
+        Ok(())
     }
 }
 

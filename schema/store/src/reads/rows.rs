@@ -7,22 +7,20 @@ use super::{PayoutRow, PoolTotals, WorkerRow};
 use crate::payouts::IntentState;
 use crate::{Result, StoreError, column};
 
-/// Counters of lines, sums of accounts, counts over indexes: no share is looked at.
+/// Running totals, sums of accounts, counts over indexes: no share and no verdict is looked at, so that nothing that
+/// is cleaned up is missed.
 pub(super) const TOTALS: &str = "\
-    SELECT l.shares, l.rejects, l.last_share_at, \
-        (SELECT COUNT(*) FROM verdicts WHERE verdict = 'verified') AS verified, \
-        (SELECT COUNT(*) FROM verdicts WHERE verdict <> 'verified') AS refuted, \
+    SELECT h.shares, h.rejects, h.last_share_at, h.verified, h.refuted, \
         (SELECT COUNT(*) FROM blocks WHERE state NOT IN ('candidate', 'lost', 'reversed') AND displaced_at IS NULL) \
             AS blocks, \
         (SELECT COUNT(*) FROM blocks WHERE state IN ('lost', 'reversed') OR displaced_at IS NOT NULL) AS orphaned, \
-        (SELECT CAST(SUM(p.amount) AS BIGINT) FROM accounts a JOIN postings p ON p.account_id = a.id \
-         JOIN entries e ON e.id = p.entry_id \
-         WHERE a.key = 'pool_fee' AND e.kind IN ('block_credited', 'block_reversed')) AS fees, \
+        (SELECT from_blocks FROM accounts WHERE key = 'pool_fee') AS fees, \
         (SELECT CAST(SUM(balance) AS BIGINT) FROM accounts WHERE kind = 'paid_out') AS paid, \
         b.miners AS unpaid_miners, b.balance AS unpaid, i.open AS payouts_open, i.gross AS payouts_open_amount, \
-        (SELECT MAX(sent_at) FROM intents) AS last_payout_at \
+        COALESCE((SELECT MAX(sent_at) FROM intents), (SELECT MAX(last_sent_at) FROM payout_days)) AS last_payout_at \
     FROM (SELECT CAST(SUM(shares) AS BIGINT) AS shares, CAST(SUM(rejects) AS BIGINT) AS rejects, \
-              MAX(last_share_at) AS last_share_at FROM lines) AS l, \
+              CAST(SUM(verified) AS BIGINT) AS verified, CAST(SUM(refuted) AS BIGINT) AS refuted, \
+              MAX(last_share_at) AS last_share_at FROM hosts) AS h, \
          (SELECT COUNT(*) AS open, CAST(SUM(gross) AS BIGINT) AS gross FROM intents \
           WHERE state IN ('planned', 'reserved', 'unknown', 'broadcast', 'confirmed')) AS i, \
          (SELECT COUNT(*) AS miners, CAST(SUM(balance) AS BIGINT) AS balance FROM accounts \
@@ -36,10 +34,10 @@ pub(super) struct TotalsRow {
     rejects: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     last_share_at: Option<i64>,
-    #[diesel(sql_type = BigInt)]
-    verified: i64,
-    #[diesel(sql_type = BigInt)]
-    refuted: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    verified: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    refuted: Option<i64>,
     #[diesel(sql_type = BigInt)]
     blocks: i64,
     #[diesel(sql_type = BigInt)]
@@ -68,8 +66,8 @@ impl TryFrom<TotalsRow> for PoolTotals {
         Ok(PoolTotals {
             shares: count(row.shares, "count of shares")?,
             rejects: count(row.rejects, "count of rejects")?,
-            verified: count(Some(row.verified), "count of verdicts")?,
-            refuted: count(Some(row.refuted), "count of verdicts")?,
+            verified: count(row.verified, "count of verdicts")?,
+            refuted: count(row.refuted, "count of verdicts")?,
             blocks: count(Some(row.blocks), "count of blocks")?,
             orphaned: count(Some(row.orphaned), "count of blocks")?,
             fees: amount(row.fees, "sum of pool fees")?,
@@ -170,9 +168,10 @@ impl TryFrom<PayoutLine> for PayoutRow {
 }
 
 pub(super) const MINER: &str = "\
-    SELECT m.id, \
+    SELECT m.id, m.gone_shares, m.gone_rejects, \
         (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM lines l WHERE l.miner_id = m.id) AS shares, \
-        (SELECT MIN(l.first_share_at) FROM lines l WHERE l.miner_id = m.id AND l.shares > 0) AS first_share_at, \
+        (SELECT MIN(f.at) FROM (SELECT m.gone_first_at AS at UNION ALL SELECT l.first_share_at FROM lines l \
+         WHERE l.miner_id = m.id AND l.shares > 0) AS f) AS first_share_at, \
         (SELECT COUNT(*) FROM accounts a WHERE a.miner_id = m.id) AS accounts \
     FROM miners m WHERE m.address = $1";
 
@@ -182,6 +181,10 @@ pub(super) struct MinerRow {
     pub(super) id: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) shares: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) gone_shares: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) gone_rejects: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(super) first_share_at: Option<i64>,
     #[diesel(sql_type = BigInt)]

@@ -13,5 +13,6 @@ mod hints;
 mod meta;
 mod open;
 mod rechecks;
+mod retention;
 mod suspects;
 mod window;

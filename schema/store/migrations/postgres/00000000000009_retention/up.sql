@@ -1,0 +1,81 @@
+-- What is cleaned up, and what of it stays. Running totals of all that a host has folded: nobody adds up rows.
+ALTER TABLE hosts ADD COLUMN shares BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN work BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN rejects BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN verified BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN refuted BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN first_share_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN last_share_at BIGINT NOT NULL DEFAULT 0;
+-- The part of the totals whose batches, verdicts or lines are gone.
+ALTER TABLE hosts ADD COLUMN pruned_shares BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN pruned_work BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN pruned_verified BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN pruned_refuted BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN gone_shares BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN gone_work BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE hosts ADD COLUMN gone_rejects BIGINT NOT NULL DEFAULT 0;
+-- What lines that are gone had done for the miner.
+ALTER TABLE miners ADD COLUMN gone_shares BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE miners ADD COLUMN gone_rejects BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE miners ADD COLUMN gone_first_at BIGINT;
+-- The part of a line's rejects whose rows are gone.
+ALTER TABLE lines ADD COLUMN pruned_rejects BIGINT NOT NULL DEFAULT 0;
+-- How many minutes a segment stands for at most: 1, 10, or 1440 for a day.
+ALTER TABLE segments ADD COLUMN span BIGINT NOT NULL DEFAULT 1 CHECK (span IN (1, 10, 1440));
+ALTER TABLE share_batches ADD COLUMN last_minute BIGINT NOT NULL DEFAULT 0;
+-- What blocks gave the account, reversals taken off.
+ALTER TABLE accounts ADD COLUMN from_blocks BIGINT NOT NULL DEFAULT 0;
+
+CREATE INDEX share_batches_by_minute ON share_batches (last_minute);
+CREATE INDEX block_windows_by_end ON block_windows (host_id, end_seq);
+CREATE INDEX blocks_by_template ON blocks (template_id);
+CREATE INDEX verdicts_by_line ON verdicts (line_id);
+
+-- How far the cleaner is: whatever a kind of it removes is gone, or may be, before that minute.
+CREATE TABLE retention_marks (
+    kind TEXT PRIMARY KEY,
+    minute BIGINT NOT NULL
+);
+
+-- Summaries by day (since the epoch, UTC) of what was cleaned up. Miner 0 is the whole pool, names that are gone
+-- included.
+CREATE TABLE share_days (
+    miner_id BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    shares BIGINT NOT NULL DEFAULT 0,
+    work BIGINT NOT NULL DEFAULT 0,
+    verified BIGINT NOT NULL DEFAULT 0,
+    verified_work BIGINT NOT NULL DEFAULT 0,
+    refuted BIGINT NOT NULL DEFAULT 0,
+    refuted_work BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (miner_id, day)
+);
+CREATE TABLE reject_days (
+    miner_id BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    count BIGINT NOT NULL CHECK (count > 0),
+    PRIMARY KEY (miner_id, day, reason)
+);
+CREATE TABLE payout_days (
+    day BIGINT PRIMARY KEY,
+    payouts BIGINT NOT NULL,
+    recipients BIGINT NOT NULL,
+    gross BIGINT NOT NULL,
+    net BIGINT NOT NULL,
+    fee BIGINT NOT NULL,
+    last_sent_at BIGINT
+);
+
+UPDATE hosts SET shares = (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
+    work = (SELECT CAST(COALESCE(SUM(l.work), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
+    rejects = (SELECT CAST(COALESCE(SUM(l.rejects), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
+    verified = (SELECT COUNT(*) FROM verdicts v WHERE v.host_id = hosts.id AND v.verdict = 'verified'),
+    refuted = (SELECT COUNT(*) FROM verdicts v WHERE v.host_id = hosts.id AND v.verdict <> 'verified'),
+    first_share_at = (SELECT COALESCE(MIN(l.first_share_at), 0) FROM lines l WHERE l.host_id = hosts.id AND l.shares > 0),
+    last_share_at = (SELECT COALESCE(MAX(l.last_share_at), 0) FROM lines l WHERE l.host_id = hosts.id);
+-- A day on top: the clocks of the two times may have differed.
+UPDATE share_batches SET last_minute = last_at / 60000 + 1440;
+UPDATE accounts SET from_blocks = (SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p
+    JOIN entries e ON e.id = p.entry_id
+    WHERE p.account_id = accounts.id AND e.kind IN ('block_credited', 'block_reversed'));

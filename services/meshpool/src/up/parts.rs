@@ -1,0 +1,71 @@
+//! What actors are built from.
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::facts::LeaseEpoch;
+use payout::PayoutParts;
+use rand::Rng;
+use retention::RetentionParts;
+use runtime::ActorRef;
+use share_ledger::ShareLedger;
+use template::{Pace, Patience, Published, TemplateParts, TemplateSettings};
+
+use super::Pool;
+
+impl Pool {
+    pub(super) fn payout_parts(&self, lease: LeaseEpoch) -> PayoutParts {
+        let first = self.daemons.first().expect("the settings always name a first daemon");
+        PayoutParts {
+            daemon: first.daemon.clone(),
+            password: Arc::clone(&first.wallet_password),
+            store: self.store.clone(),
+            settings: self.settings.payout.clone(),
+            network: self.settings.pool.network.addresses(),
+            reward_address: self.settings.pool.reward_address.clone(),
+            settle_depth: self.settle_depth(),
+            lease,
+            clock: Arc::clone(&self.clock),
+            random_id: Arc::new(|| rand::rng().random()),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+
+    pub(super) fn retention_parts(&self, lease: LeaseEpoch) -> RetentionParts {
+        RetentionParts {
+            settings: self.settings.retention.clone(),
+            window: self.policy.window(),
+            store: self.store.clone(),
+            lease,
+            clock: Arc::clone(&self.clock),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+
+    pub(super) fn template_parts(&self, published: &Arc<Published>, ledger: &ActorRef<ShareLedger>) -> TemplateParts {
+        let settings = &self.settings;
+        let secs = Duration::from_secs;
+        // There blocks come a hundred times as fast.
+        let (pace, patience) = match settings.pool.network == settings::Network::Devnet {
+            true => (
+                Pace { min_age: secs(1), max_age: secs(10), step_back: secs(20) },
+                Patience { lag: secs(2), settle: secs(5), bar: secs(2), ..Patience::default() },
+            ),
+            false => (Pace::default(), Patience::default()),
+        };
+        TemplateParts {
+            settings: TemplateSettings {
+                reward_address: settings.pool.reward_address.clone(),
+                refresh_on_same_height: settings.stratum.refresh_on_same_height,
+                pace,
+                patience,
+            },
+            sources: self.daemons.clone(),
+            store: self.store.clone(),
+            published: Arc::clone(published),
+            ids: Arc::clone(&self.ids),
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&self.clock),
+            ledger: ledger.recipient(),
+        }
+    }
+}
