@@ -5,19 +5,23 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod pg;
+
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection, RecyclingMethod, bb8::Pool,
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::OpenError;
 use crate::db::{Db, Lite};
 
+pub(crate) use pg::connect as connect_pg;
+
 /// How long a query waits for a connection, and a connection for its server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Readers of the SQLite file. They never wait for its writer.
 const LITE_READERS: u32 = 4;
@@ -27,10 +31,6 @@ const LITE_WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL
     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;";
 const LITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
     PRAGMA cache_size = -16384;";
-
-/// A statement that takes longer is stuck, and a transaction that waits longer for us was abandoned.
-const PG_SESSION: &str = "SET application_name = 'meshpool'; SET statement_timeout = '30s'; \
-    SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';";
 
 /// Which database a URL names. Prints without credentials.
 #[derive(Clone)]
@@ -127,18 +127,6 @@ where
         .build(AsyncDieselConnectionManager::new_with_config(url, config))
         .await
         .map_err(|error| place.unreachable(&error))
-}
-
-/// A new connection to PostgreSQL.
-pub(crate) fn connect_pg(url: &str) -> impl Future<Output = ConnectionResult<AsyncPgConnection>> + Send + use<> {
-    let url = url.to_owned();
-    async move {
-        let connect = tokio::time::timeout(CONNECT_TIMEOUT, AsyncPgConnection::establish(&url));
-        let mut conn =
-            connect.await.map_err(|_| ConnectionError::BadConnection("no answer within 5 seconds".to_owned()))??;
-        conn.batch_execute(PG_SESSION).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-        Ok(conn)
-    }
 }
 
 fn connect_lite(path: &str, setup: &'static str) -> impl Future<Output = ConnectionResult<Lite>> + Send + use<> {

@@ -15,4 +15,5 @@ mod open;
 mod rechecks;
 mod retention;
 mod suspects;
+mod tls;
 mod window;
