@@ -78,7 +78,7 @@ counters! {
     offers_forgone_total,
     /// Notices of solved blocks that a thread could not keep up with.
     notices_missed_total,
-    /// Refusals that are missing in the counts by miner, since too many miners were refused at once.
+    /// Refusals that are missing in the counts by miner: too many miners were refused at once, or the log gave no answer.
     rejects_uncounted_total,
     /// Shares acknowledged.
     shares_accepted_total,

@@ -1,8 +1,8 @@
 //! The log against the tables, for `meshpool audit`.
 //!
 //! Of the files that are still stored, every share up to the folded position must be in a batch as the log has it,
-//! every verdict must have a row, and every candidate a block. What comes after that position is not folded yet:
-//! pending, no difference. Nor are old shares and verdicts that were removed from the tables.
+//! every verdict must have a row, and every candidate a block. No (template, nonce) may be there twice. What comes after
+//! that position is not folded yet: pending, no difference. Nor are old shares and verdicts that were removed from the tables.
 //!
 //! Only reads, and works beside the process that writes: it stops at the last whole record.
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +21,10 @@ use crate::files::{LogDirectory, LogError};
 use crate::reader::{Durable, LogReader, Step};
 use crate::record::{CandidateRecord, Record, Share, VERIFIED};
 use crate::step::VERDICTS;
+
+mod seen;
+
+use seen::Seen;
 
 /// Differences that are listed at most.
 const LISTED_MAX: usize = 1_000;
@@ -113,6 +117,7 @@ struct Pass<'a> {
     batches: Batches<'a>,
     /// What was said about shares, by share.
     judged: BTreeMap<Seq, Said>,
+    seen: Seen,
     /// The first record that is still stored.
     oldest: Seq,
     audit: LogAudit,
@@ -129,6 +134,7 @@ impl<'a> Pass<'a> {
             templates: HashMap::new(),
             batches: Batches { store, host, after: Seq::ZERO, page: Vec::new(), at: 0 },
             judged: BTreeMap::new(),
+            seen: Seen::default(),
             oldest: Seq::ZERO,
             audit: LogAudit::default(),
         }
@@ -183,6 +189,10 @@ impl<'a> Pass<'a> {
     }
 
     async fn share(&mut self, seq: Seq, share: &Share) -> Result<(), LogAuditError> {
+        let root = self.templates.get(&share.template).map(HeaderBase::merkle_root);
+        if root.is_some_and(|root| !self.seen.is_new(root, share.nonce)) {
+            self.audit.add("share is in the log once", seq, "again", "once");
+        }
         if share.minute < self.kept {
             self.batches.fill().await?;
             let stored = self.batches.current().is_some_and(|(_, stored)| stored.seq <= seq);

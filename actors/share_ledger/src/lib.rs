@@ -7,8 +7,21 @@
 //! What it refuses to do: judge shares, wait for the database, and edit what was written. A torn tail is cut
 //! (and kept aside); damage in a synced commit is not ours to repair and stops the host.
 //!
-//! Bounds: `capacity` messages in the mailbox, 1,024 messages a commit, `backlog_max_bytes` of records that are
-//! not in the database yet. Beyond each the sender is told at once.
+//! Bounds: `capacity` messages in the mailbox, 1,024 messages a commit, `backlog_max_bytes` of shares that are not in the
+//! database yet, and an eighth more with all else that is logged. Beyond each the sender is told at once, as it is by a
+//! full disk: nothing of a refused commit is in the log, and the next message tries again. Folded files may take as much
+//! as the backlog; see `tidy`.
+//!
+//! A (template, nonce) is in the log once, so the fold need not look for it twice:
+//! - Sessions assign no nonce of a template twice (`stratum`'s `ranges`), and a session reserves a nonce before it sends
+//!   its share. So only the same session can send it again, and only after it was released.
+//! - It is released after `Full`, when the share was taken back from the commit and its file cut, or never written; and
+//!   when the mailbox refused it.
+//! - After a lost or late answer it is released when [`FindShares`] did not find it. The question goes the way of the
+//!   shares and stands behind them in the same mailbox and the same queue; what an earlier generation was given is
+//!   written before the next one opens the log ([`LogOwner`]), and what died in its mailbox was never written.
+//!
+//! `meshpool audit` holds the stored log to it.
 #![warn(missing_docs)]
 
 mod audit;
@@ -289,3 +302,6 @@ impl Handler<ReopenClaims> for ShareLedger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use messages::closed::CloseReason;
 use messages::facts::{CurrentJob, Notice, Restrictions, SessionId};
-use messages::share_ledger::{AppendEvents, NewShare};
-use runtime::Refused;
+use messages::share_ledger::{AppendEvents, AppendRefusal, NewShare};
+use runtime::AskError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 use units::Difficulty;
 use wire::JobTemplate;
 
-use crate::StratumParts;
 use crate::accept::{Door, Shared};
 use crate::assignment::Assignment;
 use crate::gate::Place;
@@ -23,6 +22,7 @@ use crate::ranges::Ranges;
 use crate::rejects::Rejects;
 use crate::session::{Miner, Session};
 use crate::vardiff::Retarget;
+use crate::{LEDGER_PATIENCE, StratumParts};
 
 /// Sessions that a broadcast serves before it lets others run.
 const SESSIONS_PER_TURN: usize = 256;
@@ -43,6 +43,8 @@ pub(crate) struct Front {
     pub(crate) link: LedgerLink,
     pub(crate) restrictions: RefCell<Arc<Restrictions>>,
     pub(crate) rejects: RefCell<Rejects>,
+    /// Some of them are under way to the log. The others wait, so that what may come back is bounded.
+    logs_rejects: Cell<bool>,
     job: RefCell<Option<Job>>,
     ranges: RefCell<Ranges>,
     sessions: RefCell<Vec<Option<Rc<Session>>>>,
@@ -63,6 +65,7 @@ impl Front {
             link: LedgerLink::default(),
             restrictions,
             rejects: RefCell::default(),
+            logs_rejects: Cell::default(),
             job: RefCell::default(),
             ranges,
             sessions: RefCell::default(),
@@ -162,7 +165,7 @@ impl Front {
             self.emptied.notified().await;
         }
         self.offer_again();
-        self.log_rejects();
+        self.log_rejects().await;
     }
 
     // === jobs ===
@@ -340,7 +343,13 @@ impl Front {
             self.parts.counters.stratum_mining_ms_total.add(mining * TICK_MS);
             self.offer_again();
             self.look_at_doubts();
-            self.log_rejects();
+            if !self.logs_rejects.replace(true) {
+                let front = Rc::clone(&self);
+                actix_rt::spawn(async move {
+                    front.log_rejects().await;
+                    front.logs_rejects.set(false);
+                });
+            }
         }
     }
 
@@ -352,13 +361,19 @@ impl Front {
         session.miner.borrow().as_ref().is_some_and(|miner| miner.assignments.current().is_some())
     }
 
-    fn log_rejects(&self) {
+    /// Hands the counts to the log. What is certainly not there is counted again; what may be there is not.
+    async fn log_rejects(&self) {
         let events = self.rejects.borrow_mut().take();
         if events.is_empty() {
             return;
         }
-        if let Err(Refused::Busy(refused) | Refused::Down(refused)) = self.parts.events.tell(AppendEvents(events)) {
-            self.rejects.borrow_mut().put_back(refused.0);
-        }
+        let uncounted = match self.parts.events.ask(AppendEvents(events.clone()), LEDGER_PATIENCE).await {
+            Ok(Ok(_)) => 0,
+            Ok(Err(AppendRefusal::Full)) | Err(AskError::Busy | AskError::Down) => {
+                self.rejects.borrow_mut().put_back(events)
+            }
+            Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => Rejects::sum(&events),
+        };
+        self.parts.counters.rejects_uncounted_total.add(uncounted);
     }
 }

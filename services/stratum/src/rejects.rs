@@ -35,13 +35,62 @@ impl Rejects {
         self.counts.drain().map(event).collect()
     }
 
-    /// Takes back what could not be logged now.
-    pub(crate) fn put_back(&mut self, events: Vec<Event>) {
+    /// Takes back what was not logged. Returns how many refusals find no place any more.
+    pub(crate) fn put_back(&mut self, events: Vec<Event>) -> u64 {
+        let mut without_place = 0;
         for event in events {
             if let Event::Rejects { line, reason, minute, count } = event {
-                let code = RejectCode::of_text(reason);
-                self.counts.entry((line.local_id, code, minute)).or_insert_with(|| (line, 0)).1 += count;
+                let key = (line.local_id, RejectCode::of_text(reason), minute);
+                if self.counts.len() < KEPT_MAX || self.counts.contains_key(&key) {
+                    self.counts.entry(key).or_insert_with(|| (line, 0)).1 += count;
+                } else {
+                    without_place += u64::from(count);
+                }
             }
         }
+        without_place
+    }
+
+    /// How many refusals these are.
+    pub(crate) fn sum(events: &[Event]) -> u64 {
+        let count = |event: &Event| if let Event::Rejects { count, .. } = event { u64::from(*count) } else { 0 };
+        events.iter().map(count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::facts::Origin;
+
+    use super::*;
+
+    fn line(local_id: u64) -> Arc<Line> {
+        let (address, worker) = ("a".into(), "w".into());
+        Arc::new(Line { local_id, address, worker, origin: Origin([0; 16]), defined_in: 0.into() })
+    }
+
+    #[test]
+    fn what_comes_back_is_added_to_what_was_counted_meanwhile() {
+        let (mut rejects, line) = (Rejects::default(), line(1));
+        for _ in 0..3 {
+            assert!(rejects.count(&line, RejectCode::Duplicate, Minute(7)));
+        }
+        let events = rejects.take();
+        assert_eq!(Rejects::sum(&events), 3);
+        assert!(rejects.count(&line, RejectCode::Duplicate, Minute(7)));
+        assert_eq!(rejects.put_back(events), 0);
+        assert_eq!(Rejects::sum(&rejects.take()), 4);
+    }
+
+    #[test]
+    fn what_finds_no_place_any_more_is_said() {
+        let mut rejects = Rejects::default();
+        rejects.count(&line(0), RejectCode::Duplicate, Minute(7));
+        let events = rejects.take();
+        for id in 1..=KEPT_MAX {
+            assert!(rejects.count(&line(id as u64), RejectCode::Duplicate, Minute(7)));
+        }
+        assert!(!rejects.count(&line(0), RejectCode::Duplicate, Minute(7)));
+        assert_eq!(rejects.put_back(events), 1);
     }
 }

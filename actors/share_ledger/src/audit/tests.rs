@@ -177,6 +177,20 @@ fn a_share_that_only_one_side_has_is_named() {
 }
 
 #[test]
+fn a_share_that_is_in_the_log_twice_is_named_in_whatever_file_it_is() {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1), share(2), share(1)]));
+    let mut bytes = Vec::new();
+    log_of(vec![share(3), share(2)]).iter().for_each(|record| record.encode(2, &mut bytes));
+    let head = FileHead { number: 2, base: Seq(4), ..FileHead::default() };
+    host.log().create(head).unwrap().write_all(&bytes).unwrap();
+    host.fold();
+    let found = host.audit().differences.into_iter().map(|difference| (difference.check, difference.subject));
+    let twice = |seq: &str| ("share is in the log once", seq.to_owned());
+    assert_eq!(found.collect::<Vec<_>>(), [twice("3"), twice("5")]);
+}
+
+#[test]
 fn a_verdict_that_the_tables_lack_is_named() {
     let found = found(vec![share(1), share(2), verdict(1), verdict(2), share(3)]);
     assert_eq!(found, [("verdict of the log is stored", "2".to_owned())]);

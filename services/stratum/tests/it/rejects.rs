@@ -1,10 +1,10 @@
 //! Refused submits, counted through the log into the database.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use messages::share_ledger::FoldNow;
+use messages::share_ledger::{AppendEvents, AppendRefusal, Appended, Event, FoldNow};
 use runtime::{ActorRef, Host, Limits, Message, OnExhausted, Policy, Recipient, Restart};
 use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
@@ -114,4 +114,44 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
         row("rig-2", low, 2),
     ];
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn rejects_that_the_log_refuses_are_logged_later_and_none_twice() {
+    runtime::block_on(async {
+        let logged = Arc::new(Mutex::new(Vec::new()));
+        let (times, mut asked) = watch::channel(0);
+        let mut setup = Setup::new();
+        let log = Arc::clone(&logged);
+        setup.events = Some(Recipient::from_fn(move |message: AppendEvents, reply| {
+            times.send_modify(|times| *times += 1);
+            if *times.borrow() <= 2 {
+                reply.send(Err(AppendRefusal::Full));
+                return Ok(());
+            }
+            log.lock().unwrap().extend(message.0);
+            reply.send(Ok(Appended { first: units::Seq(1), minute: units::Minute(1) }));
+            Ok(())
+        }));
+        let mut pool = Pool::start(setup);
+        pool.mine(&template(41_237));
+        let mut miner = Miner::connect(&pool).await;
+        let job = miner.log_in(1, "rig").await;
+        miner.send(&job.submit(2, 0)).await;
+        assert_eq!(miner.line().await, share_ok(2));
+        let refuse = async |miner: &mut Miner, id| {
+            miner.send(&job.submit(id, 0)).await;
+            assert_eq!(miner.line().await, error(id, "duplicate share"));
+        };
+        for (refusals, ids) in [(1, 3..8), (3, 8..11)] {
+            for id in ids {
+                refuse(&mut miner, id).await;
+            }
+            tokio::time::timeout(PATIENCE, asked.wait_for(|times| *times >= refusals)).await.unwrap().unwrap();
+        }
+        pool.drain(Duration::from_secs(10)).await;
+        let count = |event: &Event| if let Event::Rejects { count, .. } = event { u64::from(*count) } else { 0 };
+        assert_eq!(logged.lock().unwrap().iter().map(count).sum::<u64>(), 8);
+        assert_eq!(pool.counters.rejects_uncounted_total.get(), 0);
+    });
 }
