@@ -1,7 +1,7 @@
 //! Dividing one block over a payout window. The budget is 5 ms for 10,000 miners.
 use std::hint::black_box;
 
-use accounting::{MinerWork, Rules, Scheme, allocate, split};
+use accounting::{MinerWork, Rules, Scheme, allocate};
 use divan::Bencher;
 use units::{Amount, BasisPoints, Work};
 
@@ -18,17 +18,6 @@ fn reward() -> Amount {
 /// Texts as long as addresses, and a spread of weights that is the same in every run.
 fn window(miners: u64) -> Vec<(String, u64)> {
     (1..=miners).map(|miner| (format!("{miner:0>93}"), miner.wrapping_mul(0x9E37_79B9) % 1_000_003)).collect()
-}
-
-#[divan::bench(args = MINERS)]
-fn split_reward(bencher: Bencher<'_, '_>, miners: u64) {
-    let weights = window(miners);
-    bencher.bench_local(|| {
-        let lines = split(black_box(reward()), &weights);
-        let given = Amount::checked_sum(lines.iter().map(|(_, share)| *share));
-        assert_eq!(given, Some(reward())); // A fast wrong answer is not a result.
-        lines
-    });
 }
 
 #[divan::bench(args = MINERS)]

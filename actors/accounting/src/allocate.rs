@@ -75,19 +75,6 @@ impl<K> Allocation<K> {
     }
 }
 
-/// What the reward would be split by: per miner, verified work and the provisional work that counts beside it. By
-/// key ascending; miners without weight are left out.
-///
-/// # Errors
-/// When the work of one miner is beyond what a number holds.
-pub fn weights<K: Ord + Clone + Display>(
-    works: &[MinerWork<K>],
-    rules: &Rules,
-) -> Result<Vec<(K, u64)>, AccountingError> {
-    let lines = gather(works, rules)?.into_iter();
-    Ok(lines.filter(|line| line.weight > Work::ZERO).map(|line| (line.key, line.weight.get())).collect())
-}
-
 /// Divides the reward of a block.
 ///
 /// The fee comes first. What is left goes by weight, after the finder's bonus. Without weight, and in a solo pool, all of

@@ -211,17 +211,11 @@ impl Entry {
         Entry::new(EntryKind::PayoutSettled, reference, moved.chain(fees))
     }
 
-    /// An operator moves money between two accounts. The reference names the decision.
-    ///
-    /// # Errors
-    /// When nothing is moved.
-    pub fn adjustment(
-        reference: impl Into<String>,
-        from: Account,
-        to: Account,
-        amount: Amount,
-    ) -> Result<Entry, AccountingError> {
-        Entry::new(EntryKind::Adjustment, reference, [(from, minus(amount)), (to, amount.to_i64())])
+    /// Kind, reference, and what each account gains: as the database takes them.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &str, Vec<(String, i64)>) {
+        let postings = self.postings.iter().map(|posting| (posting.account.to_string(), posting.amount));
+        (self.kind.as_str(), &self.reference, postings.collect())
     }
 
     /// What happened.

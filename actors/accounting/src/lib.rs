@@ -16,8 +16,8 @@ mod rules;
 mod split;
 
 pub use account::{Account, UnknownAccount};
-pub use allocate::{Allocation, Basis, Line, MinerWork, allocate, weights};
+pub use allocate::{Allocation, Basis, Line, MinerWork, allocate};
 pub use entry::{Entry, EntryKind, Paid, Posting};
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};
-pub use split::{Net, pro_rata_fee, split};
+pub use split::{Net, pro_rata_fee};

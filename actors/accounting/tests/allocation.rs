@@ -1,7 +1,7 @@
 //! Who gets what of a block.
 #![expect(clippy::unwrap_used, reason = "a case that cannot be built fails its test")]
 
-use accounting::{Allocation, Basis, MinerWork, Rules, Scheme, allocate, weights};
+use accounting::{Allocation, Basis, MinerWork, Rules, Scheme, allocate};
 use proptest::prelude::*;
 use units::{Amount, BasisPoints, Work};
 
@@ -60,20 +60,29 @@ fn the_worked_example_is_reproduced_to_the_atom() {
     assert_eq!(total, 52_413_416_850);
 }
 
+/// What the reward is split by, by miner; those without weight are left out.
+fn weights(works: &[MinerWork<&'static str>], rules: &Rules) -> Vec<(&'static str, u64)> {
+    let lines = allocate(atoms(REWARD), None, works, rules).unwrap().lines.into_iter();
+    let mut weights: Vec<_> =
+        lines.map(|line| (line.key, line.weight.get())).filter(|(_, weight)| *weight > 0).collect();
+    weights.sort_unstable();
+    weights
+}
+
 #[test]
 fn without_a_cap_provisional_work_counts_in_full() {
     let uncapped = Rules { provisional_cap_multiplier: None, ..rules() };
     let expected = [("A", 11_400), ("B", 9_300), ("C", 3_000), ("D", 1_600), ("E", 60)];
-    assert_eq!(weights(&works(), &uncapped).unwrap(), expected);
+    assert_eq!(weights(&works(), &uncapped), expected);
     let none_counts = Rules { provisional_cap_multiplier: Some(0), ..rules() };
-    assert_eq!(weights(&works(), &none_counts).unwrap(), [("A", 2_400), ("B", 300), ("D", 1_600), ("E", 60)]);
+    assert_eq!(weights(&works(), &none_counts), [("A", 2_400), ("B", 300), ("D", 1_600), ("E", 60)]);
 }
 
 #[test]
 fn a_cap_belongs_to_each_origin_of_an_address() {
     // The second origin proved nothing: it cannot borrow the trust of the first.
     let two_origins = [work("A", 100, 100), work("A", 0, 10_000)];
-    assert_eq!(weights(&two_origins, &rules()).unwrap(), [("A", 200)]);
+    assert_eq!(weights(&two_origins, &rules()), [("A", 200)]);
 }
 
 #[test]
@@ -206,7 +215,7 @@ proptest! {
     #[test]
     fn more_verified_work_never_weighs_less(verified in 0_u64..1 << 40, more in 0_u64..1 << 40, other in 0_u64..1 << 50) {
         let weight = |verified| {
-            let lines = weights(&[work("A", verified, other)], &rules()).unwrap();
+            let lines = weights(&[work("A", verified, other)], &rules());
             lines.first().map_or(0, |(_, weight)| *weight)
         };
         prop_assert!(weight(verified) <= weight(verified + more));

@@ -58,6 +58,12 @@ fn the_fee_may_go_to_an_address_that_also_mines() {
     assert_eq!(entry.amount_of(&Account::payable("A")), 100);
 }
 
+/// What an operator takes from the pool's fees.
+fn adjustment(reference: &str, taken: u64) -> Entry {
+    let taken = i64::try_from(taken).unwrap();
+    Entry::new(EntryKind::Adjustment, reference, [(Account::PoolFee, -taken), (Account::Adjustment, taken)]).unwrap()
+}
+
 #[test]
 fn more_credit_than_reward_is_refused() {
     let refused = Entry::block_credited("hash", atoms(10), &[("A", atoms(11))], Account::PoolFee).unwrap_err();
@@ -128,7 +134,7 @@ fn a_reversal_takes_unpaid_balances_then_fees_then_is_a_loss() {
     books.post(&orphan);
     // A has been paid all but 50 and is being sent nothing; the pool spent all but 70 of its fees.
     books.post(&Entry::payout_reserved("intent", &[("A", atoms(550))]).unwrap());
-    books.post(&Entry::adjustment("rent", Account::PoolFee, Account::Adjustment, atoms(30)).unwrap());
+    books.post(&adjustment("rent", 30));
     let reversal = Entry::block_reversed("orphan", &orphan, |account| books.balance(account)).unwrap();
     assert_eq!(reversal.amount_of(&Account::payable("A")), -50);
     assert_eq!(reversal.amount_of(&Account::payable("B")), -300);
@@ -170,7 +176,7 @@ proptest! {
         }
         let spent = spent.min(u64::try_from(books.balance(&Account::PoolFee)).unwrap());
         if spent > 0 {
-            books.post(&Entry::adjustment("s", Account::PoolFee, Account::Adjustment, atoms(spent)).unwrap());
+            books.post(&adjustment("s", spent));
         }
         prop_assert!(books.is_sound());
 

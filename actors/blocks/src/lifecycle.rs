@@ -8,7 +8,6 @@ use messages::blocks::LifecycleTick;
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
 use runtime::{Actor, Fault, Handler, Reply};
 use store::blocks::{Block, BlockState, BlockWeight, HELD_UNCHECKED, WindowWork};
-use store::ledger::{NewEntry, NewPosting};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -259,7 +258,7 @@ impl BlockLifecycle {
         let reference = reference(&block.hash, block.credits);
         let entry = self.credit_entry(block, policy, reference).await?;
         let at = (self.parts.clock)();
-        if self.parts.store.block_credit(epoch, block.id, new_entry(&entry), at).await? {
+        if self.parts.store.block_credit(epoch, block.id, entry.parts().into(), at).await? {
             info!(height = %block.height, hash = block.hash, reward = %block.reward, "block credited");
         }
         Ok(())
@@ -277,7 +276,7 @@ impl BlockLifecycle {
                 balances.iter().find(|(name, _)| *name == key).map_or(0, |(_, balance)| *balance)
             };
             let entry = Entry::block_reversed(undo, &credited, balance).expect("a credit of a block can be reversed");
-            new_entry(&entry)
+            entry.parts().into()
         };
         self.parts.store.block_reverse(epoch, block.id, &credit, at, build).await?;
         warn!(height = %block.height, hash = block.hash, "a credited block left the chain; its credit was taken back");
@@ -303,18 +302,6 @@ impl BlockLifecycle {
 /// An entry's reference: the block, and how often this has happened to it before.
 fn reference(hash: &str, before: u64) -> String {
     if before == 0 { hash.to_owned() } else { format!("{hash}:{}", before + 1) }
-}
-
-fn new_entry(entry: &Entry) -> NewEntry {
-    NewEntry {
-        kind: entry.kind().as_str(),
-        reference: entry.reference().to_owned(),
-        postings: entry
-            .postings()
-            .iter()
-            .map(|posting| NewPosting { account: posting.account.to_string(), amount: posting.amount })
-            .collect(),
-    }
 }
 
 impl Actor for BlockLifecycle {

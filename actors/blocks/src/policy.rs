@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use accounting::{Account, Rules, Scheme};
 use serde::{Deserialize, Serialize};
-use units::{Amount, BasisPoints};
+use units::{Amount, BasisPoints, Timestamp};
 
 /// Everything that a credit depends on but the work. Stored once as JSON; a block refers to the version it was found
 /// under, whatever the settings say later.
@@ -14,6 +14,12 @@ pub struct Policy {
     pub scheme: String,
     /// The pool's part, in hundredths of a percent.
     pub fee_bps: BasisPoints,
+    /// Taken before that part, in each block.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub fee_flat: Amount,
+    /// The finder's extra part of what the fee leaves, in hundredths of a percent.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub finder_bonus_bps: BasisPoints,
     /// Where the pool's part goes; empty for the pool's own account.
     pub fee_address: Option<String>,
     /// Provisional work counts up to so many times verified work; empty for all of it.
@@ -22,6 +28,16 @@ pub struct Policy {
     pub window_ms: u64,
     /// Depth at which the block is credited.
     pub confirmations: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(amount: &Amount) -> bool {
+    amount.is_zero()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(part: &BasisPoints) -> bool {
+    *part == BasisPoints::default()
 }
 
 /// A stored policy that this binary does not understand.
@@ -60,8 +76,8 @@ impl Policy {
         Ok(Rules {
             scheme: self.scheme()?,
             fee_bps: self.fee_bps,
-            fee_flat: Amount::ZERO,
-            finder_bonus_bps: BasisPoints::default(),
+            fee_flat: self.fee_flat,
+            finder_bonus_bps: self.finder_bonus_bps,
             provisional_cap_multiplier: self.provisional_cap,
         })
     }
@@ -77,6 +93,11 @@ impl Policy {
     pub fn window(&self) -> Duration {
         Duration::from_millis(self.window_ms)
     }
+
+    /// When the payout window of a block begins that was found at `found_at`, in a round that began at `round`.
+    pub(crate) fn window_start(&self, found_at: Timestamp, round: Timestamp) -> Timestamp {
+        if self.scheme == Scheme::Proportional.as_str() { round } else { found_at.minus(self.window()) }
+    }
 }
 
 #[cfg(test)]
@@ -88,12 +109,22 @@ mod tests {
         let policy = Policy {
             scheme: "pplns".into(),
             fee_bps: BasisPoints::new(100).unwrap(),
+            fee_flat: Amount::ZERO,
+            finder_bonus_bps: BasisPoints::default(),
             fee_address: None,
             provisional_cap: Some(19),
             window_ms: 21_600_000,
             confirmations: 60,
         };
         assert_eq!(Policy::from_json(&policy.to_json()).unwrap(), policy);
+        // What older programs stored is still the same policy.
+        assert!(!policy.to_json().contains("flat") && !policy.to_json().contains("bonus"));
+        let bonus = Policy {
+            fee_flat: Amount::from_atoms(5).unwrap(),
+            finder_bonus_bps: BasisPoints::new(500).unwrap(),
+            ..policy.clone()
+        };
+        assert_eq!(Policy::from_json(&bonus.to_json()).unwrap(), bonus);
         let other = policy.to_json().replace("pplns", "lottery");
         assert!(Policy::from_json(&other).unwrap_err().to_string().contains("scheme `lottery`"));
     }

@@ -5,7 +5,7 @@ mod common;
 use common::{FIRST_HEIGHT, Stage, id};
 use store::blocks::BlockState;
 use store::ledger::{NewEntry, NewPosting};
-use units::Timestamp;
+use units::{Amount, BasisPoints, Timestamp};
 
 const REWARD: i64 = 1_000_003;
 
@@ -27,6 +27,38 @@ async fn a_block_at_its_depth_is_credited_by_the_work_of_its_window_and_once() {
 }
 
 #[actix_rt::test]
+async fn a_solo_pool_a_round_and_a_bonus_are_policies_too() {
+    let mut stage = Stage::new().await;
+    stage.policy_with(|policy| policy.scheme = "solo".to_owned()).await;
+    stage.find(1, &[("A", 100), ("B", 300)]).await;
+    stage.policy_with(|policy| policy.finder_bonus_bps = BasisPoints::new(1_000).unwrap()).await;
+    stage.find(2, &[("C", 100)]).await;
+    stage.policy_with(|policy| policy.fee_flat = Amount::from_atoms(3).unwrap()).await;
+    stage.find(3, &[("A", 100)]).await;
+    stage.policy_with(|policy| policy.scheme = "proportional".to_owned()).await;
+    stage.find(4, &[("D", 100)]).await;
+    for n in 1..=4 {
+        stage.chain_has(99 + n, id(n));
+    }
+    stage.tick(106).await;
+    let credits = async |n: u64| stage.store.block_credits(stage.block(n).await.id).await.unwrap();
+    let atoms = |lines: Vec<(String, Amount)>| lines.into_iter().map(|(to, sum)| (to, sum.atoms())).collect::<Vec<_>>();
+    // 1 % of 1,000,003 is 10,000.
+    assert_eq!(atoms(credits(1).await), [("A".to_owned(), 990_003)], "its finder takes all");
+    // A tenth of 990,003 to the finder; the rest by 100, 300 and 100.
+    let by_weight = 990_003 - 99_000;
+    let fifth = by_weight / 5;
+    let expected =
+        [("A", fifth), ("B", by_weight - 2 * fifth), ("C", fifth + 99_000)].map(|(to, sum)| (to.to_owned(), sum));
+    assert_eq!(atoms(credits(2).await), expected);
+    let third: u64 = credits(3).await.iter().map(|(_, sum)| sum.atoms()).sum();
+    assert_eq!(third, 1_000_003 - 3 - 10_000);
+    let fourth = stage.block(4).await;
+    assert_eq!(fourth.window_start, stage.block(3).await.found_at, "since the block before");
+    assert_eq!(stage.store.audit_blocks(blocks::price).await.unwrap(), []);
+}
+
+#[actix_rt::test]
 async fn an_audit_computes_every_credit_anew() {
     let mut stage = Stage::new().await;
     stage.policy_with(|policy| policy.fee_address = Some("owner".to_owned())).await;
@@ -40,7 +72,7 @@ async fn an_audit_computes_every_credit_anew() {
     for (harm, heal, check) in [
         ("block_weights SET credit = credit + 1 WHERE credit > 0", "block_weights SET credit = credit - 1", credit),
         (
-            "blocks SET window_start = 5",
+            "blocks SET window_start = found_at - 3599999",
             "blocks SET window_start = found_at - 3600000",
             "window begins where the rules say",
         ),

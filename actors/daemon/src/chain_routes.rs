@@ -1,5 +1,4 @@
 //! Public routes: status and block lookups.
-use chain::BlockId;
 use units::Height;
 
 use crate::answers::{BlockInfo, Status};
@@ -21,14 +20,6 @@ impl Daemon {
     /// When the daemon does not answer.
     pub async fn block_by_height(&self, height: Height) -> Result<Option<BlockInfo>> {
         self.block(height.to_string()).await
-    }
-
-    /// The block with this id on any branch; `None` when the daemon has never had it.
-    ///
-    /// # Errors
-    /// When the daemon does not answer.
-    pub async fn block_by_hash(&self, hash: BlockId) -> Result<Option<BlockInfo>> {
-        self.block(hash.to_string()).await
     }
 
     async fn block(&self, id: String) -> Result<Option<BlockInfo>> {

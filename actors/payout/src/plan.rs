@@ -4,8 +4,8 @@
 //! payout is large.
 use std::collections::HashSet;
 use std::fmt;
-use std::num::NonZeroU64;
 
+use accounting::pro_rata_fee;
 use chain::send_fee;
 use store::payouts::IntentLine;
 use units::{Amount, Height};
@@ -151,29 +151,17 @@ fn count(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Divides `fee` in proportion to what each gives: shares are floors, and the atoms that remain are borne by the
-/// largest (of equals, the lowest address). `Err` holds the positions of those to whom nothing would be left.
+/// Lets the recipients bear `fee`. `Err` holds the positions of those to whom nothing would be left.
 pub(crate) fn bear(mut lines: Vec<IntentLine>, fee: Amount) -> Result<Vec<IntentLine>, Vec<usize>> {
-    let gross = Amount::checked_sum(lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX);
-    let Some(whole) = NonZeroU64::new(gross.atoms()) else { return Err((0..lines.len()).collect()) };
-    let shares: Vec<Amount> = lines.iter().map(|line| fee.portion(line.gross.atoms(), whole)).collect();
-    let shared = Amount::checked_sum(shares.iter().copied()).expect("floors of parts are not more than the whole");
-    let rest = fee.checked_sub(shared).expect("floors of parts are not more than the whole");
-    let largest = (0..lines.len()).min_by(|one, other| {
-        let (one, other) = (&lines[*one], &lines[*other]);
-        other.gross.cmp(&one.gross).then_with(|| one.address.cmp(&other.address))
-    });
-    let mut too_small = Vec::new();
-    for (place, (line, mut share)) in lines.iter_mut().zip(shares).enumerate() {
-        if Some(place) == largest {
-            share = share.checked_add(rest).unwrap_or(Amount::MAX);
-        }
-        match line.gross.checked_sub(share).filter(|net| !net.is_zero()) {
-            Some(net) => line.net = net,
-            None => too_small.push(place),
-        }
+    let gross: Vec<(&str, Amount)> = lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
+    let Ok(nets) = pro_rata_fee(fee, &gross) else { return Err((0..lines.len()).collect()) };
+    let nets: Vec<Amount> = nets.into_iter().map(|line| line.net).collect();
+    let too_small: Vec<usize> = (0..nets.len()).filter(|place| nets[*place].is_zero()).collect();
+    if !too_small.is_empty() {
+        return Err(too_small);
     }
-    if too_small.is_empty() { Ok(lines) } else { Err(too_small) }
+    lines.iter_mut().zip(nets).for_each(|(line, net)| line.net = net);
+    Ok(lines)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Moves one payout as far as it goes now.
 use accounting::{Entry, Paid};
 use daemon::{Conflict, DaemonError, SendStatus, Sent, WalletState};
-use store::ledger::{NewEntry, NewPosting};
 use store::payouts::{Attempt, Intent, IntentChange, IntentState};
 use tracing::{info, warn};
 use units::{Amount, Height};
@@ -232,7 +231,7 @@ impl Payout {
 
     async fn close(&self, intent: &mut Intent, to: IntentState, entry: &Entry, epoch: i64) -> Result<(), Trouble> {
         let at = (self.parts.clock)();
-        self.parts.store.intent_close(epoch, &intent.id, intent.state, to, new_entry(entry), at).await?;
+        self.parts.store.intent_close(epoch, &intent.id, intent.state, to, entry.parts().into(), at).await?;
         intent.state = to;
         Ok(())
     }
@@ -324,10 +323,4 @@ pub(crate) fn key_of(id: &str, attempt: i64) -> String {
 
 fn books(intent: &Intent, error: impl ToString) -> Trouble {
     Trouble::Books { id: intent.id.clone(), why: error.to_string() }
-}
-
-pub(crate) fn new_entry(entry: &Entry) -> NewEntry {
-    let postings = entry.postings().iter();
-    let postings = postings.map(|posting| NewPosting { account: posting.account.to_string(), amount: posting.amount });
-    NewEntry { kind: entry.kind().as_str(), reference: entry.reference().to_owned(), postings: postings.collect() }
 }

@@ -12,7 +12,7 @@ use crate::actor::Payout;
 use crate::body;
 use crate::plan::{self, Coin, Payee, Room};
 use crate::purse::Purse;
-use crate::step::{ADVANCED, PLAIN, key_of, new_entry};
+use crate::step::{ADVANCED, PLAIN, key_of};
 use crate::trouble::Trouble;
 
 /// Due balances that one run looks at.
@@ -135,7 +135,7 @@ impl Payout {
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
                 .map_err(|error| Trouble::Books { id: intent.id.clone(), why: error.to_string() })?;
             let at = intent.created_at;
-            self.parts.store.intent_reserve(epoch, intent.clone(), new_entry(&entry), at).await?;
+            self.parts.store.intent_reserve(epoch, intent.clone(), entry.parts().into(), at).await?;
             run.recipients_left = run.recipients_left.map(|left| left.saturating_sub(draft.lines.len()));
             run.total_left = run.total_left.map(|left| left.checked_sub(intent.gross).unwrap_or(Amount::ZERO));
             run.is_first = false;

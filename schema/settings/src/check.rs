@@ -219,7 +219,8 @@ impl Settings {
         if self.api.keys.is_empty() {
             warnings.push("api.keys: is empty, protected routes answer 503".to_owned());
         }
-        if self.payout.network_fee == NetworkFee::Pool && self.pool.fee_bps.get() == 0 {
+        let earns_nothing = self.pool.fee_bps.get() == 0 && self.pool.fee_flat.is_zero();
+        if self.payout.network_fee == NetworkFee::Pool && earns_nothing {
             warnings.push("payout.network_fee: the pool bears it, but pool.fee_bps is 0 and earns nothing".to_owned());
         }
         warnings

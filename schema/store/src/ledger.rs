@@ -59,6 +59,14 @@ pub struct Lease {
 
 // === impl NewEntry ===
 
+/// Kind, reference, and what each account gains.
+impl From<(&'static str, &str, Vec<(String, i64)>)> for NewEntry {
+    fn from((kind, reference, postings): (&'static str, &str, Vec<(String, i64)>)) -> NewEntry {
+        let postings = postings.into_iter().map(|(account, amount)| NewPosting { account, amount });
+        NewEntry { kind, reference: reference.to_owned(), postings: postings.collect() }
+    }
+}
+
 impl NewEntry {
     /// # Panics
     /// Unless it has at least two postings, none of them zero, that sum to zero: a writer's mistake.

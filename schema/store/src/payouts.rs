@@ -14,8 +14,6 @@ use crate::{Result, Store, StoreError};
 /// Where a payout stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IntentState {
-    /// Only for the books: never stored by itself today.
-    Planned,
     /// Money is reserved and the request's bytes are stored; nothing was asked of the wallet yet.
     Reserved,
     /// The wallet was, or may have been, asked.
@@ -35,7 +33,6 @@ impl IntentState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            IntentState::Planned => "planned",
             IntentState::Reserved => "reserved",
             IntentState::Unknown => "unknown",
             IntentState::Broadcast => "broadcast",
@@ -51,10 +48,8 @@ impl IntentState {
 impl IntentState {
     /// From the column.
     pub(crate) fn parse(text: &str) -> Option<IntentState> {
-        use IntentState::{Broadcast, Confirmed, Planned, Released, Reserved, Settled, Unknown};
-        [Planned, Reserved, Unknown, Broadcast, Confirmed, Settled, Released]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        use IntentState::{Broadcast, Confirmed, Released, Reserved, Settled, Unknown};
+        [Reserved, Unknown, Broadcast, Confirmed, Settled, Released].into_iter().find(|state| state.as_str() == text)
     }
 
     /// True once the books are closed: nothing changes any more.

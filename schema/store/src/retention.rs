@@ -32,7 +32,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use units::{Height, Minute, PolicyId, Timestamp};
 
-use crate::blocks::insert::policy_window;
+use crate::blocks::insert::policy_terms;
 use crate::db::{Conn, snapshot, txn};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
 use crate::sql::binds;
@@ -151,7 +151,7 @@ async fn facts(c: &mut Conn<'_>) -> Result<Facts> {
     let folded_until = c.number(until, binds![]).await?;
     let tip = c.number("SELECT MAX(height) AS n FROM templates", binds![]).await?.map_or(0, |next| (next - 1).max(0));
     let open = "SELECT MIN(window_start) AS n FROM blocks WHERE state <> 'lost' AND final_at IS NULL";
-    let open_window = c.number(open, binds![]).await?;
+    let mut open_window = c.number(open, binds![]).await?;
     let swept = "SELECT CAST(value AS BIGINT) AS n FROM meta WHERE key = $1";
     let unswept = match c.number(swept, binds![SWEPT_HEIGHT]).await? {
         Some(swept) => {
@@ -163,7 +163,14 @@ async fn facts(c: &mut Conn<'_>) -> Result<Facts> {
     };
     let mut longest_window = Duration::ZERO;
     for policy in c.rows::<Id>("SELECT id FROM policies", binds![]).await? {
-        longest_window = longest_window.max(policy_window(c, PolicyId(policy.id)).await?.unwrap_or_default());
+        let terms = policy_terms(c, PolicyId(policy.id)).await?;
+        longest_window = longest_window.max(terms.window().unwrap_or_default());
+        if terms.is_proportional() {
+            // The next block pays all work since the last one.
+            let round = "SELECT COALESCE((SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1), 0) AS n";
+            let round = c.number(round, binds![]).await?.unwrap_or(0);
+            open_window = Some(open_window.map_or(round, |open| open.min(round)));
+        }
     }
     let oldest = "SELECT last_at AS n FROM share_batches ORDER BY last_at LIMIT 1";
     let oldest_batch = c.number(oldest, binds![]).await?;

@@ -149,8 +149,10 @@ impl Pool {
         let host_name = directory.host_name(|| hex::encode(rand::rng().random::<[u8; 6]>())).map_err(config)?;
         let host = store.host_register(&host_name, clock()).await.map_err(database)?;
         let policy = Policy {
-            scheme: "pplns".to_owned(),
+            scheme: settings.pool.scheme.as_str().to_owned(),
             fee_bps: settings.pool.fee_bps,
+            fee_flat: settings.pool.fee_flat,
+            finder_bonus_bps: settings.pool.finder_bonus_bps,
             fee_address: settings.pool.fee_address.clone(),
             provisional_cap: settings.provisional_cap().map(u64::from),
             window_ms: u64::try_from(settings.pplns.window.as_millis()).unwrap_or(u64::MAX),

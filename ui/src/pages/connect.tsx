@@ -80,12 +80,23 @@ function loginLine(): string {
   return JSON.stringify({ id: 1, method: "login", params });
 }
 
+function rewards(info: Info): string {
+  switch (info.payout_scheme) {
+    case "proportional":
+      return "by the work since the block before";
+    case "solo":
+      return "all to the finder of a block";
+    default:
+      return `${info.payout_scheme.toUpperCase()} over ${info.pplns_window_duration}`;
+  }
+}
+
 function terms(info: Info): [string, string][] {
   const networkFee = info.network_fee_policy === "pool" ? "borne by the pool" : "shared by the recipients";
   return [
     ["Network", info.network],
     ["Pool fee", formatPercent(info.pool_fee_pct, info.fee_bps % 100 === 0 ? 0 : 2)],
-    ["Rewards", `${info.payout_scheme.toUpperCase()} over ${info.pplns_window_duration}`],
+    ["Rewards", rewards(info)],
     ["Credited after", `${formatInteger(info.blocks_before_payout)} confirmations`],
     ["Smallest payout", `${exactAmount(info.min_payout_atoms)} ${COIN}`],
     ["Payouts every", formatDuration(info.payout_interval_seconds)],

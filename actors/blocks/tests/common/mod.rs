@@ -59,6 +59,8 @@ fn policy() -> Policy {
     Policy {
         scheme: "pplns".to_owned(),
         fee_bps: BasisPoints::new(100).unwrap(),
+        fee_flat: Amount::ZERO,
+        finder_bonus_bps: BasisPoints::default(),
         fee_address: None,
         provisional_cap: None,
         window_ms: 3_600_000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use units::BasisPoints;
+use units::{Amount, BasisPoints};
 
 use crate::forms::{hide, hide_all, optional};
 
@@ -33,6 +33,30 @@ impl Network {
     }
 }
 
+/// How the reward of a block is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayoutScheme {
+    /// By the work of the time before the block (`pplns.window`).
+    Pplns,
+    /// By the work since the pool's block before.
+    Proportional,
+    /// The finder takes all.
+    Solo,
+}
+
+impl PayoutScheme {
+    /// As settings and stored policies write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PayoutScheme::Pplns => "pplns",
+            PayoutScheme::Proportional => "proportional",
+            PayoutScheme::Solo => "solo",
+        }
+    }
+}
+
 /// `[pool]`: who we are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,8 +70,14 @@ pub struct PoolSettings {
     /// Address that blocks pay to. Blank: the daemon wallet's own, learned once and then kept.
     #[serde(with = "optional")]
     pub reward_address: Option<String>,
-    /// The pool's part of each reward, in hundredths of a percent.
+    /// How a reward is shared.
+    pub scheme: PayoutScheme,
+    /// The pool's part of each reward, in hundredths of a percent of what the flat fee leaves.
     pub fee_bps: BasisPoints,
+    /// Taken from each reward before that part.
+    pub fee_flat: Amount,
+    /// The finder's extra part of what the fees leave, in hundredths of a percent.
+    pub finder_bonus_bps: BasisPoints,
     /// Address that the pool's fee is paid out to. Blank: it stays in the pool's own account.
     #[serde(with = "optional")]
     pub fee_address: Option<String>,
@@ -60,7 +90,10 @@ impl Default for PoolSettings {
             url: "http://localhost:24783".to_owned(),
             network: Network::Mainnet,
             reward_address: None,
+            scheme: PayoutScheme::Pplns,
             fee_bps: BasisPoints::default(),
+            fee_flat: Amount::ZERO,
+            finder_bonus_bps: BasisPoints::default(),
             fee_address: None,
         }
     }

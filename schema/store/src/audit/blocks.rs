@@ -87,6 +87,8 @@ pub struct WeighedBlock {
     pub finder: Option<String>,
     /// When the share was received.
     pub found_at: Timestamp,
+    /// When its round began.
+    pub round_started_at: Timestamp,
     /// Payout window's start.
     pub window_start: Timestamp,
     /// The rules that price it, as they are stored.
@@ -182,6 +184,8 @@ struct Weighed {
     credits: i64,
     #[diesel(sql_type = BigInt)]
     found_at: i64,
+    #[diesel(sql_type = BigInt)]
+    round_started_at: i64,
     #[diesel(sql_type = Nullable<Text>)]
     finder: Option<String>,
     #[diesel(sql_type = Text)]
@@ -216,6 +220,7 @@ impl Weighed {
             reward: amount(self.reward),
             finder: self.finder.clone(),
             found_at: Timestamp::from_ms(self.found_at),
+            round_started_at: Timestamp::from_ms(self.round_started_at),
             window_start: Timestamp::from_ms(self.window_start),
             policy: self.policy.clone(),
             digest: self.digest.clone(),
@@ -241,7 +246,7 @@ struct Weight {
 }
 
 async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
-    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, m.address AS finder, \
+    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, b.round_started_at, m.address AS finder, \
                   p.body AS policy, b.weights_digest AS digest FROM blocks b JOIN policies p ON p.id = b.policy_id \
                   LEFT JOIN lines l ON l.id = b.line_id LEFT JOIN miners m ON m.id = l.miner_id \
                   WHERE b.weights_digest IS NOT NULL AND b.id > $1 ORDER BY b.id LIMIT $2";

@@ -44,7 +44,7 @@ struct RoundRow {
 pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<Option<i64>> {
     let template = template_of(c, block).await?;
     let policy = template.policy_id.map_or(block.policy, PolicyId);
-    let window = policy_window(c, policy).await?.unwrap_or(block.window);
+    let terms = policy_terms(c, policy).await?;
     // One statement, one moment: the pool's work never reads lower than that of the block before.
     let round = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM hosts) AS pool_work, \
                  (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
@@ -54,6 +54,10 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
     let pool_work = round.pool_work.unwrap_or(0);
     let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));
     let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at.ms());
+    let window_start = match terms.is_proportional() {
+        true => round_started_at,
+        false => block.window_end.minus(terms.window().unwrap_or(block.window)).ms(),
+    };
     let insert = "INSERT INTO blocks (hash, state, host_id, template_id, line_id, nonce, share_seq, found_at, \
                   policy_id, window_start, round_work, round_started_at, pool_work, height, difficulty, reward) \
                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, t.height, t.difficulty, t.reward \
@@ -68,7 +72,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
         block.finder.map_or(0, |(_, share)| share),
         block.found_at.ms(),
         policy.0,
-        block.window_end.minus(window).ms(),
+        window_start,
         round_work,
         round_started_at,
         pool_work,
@@ -93,18 +97,31 @@ async fn template_of(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<TemplateO
     })
 }
 
-/// The length of a policy's payout window, if it says one.
-pub(crate) async fn policy_window(c: &mut Conn<'_>, policy: PolicyId) -> Result<Option<Duration>> {
+/// What of a policy decides where a block's window begins.
+#[derive(Default, serde::Deserialize)]
+pub(crate) struct Terms {
+    scheme: Option<String>,
+    window_ms: Option<u64>,
+}
+
+impl Terms {
+    /// All work since the pool's block before is paid.
+    pub(crate) fn is_proportional(&self) -> bool {
+        self.scheme.as_deref() == Some("proportional")
+    }
+
+    /// Length of the payout window, if the policy says one.
+    pub(crate) fn window(&self) -> Option<Duration> {
+        self.window_ms.map(Duration::from_millis)
+    }
+}
+
+pub(crate) async fn policy_terms(c: &mut Conn<'_>, policy: PolicyId) -> Result<Terms> {
     #[derive(QueryableByName)]
     struct Body {
         #[diesel(sql_type = Text)]
         body: String,
     }
-    #[derive(serde::Deserialize)]
-    struct Window {
-        window_ms: Option<u64>,
-    }
     let found: Option<Body> = c.rows("SELECT body FROM policies WHERE id = $1", binds![policy.0]).await?.pop();
-    let window = found.and_then(|row| serde_json::from_str::<Window>(&row.body).ok());
-    Ok(window.and_then(|window| window.window_ms).map(Duration::from_millis))
+    Ok(found.and_then(|row| serde_json::from_str(&row.body).ok()).unwrap_or_default())
 }

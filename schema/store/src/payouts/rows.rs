@@ -10,7 +10,7 @@ use crate::sql::{Bind, binds, values};
 use crate::{Result, StoreError, column};
 
 /// Everything but settled and released.
-pub(super) const OPEN_STATES: &str = "'planned', 'reserved', 'unknown', 'broadcast', 'confirmed'";
+pub(super) const OPEN_STATES: &str = "'reserved', 'unknown', 'broadcast', 'confirmed'";
 
 /// Due balances. A miner waits since its oldest credit after its last reservation; without one (a part was left over)
 /// since that reservation.

@@ -22,7 +22,7 @@ pub(super) const TOTALS: &str = "\
               CAST(SUM(verified) AS BIGINT) AS verified, CAST(SUM(refuted) AS BIGINT) AS refuted, \
               MAX(last_share_at) AS last_share_at FROM hosts) AS h, \
          (SELECT COUNT(*) AS open, CAST(SUM(gross) AS BIGINT) AS gross FROM intents \
-          WHERE state IN ('planned', 'reserved', 'unknown', 'broadcast', 'confirmed')) AS i, \
+          WHERE state IN ('reserved', 'unknown', 'broadcast', 'confirmed')) AS i, \
          (SELECT COUNT(*) AS miners, CAST(SUM(balance) AS BIGINT) AS balance FROM accounts \
           WHERE kind = 'payable' AND balance > 0) AS b";
 
