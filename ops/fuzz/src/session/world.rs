@@ -326,7 +326,9 @@ fn recipients(books: &Arc<Mutex<Books>>) -> Recipients {
         }),
         Recipient::from_fn(move |message: OfferShares, reply: Reply<OfferShares>| {
             let books = &mut *lock(&validation);
-            let heard = message.0.iter().map(|share| share.nonce);
+            // A block claim that the log did not take is heard of without a position, and again if the log has it.
+            let booked = message.0.iter().filter(|share| share.seq != Seq::ZERO || !share.claims_block);
+            let heard = booked.map(|share| share.nonce);
             books.strays.extend(heard.filter(|nonce| !books.unheard.remove(nonce)));
             reply.send(());
             Ok(())
