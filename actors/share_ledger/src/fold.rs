@@ -74,25 +74,22 @@ impl Fold {
         };
         let mut place = None;
         let mut caught_up_at = Timestamp::from_ms(0);
-        let mut failing = false;
+        let mut said = None;
         let mut is_last = false;
         while !is_last {
             is_last = wake.recv().is_err();
             match self.catch_up(&runtime, &mut place, &mut caught_up_at) {
-                Ok(()) if failing => {
-                    failing = false;
-                    info!("share log is folded again");
-                }
+                Ok(()) if said.take().is_some() => info!("share log is folded again"),
                 Ok(()) => {}
                 Err(error) => {
                     if let FoldError::Log(_) = error {
                         self.counters.log_unreadable.set(1);
                     }
-                    if !failing {
-                        let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    if said.as_ref() != Some(&why) {
                         warn!(%error, why, "share log cannot be folded; mining goes on, the backlog grows");
+                        said = Some(why);
                     }
-                    failing = true;
                     place = None; // Read again from where the database says it is.
                 }
             }
