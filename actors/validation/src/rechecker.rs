@@ -29,6 +29,8 @@ use units::{Amount, BasisPoints, BlockRowId, Difficulty, HostId, MinerId, Seq, W
 
 /// Shares chosen at once: as many as may wait.
 const CHOSEN_AT_ONCE: usize = crate::RECHECKS_MAX;
+/// Waiting blocks that one look goes through. There are rarely more than a few.
+const BLOCKS_PER_LOOK: usize = 16;
 /// Shares taken from one segment before another one is drawn.
 const PER_SEGMENT: usize = 4;
 /// Segments drawn for one payee and look.
@@ -82,7 +84,7 @@ impl Rechecker {
         }
     }
 
-    /// Looks at one waiting block.
+    /// Looks at waiting blocks, some at a time.
     async fn look(&mut self) -> Result<(), StoreError> {
         let Some(cap) = self.parts.cap else { return Ok(()) };
         if self.parts.counters.rechecks_waiting.get() > 0 {
@@ -97,9 +99,26 @@ impl Rechecker {
         if blocks.is_empty() {
             return Ok(());
         }
-        self.turn = (self.turn + 1) % blocks.len();
-        let block = blocks[self.turn].id;
         self.chosen.retain(|_, at| at.elapsed() < CHOSEN_FOR);
+        let mut offer = Vec::new();
+        for _ in 0..blocks.len().min(BLOCKS_PER_LOOK) {
+            self.turn = (self.turn + 1) % blocks.len();
+            self.look_at(blocks[self.turn].id, cap, &mut offer).await?;
+            if offer.len() >= CHOSEN_AT_ONCE {
+                break;
+            }
+        }
+        self.hand_over(offer);
+        Ok(())
+    }
+
+    /// Chooses shares of whoever needs more verified work in this block.
+    async fn look_at(
+        &mut self,
+        block: BlockRowId,
+        cap: NonZeroU64,
+        offer: &mut Vec<BookedShare>,
+    ) -> Result<(), StoreError> {
         let rules = Rules {
             scheme: Scheme::Pplns,
             fee_bps: BasisPoints::default(),
@@ -108,19 +127,19 @@ impl Rechecker {
             provisional_cap_multiplier: Some(cap.get()),
         };
         let (works, _) = self.parts.store.block_window_work(block).await?;
-        let mut offer = Vec::new();
         let mut is_met = true;
         for work in works {
             let missing = rules.missing_verified(work.verified, work.provisional);
-            if missing > Work::ZERO && offer.len() < CHOSEN_AT_ONCE {
+            if missing > Work::ZERO {
                 is_met = false;
-                self.choose(block, work.miner, missing, &mut offer).await?;
+                if offer.len() < CHOSEN_AT_ONCE {
+                    self.choose(block, work.miner, missing, offer).await?;
+                }
             }
         }
         if is_met {
             self.met.insert(block);
         }
-        self.hand_over(offer);
         Ok(())
     }
 
