@@ -169,7 +169,7 @@ fn a_split_is_mined_on_the_side_with_more_work_and_the_books_follow_when_it_heal
     let fork = world.first().tip().height;
     let credited = || world.config.books().blocks().iter().filter(|block| block.state == BlockState::Credited).count();
     let before = credited();
-    wait_until("credits on the first one's side", MINUTE, || {
+    wait_until("credits on the first one's side", TWO_MINUTES, || {
         world.first().tip().height >= fork + 2 * DEPTH && credited() >= before + 2
     });
     assert_eq!((switches(&pool), pool.reasons()), (0, Some(Vec::new())));
