@@ -8,6 +8,7 @@
 pub mod blocks;
 mod claim_places;
 pub mod closed;
+pub mod conditions;
 pub mod counters;
 pub mod facts;
 pub mod live;

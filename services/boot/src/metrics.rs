@@ -1,6 +1,7 @@
 //! Figures that are read when somebody asks: actors' ports, counters, gauges.
 use std::sync::Arc;
 
+use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -105,6 +106,22 @@ impl Metrics {
             .with_callback(move |observer| {
                 for (value, count) in read() {
                     observer.observe(count, &[KeyValue::new(label, value)]);
+                }
+            })
+            .build();
+    }
+
+    /// 1 for each condition that is so now, 0 for all others.
+    pub fn conditions(&self, conditions: &Arc<Conditions>) {
+        let conditions = Arc::clone(conditions);
+        let _registered = self
+            .meter
+            .u64_observable_gauge("meshpool_condition")
+            .with_description("1 while the condition is so, by condition.")
+            .with_callback(move |observer| {
+                for kind in ConditionKind::ALL {
+                    let label = [KeyValue::new("condition", kind.code())];
+                    observer.observe(u64::from(conditions.has(*kind)), &label);
                 }
             })
             .build();

@@ -7,6 +7,7 @@ use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterPa
 use boot::{GRACE, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, SessionIds};
 use messages::live::SampleLive;
@@ -120,6 +121,7 @@ struct Pool {
     settings: Arc<Settings>,
     store: Store,
     counters: Arc<Counters>,
+    conditions: Arc<Conditions>,
     lanes: Arc<Lanes>,
     clock: Clock,
     ids: Arc<LocalIds>,
@@ -175,6 +177,7 @@ impl Pool {
             settings,
             store,
             counters,
+            conditions: Arc::new(Conditions::new(Arc::clone(&clock))),
             lanes,
             clock,
             ids: Arc::new(LocalIds::default()),
@@ -335,7 +338,9 @@ impl Pool {
         let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
 
         let ports = host.ports();
-        figures::export(&ports, &self.counters, &settings, arbiters()).daemons(published.daemons());
+        let metrics = figures::export(&ports, &self.counters, &settings, arbiters());
+        metrics.daemons(published.daemons());
+        metrics.conditions(&self.conditions);
 
         let front = StratumParts {
             settings: settings.stratum.clone(),
@@ -369,6 +374,7 @@ impl Pool {
             live: snapshot,
             ports: ports.clone(),
             counters: Arc::clone(&self.counters),
+            conditions: Arc::clone(&self.conditions),
             tip: published.tips(),
             jobs: published.jobs(),
             daemons: published.daemons(),

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
+use messages::conditions::{Condition, Effect};
 use messages::facts::DaemonState;
 use runtime::Health;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::WebParts;
@@ -20,7 +21,9 @@ pub(crate) async fn alive() -> HttpResponse {
 
 /// 503 with every reason while something that mining or money needs is missing. What is broken but has a replacement
 /// is listed as degraded. Daemons are told by their place in the settings: the answer is public.
-pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
+///
+/// With an API key it also lists each condition with host names, files and sums, and since when it is so.
+pub(crate) async fn ready(parts: web::Data<WebParts>, request: HttpRequest) -> HttpResponse {
     let mut reasons: Vec<String> = parts
         .ports
         .iter()
@@ -79,8 +82,26 @@ pub(crate) async fn ready(parts: web::Data<WebParts>) -> HttpResponse {
         0..=5 => {}
         minutes => degraded.push(format!("shares are booked {minutes} minutes ahead of the clock, which was set back")),
     }
-    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "degraded": degraded });
+    let conditions = parts.conditions.list();
+    for condition in &conditions {
+        let list = match condition.kind.effect() {
+            Effect::Stops => &mut reasons,
+            Effect::Degrades => &mut degraded,
+        };
+        list.push(condition.text.clone());
+    }
+    let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "degraded": degraded });
+    if check_key(&request, &parts.keys).is_ok() {
+        body["conditions"] = conditions.iter().map(detailed).collect();
+    }
     if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+fn detailed(condition: &Condition) -> Value {
+    json!({
+        "condition": condition.kind.code(), "since": condition.since.to_string(), "text": condition.text,
+        "detail": condition.detail,
+    })
 }
 
 fn trouble(state: DaemonState) -> Option<&'static str> {

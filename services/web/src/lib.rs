@@ -22,6 +22,7 @@ use actix_web::dev::Server;
 use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, guard, web};
 use live::Snapshot;
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, DaemonsReceiver, JobReceiver, LogPosition, Tip};
 use runtime::Port;
@@ -69,6 +70,8 @@ pub struct WebParts {
     pub ports: Vec<Arc<dyn Port>>,
     /// Counters of the process.
     pub counters: Arc<Counters>,
+    /// What is wrong now.
+    pub conditions: Arc<Conditions>,
     /// The daemon's chain.
     pub tip: watch::Receiver<Tip>,
     /// The current job.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use chain::Address;
 use live::{Live, LiveParts, Snapshot};
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, CurrentJob, DaemonHealth, LogPosition, Tip};
 use messages::live::SampleLive;
@@ -29,6 +30,7 @@ pub(crate) struct Knobs {
     pub(crate) daemons: watch::Sender<Vec<DaemonHealth>>,
     pub(crate) jobs: watch::Sender<Option<Arc<CurrentJob>>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
     live: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -113,6 +115,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (jobs, job) = watch::channel(None);
     let (live, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let counters = Arc::new(Counters::default());
+    let conditions = Arc::new(Conditions::new(Arc::new(now)));
     let mut settings = Settings::default();
     settings.api.listen = "127.0.0.1:0".parse().unwrap();
     let mut parts = WebParts {
@@ -121,6 +124,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
         live: snapshot,
         ports: Vec::new(),
         counters: Arc::clone(&counters),
+        conditions: Arc::clone(&conditions),
         tip: tips,
         jobs: job,
         daemons: daemon_states,
@@ -136,7 +140,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (server, address) = web::serve(parts).unwrap();
     let handle = server.handle();
     tokio::task::spawn_local(server);
-    let knobs = Knobs { tip, daemons, jobs, counters, live };
+    let knobs = Knobs { tip, daemons, jobs, counters, conditions, live };
     Site { db, knobs, base: format!("http://{address}"), client: awc::Client::default(), handle }
 }
 

@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chain::{BlockId, HeaderBase, MerkleRoot, Target};
+use messages::conditions::ConditionKind;
 use messages::facts::{CurrentJob, DaemonHealth, DaemonState, Template};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -134,6 +135,29 @@ fn what_is_not_ready_says_why() {
             site.knobs.counters.log_backlog_bytes.set(0);
             site.db.sql("ALTER TABLE meta RENAME TO gone").unwrap();
             assert_eq!(reasons().await, ["database does not answer"]);
+        },
+    );
+}
+
+#[test]
+fn conditions_tell_their_details_to_operators_only() {
+    on_each_site(
+        |parts| parts.keys = vec!["k".into()],
+        async |site| {
+            site.knobs.jobs.send_replace(Some(job(1, 60)));
+            let held = ConditionKind::PayoutsHeld;
+            site.knobs.conditions.set(held, "payouts are paused", "payouts are paused: /srv/pause exists");
+            let answer = site.get("/readyz").await;
+            assert_eq!((answer.status, answer.json()["reasons"].clone()), (503, json!(["payouts are paused"])));
+            assert_eq!(answer.json()["conditions"], Value::Null);
+            let answer = site.ask("GET", "/readyz", &[("x-api-key", "k")], "").await;
+            let expected = json!([{
+                "condition": "payouts_held", "since": now().to_string(), "text": "payouts are paused",
+                "detail": "payouts are paused: /srv/pause exists",
+            }]);
+            assert_eq!(answer.json()["conditions"], expected);
+            site.knobs.conditions.clear(held);
+            assert_eq!(site.get("/readyz").await.status, 200);
         },
     );
 }
