@@ -194,18 +194,18 @@ impl Daemon {
         }
         let parsed: ErrorBody =
             if json { serde_json::from_slice(body).unwrap_or_default() } else { ErrorBody::default() };
-        let text = if parsed.error.is_empty() { String::from_utf8_lossy(body).trim().to_owned() } else { parsed.error };
-        let text = text.chars().take(TEXT_LIMIT_CHARS).collect();
+        let text = if parsed.error.is_empty() { String::from_utf8_lossy(body).into_owned() } else { parsed.error };
+        let text = one_line(&text);
         let daemon = &self.0.shown;
         classify(Refusal { daemon, route, status: status.as_u16(), json, text, code: parsed.code, retry_after })
     }
 
     pub(crate) fn unknown(&self, route: &'static str, why: String) -> DaemonError {
-        DaemonError::Unknown { daemon: self.0.shown.clone(), route, why }
+        DaemonError::Unknown { daemon: self.0.shown.clone(), route, why: one_line(&why) }
     }
 
     pub(crate) fn not_sent(&self, why: String) -> DaemonError {
-        DaemonError::NotSent { daemon: self.0.shown.clone(), why }
+        DaemonError::NotSent { daemon: self.0.shown.clone(), why: one_line(&why) }
     }
 
     fn send_error(&self, route: &'static str, error: SendRequestError) -> DaemonError {
@@ -219,6 +219,23 @@ impl Daemon {
             SendRequestError::Http(error) => self.not_sent(format!("bad request: {error}")),
             error => self.unknown(route, error.to_string()),
         }
+    }
+}
+
+/// What somebody else has written, or quotes, fit to stand in a sentence of a log, a table or an answer.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    // No text grows by much: a whole body of megabytes is not looked at.
+    for word in text.split_whitespace().take(TEXT_LIMIT_CHARS) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let plain = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        line.extend(word.chars().take(TEXT_LIMIT_CHARS).map(plain));
+    }
+    match line.char_indices().nth(TEXT_LIMIT_CHARS) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
     }
 }
 
@@ -238,5 +255,21 @@ async fn collect(mut body: Body, limit: usize) -> std::result::Result<Bytes, Str
 impl fmt::Debug for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Daemon").field(&self.0.shown).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_a_proxy_becomes_one_line_of_a_bounded_length() {
+        let page = "\r\n<html>\r\n<head><title>502 Bad Gateway</title></head>\n\t<body>\u{1b}[2J\u{0}</body>\n";
+        let line = "<html> <head><title>502 Bad Gateway</title></head> <body>\u{fffd}[2J\u{fffd}</body>";
+        assert_eq!(one_line(page), line);
+        let long = one_line(&"ü\n".repeat(1 << 20));
+        assert_eq!((long.chars().count(), long.ends_with("...")), (TEXT_LIMIT_CHARS + 3, true));
+        assert_eq!(one_line(&"x".repeat(1 << 20)).chars().count(), TEXT_LIMIT_CHARS + 3);
+        assert_eq!(one_line("node is syncing"), "node is syncing");
     }
 }

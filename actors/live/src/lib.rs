@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use messages::counters::Counters;
+use messages::counters::{Counter, Counters};
 use messages::facts::Clock;
 use messages::live::SampleLive;
 use runtime::{Actor, Fault, Handler, Reply};
@@ -109,11 +109,13 @@ impl Live {
 
     async fn sample(&self, snapshot: &mut Snapshot) -> Result<(), StoreError> {
         let (store, now) = (&self.parts.store, snapshot.sampled_at);
-        let (work, first) = store.work_since(now.minus(HASHRATE_WINDOW).minute()).await?;
-        snapshot.hashrate = hashrate(work, first, now);
+        let booked_now = booked_now(now, &self.parts.counters);
+        let (work, first) = store.work_since(booked_now.minus(HASHRATE_WINDOW).minute()).await?;
+        snapshot.hashrate = hashrate(work, first, booked_now);
         let round = store.round().await?;
         (snapshot.round_started_at, snapshot.round_work) = (Some(round.started_at), round.work);
-        (snapshot.miners, snapshot.workers) = store.active_count(now.minus(Duration::from_secs(600)).minute()).await?;
+        let active_since = booked_now.minus(Duration::from_secs(600)).minute();
+        (snapshot.miners, snapshot.workers) = store.active_count(active_since).await?;
         snapshot.block_seconds = store.block_pace().await?.map(|pace| pace.as_secs_f64());
         snapshot.totals = store.pool_totals().await?;
         snapshot.blocks = store.block_list(BlockPage { limit: RECENT, ..BlockPage::default() }).await?.into();
@@ -130,6 +132,15 @@ pub fn hashrate(work: Work, first: Option<Timestamp>, now: Timestamp) -> f64 {
     let span = first.map_or(HASHRATE_WINDOW, |first| now.since(first)).clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW);
     // A display figure: money never reads it.
     work.get() as f64 / span.as_secs_f64()
+}
+
+/// The time that shares are booked to now: ahead of a clock that was set back, behind one that leapt ahead and may be
+/// wrong. What was booked lately is looked for by this time.
+#[must_use]
+pub fn booked_now(now: Timestamp, counters: &Counters) -> Timestamp {
+    let minutes =
+        |gauge: &Counter| Duration::from_secs(60).saturating_mul(u32::try_from(gauge.get()).unwrap_or(u32::MAX));
+    now.plus(minutes(&counters.log_minutes_ahead)).minus(minutes(&counters.log_minutes_behind))
 }
 
 impl Actor for Live {
@@ -158,6 +169,18 @@ impl Handler<SampleLive> for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_booked_lately_is_looked_for_by_the_time_that_it_is_booked_by() {
+        let counters = Counters::default();
+        let now = Timestamp::from_ms(100_000_000);
+        assert_eq!(booked_now(now, &counters), now);
+        counters.log_minutes_behind.set(60);
+        assert_eq!(booked_now(now, &counters), now.minus(HASHRATE_WINDOW));
+        counters.log_minutes_behind.set(0);
+        counters.log_minutes_ahead.set(60);
+        assert_eq!(booked_now(now, &counters), now.plus(HASHRATE_WINDOW));
+    }
 
     #[test]
     fn a_hashrate_is_measured_over_at_least_a_minute_and_at_most_an_hour() {

@@ -39,6 +39,10 @@ macro_rules! kinds {
 kinds! {
     /// Payouts are not sent although some may be due.
     PayoutsHeld = "payouts_held", Stops;
+    /// The process's log has no reader that reads, or the system refuses its lines.
+    LogStalled = "log_stalled", Degrades;
+    /// The clock leapt ahead, and shares are booked by the time before that until it has stayed there for a while.
+    ClockLeapt = "clock_leapt", Degrades;
 }
 
 /// What a condition does to the pool.

@@ -126,6 +126,8 @@ counters! {
     log_unreadable,
     /// Minutes that shares are booked ahead of the clock, which was set back; 0 as a rule (gauge).
     log_minutes_ahead,
+    /// Minutes that shares are booked behind the clock, which leapt ahead and is not trusted yet; 0 as a rule (gauge).
+    log_minutes_behind,
     /// Bytes of log that are folded and stay, for claims and audits (gauge).
     log_kept_bytes,
     /// Log files that went before their day was over, since they were too many or too large.

@@ -22,12 +22,14 @@ pub(crate) struct BookedTime {
     trusted: Option<(Timestamp, Instant)>,
     /// Since when the clock has been further ahead than it can be.
     doubted: Option<Instant>,
+    /// By how many minutes the clock was ahead of what is booked to, while that was doubted.
+    behind: u32,
 }
 
 impl BookedTime {
     /// Never books before `latest`.
     pub(crate) fn after(latest: Minute) -> BookedTime {
-        BookedTime { latest, trusted: None, doubted: None }
+        BookedTime { latest, trusted: None, doubted: None, behind: 0 }
     }
 
     /// The minute for shares that are written now.
@@ -50,7 +52,14 @@ impl BookedTime {
             }
         }
         self.latest = self.latest.max(time.minute());
+        let behind = clock.minute().0.saturating_sub(self.latest.0);
+        self.behind = if self.doubted.is_some() { behind } else { 0 };
         self.latest
+    }
+
+    /// By how many minutes the minute that was told last is behind the clock; 0 but for a clock that leapt ahead.
+    pub(crate) fn behind(&self) -> u32 {
+        self.behind
     }
 }
 
@@ -103,8 +112,10 @@ mod tests {
         let mut run = Run::new();
         for minute in 1..15 {
             assert_eq!(run.at(minute * MINUTE, start().plus(24 * HOUR + minute * MINUTE)), minute);
+            assert_eq!(run.0.behind(), 24 * 60);
         }
         assert_eq!(run.at(15 * MINUTE, start().plus(15 * MINUTE)), 15);
+        assert_eq!(run.0.behind(), 0);
         // Each time anew.
         assert_eq!(run.at(16 * MINUTE, start().plus(48 * HOUR)), 16);
     }
@@ -115,6 +126,7 @@ mod tests {
         let ahead = |minutes| start().plus(24 * HOUR + minutes * MINUTE);
         assert_eq!(run.at(MINUTE, ahead(1)), 1);
         assert_eq!(run.at(16 * MINUTE, ahead(16)), 24 * 60 + 16);
+        assert_eq!(run.0.behind(), 0);
         assert_eq!(run.at(17 * MINUTE, ahead(17)), 24 * 60 + 17);
         // What was booked stays, and the clock catches up with it.
         assert_eq!(run.at(18 * MINUTE, start().plus(18 * MINUTE)), 24 * 60 + 17);

@@ -188,6 +188,7 @@ impl Disk {
         let clock = (self.clock)();
         let minute = time.minute(clock, Instant::now());
         self.counters.log_minutes_ahead.set(u64::from(minute.0.saturating_sub(clock.minute().0)));
+        self.counters.log_minutes_behind.set(u64::from(time.behind()));
         minute
     }
 

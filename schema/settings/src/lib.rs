@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub use error::{Problem, SettingsError};
-pub use load::{Flag, Load, load};
+pub use load::{Flag, Load, load, log_format};
 pub use sections::*;
 
 /// The whole tree. Each part of the pool is given its own section only.

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::check::Broken;
 use crate::error::{Problem, SettingsError, unknown};
-use crate::{PasswordSources, Settings};
+use crate::{LogFormat, PasswordSources, Settings};
 
 const ENV_PREFIX: &str = "POOL_";
 const ENV_PASSWORD: &str = "BLOCKNET_WALLET_PASSWORD";
@@ -61,6 +61,19 @@ impl Load {
 /// # Errors
 /// Everything that is wrong with them; rules between keys are only looked at when each key is right by itself.
 pub fn load(load: &Load) -> Result<Settings, SettingsError> {
+    let (settings, problems) = read(load);
+    if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }
+}
+
+/// How the log is wanted, as far as that can be told when something else is wrong: the text that says what is a part
+/// of the log.
+#[must_use]
+pub fn log_format(load: &Load) -> LogFormat {
+    read(load).0.telemetry.log_format
+}
+
+/// Not to be used where there is a problem.
+fn read(load: &Load) -> (Settings, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut figment = Figment::new();
     if load.devnet {
@@ -102,7 +115,7 @@ pub fn load(load: &Load) -> Result<Settings, SettingsError> {
     let env = load.env.iter().find(|(name, value)| name == ENV_PASSWORD && !value.is_empty());
     settings.password =
         PasswordSources { env: env.map(|(_, value)| SecretString::from(value.clone())), config_dir: file.dir };
-    if problems.is_empty() { Ok(settings) } else { Err(SettingsError(problems)) }
+    (settings, problems)
 }
 
 // === one layer ===

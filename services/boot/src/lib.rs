@@ -5,12 +5,15 @@
 #![warn(missing_docs)]
 
 mod exit;
+mod log;
 mod manager;
 mod metrics;
 mod signals;
 mod telemetry;
+mod traces;
 
 pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
+pub use log::Log;
 pub use manager::Manager;
 pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;

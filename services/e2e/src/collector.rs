@@ -50,6 +50,24 @@ impl Collector {
     /// When there is none.
     #[must_use]
     pub fn start() -> Collector {
+        Collector::serving(|stream, seen| drop(serve(stream, seen)))
+    }
+
+    /// One that takes connections and never answers, until the test ends.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn stalled() -> Collector {
+        Collector::serving(|_open, _| {
+            loop {
+                std::thread::park();
+            }
+        })
+    }
+
+    /// A connection that breaks is the sender's to open again.
+    fn serving(serve: fn(&TcpStream, &Mutex<Seen>)) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -57,8 +75,7 @@ impl Collector {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
-                // A connection that breaks is the sender's to open again.
-                std::thread::spawn(move || drop(serve(&stream, &shared)));
+                std::thread::spawn(move || serve(&stream, &shared));
             }
         });
         Collector { address, seen }

@@ -17,6 +17,7 @@ mod pool;
 mod process;
 mod proof;
 mod stratum;
+mod unread;
 mod wait;
 
 pub use binaries::{program, repository, target_dir};
@@ -31,4 +32,5 @@ pub use pool::{Audit, Config, Pool, audit};
 pub use process::Process;
 pub use proof::Proof;
 pub use stratum::{Client, Flood, Job, Solver, address_of};
+pub use unread::UnreadPipe;
 pub use wait::{free_port, wait_for, wait_gone, wait_until};

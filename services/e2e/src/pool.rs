@@ -12,6 +12,7 @@ use crate::books::Books;
 use crate::http::{self, Answer};
 use crate::network::Network;
 use crate::process::Process;
+use crate::unread::UnreadPipe;
 use crate::wait::{free_port, wait_for};
 
 /// How long a loaded machine may take to start a pool.
@@ -196,6 +197,12 @@ impl Config {
     }
 
     fn spawn(&self, name: &str, command: &str, more: &[&str]) -> Process {
+        let (args, env) = self.prepare(command, more);
+        Process::spawn(name, &program("meshpool"), args, &env, &self.dir)
+    }
+
+    /// Its arguments and its environment.
+    fn prepare(&self, command: &str, more: &[&str]) -> (Vec<String>, Vec<(String, String)>) {
         self.make_dir();
         let mut args: Vec<String> = [command].iter().chain(more).map(|arg| (*arg).to_owned()).collect();
         let mut env = self.env.clone();
@@ -205,7 +212,7 @@ impl Config {
         } else {
             self.write_file();
         }
-        Process::spawn(name, &program("meshpool"), args, &env, &self.dir)
+        (args, env)
     }
 
     /// Starts the pool and waits for nothing.
@@ -213,6 +220,14 @@ impl Config {
     pub fn start(&self) -> Pool {
         let process = self.spawn("pool", "up", &[]);
         Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
+    }
+
+    /// Starts the pool with its output into a full pipe that nobody reads, and waits for nothing.
+    #[must_use]
+    pub fn start_unread(&self) -> (Pool, UnreadPipe) {
+        let (args, env) = self.prepare("up", &[]);
+        let (process, pipe) = Process::spawn_unread("pool", &program("meshpool"), args, &env, &self.dir);
+        (Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }, pipe)
     }
 
     /// Starts it by another program that ends as `meshpool up --devnet`, with these variables beside the settings.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::unread::UnreadPipe;
 use crate::wait::wait_for;
 
 /// Lines of its log that a failed test shows.
@@ -50,31 +51,27 @@ impl Process {
         dir: &Path,
     ) -> Process {
         let (out, log) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.log")));
-        let append = |path: &Path| -> (File, u64) {
-            let opened = OpenOptions::new().create(true).append(true).open(path).and_then(|file| {
-                let length = file.metadata()?.len();
-                Ok((file, length))
-            });
-            opened.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
         let ((out_file, out_start), (log_file, log_start)) = (append(&out), append(&log));
-        let inherited = ["PATH", "RUST_LOG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            // A limit on the size of files is an error like a full disk, not a signal.
-            .args(["env", "--ignore-signal=XFSZ"])
-            .arg(program)
-            .args(args)
-            .env_clear()
-            .envs(inherited)
-            .envs(env.iter().cloned())
-            .current_dir(dir)
-            .stdin(stdin)
-            .stdout(out_file)
-            .stderr(log_file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("setpriv (package util-linux) for {}: {error}", program.display()));
+        let child = launch(program, args, env, dir, [stdin, out_file.into(), log_file.into()]);
         Process { name: name.to_owned(), child, out, log, log_start, out_start }
+    }
+
+    /// The same with standard output and standard error into one pipe that is full and that nobody reads.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_unread<A: AsRef<OsStr>>(
+        name: &str,
+        program: &Path,
+        args: impl IntoIterator<Item = A>,
+        env: &[(String, String)],
+        dir: &Path,
+    ) -> (Process, UnreadPipe) {
+        let log = dir.join(format!("{name}.log"));
+        let (log_file, log_start) = append(&log);
+        let (pipe, [out, err]) = UnreadPipe::new(log_file);
+        let child = launch(program, args, env, dir, [Stdio::piped(), out, err]);
+        (Process { name: name.to_owned(), child, out: log.clone(), log, log_start, out_start: log_start }, pipe)
     }
 
     /// Its process id.
@@ -158,6 +155,40 @@ impl Process {
         let what = format!("`{text}` in the log of {}", self.name);
         wait_for(&what, within, || self.log().contains(text).then_some(()));
     }
+}
+
+/// The file to append to, and how long it is now.
+fn append(path: &Path) -> (File, u64) {
+    let opened = OpenOptions::new().create(true).append(true).open(path).and_then(|file| {
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    });
+    opened.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn launch<A: AsRef<OsStr>>(
+    program: &Path,
+    args: impl IntoIterator<Item = A>,
+    env: &[(String, String)],
+    dir: &Path,
+    [stdin, stdout, stderr]: [Stdio; 3],
+) -> Child {
+    let inherited = ["PATH", "RUST_LOG"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        // A limit on the size of files is an error like a full disk, not a signal.
+        .args(["env", "--ignore-signal=XFSZ"])
+        .arg(program)
+        .args(args)
+        .env_clear()
+        .envs(inherited)
+        .envs(env.iter().cloned())
+        .current_dir(dir)
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .unwrap_or_else(|error| panic!("setpriv (package util-linux) for {}: {error}", program.display()))
 }
 
 fn read_from(path: &Path, start: u64) -> String {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use boot::Log;
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
-use settings::{Load, Settings};
+use settings::{Load, LogFormat, Settings, SettingsError};
 use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
@@ -126,9 +127,11 @@ pub(crate) fn run() -> ExitCode {
     | Command::Audit { common, .. }
     | Command::Hosts { common, .. }
     | Command::Payouts { common, .. }) = &cli.command;
-    let settings = match load(common) {
+    let load = sources(common);
+    let settings = match settings::load(&load) {
         Ok(settings) => settings,
-        Err(text) => return fail(boot::CONFIG, &text),
+        Err(error) if matches!(cli.command, Command::Up { .. }) => return refuse(settings::log_format(&load), &error),
+        Err(error) => return fail(boot::CONFIG, &error.to_string()),
     };
     match &cli.command {
         Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
@@ -155,12 +158,20 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
     }
 }
 
-fn load(common: &Common) -> Result<Settings, String> {
+fn sources(common: &Common) -> Load {
     let mut load = Load::from_process(common.config.clone(), common.devnet);
     if let Some(dir) = &common.data_dir {
         load = load.flag("--data-dir", "data.dir", dir.to_string_lossy());
     }
-    settings::load(&load).map_err(|error| error.to_string())
+    load
+}
+
+/// Says in the pool's own log what is wrong with its settings.
+fn refuse(format: LogFormat, error: &SettingsError) -> ExitCode {
+    let Ok(log) = Log::start(format) else { return fail(boot::CONFIG, &error.to_string()) };
+    error.0.iter().for_each(|problem| log.note_failure(boot::CONFIG, &problem.to_string()));
+    log.close();
+    ExitCode::from(boot::CONFIG)
 }
 
 fn check(settings: &Settings) -> ExitCode {
@@ -205,13 +216,13 @@ pub(crate) fn with_store(
     runtime::block_on(work(&store)).unwrap_or_else(|error| fail(boot::DATABASE, &error.to_string()))
 }
 
-/// A line for the operator on standard output.
+/// A line for the operator on standard output. It waits for its reader: what a command prints is never left out.
 pub(crate) fn say(text: &str) {
     // A reader that has gone away is not this program's trouble.
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
-/// A line on standard error, and the exit code.
+/// The same on standard error, and the exit code.
 pub(crate) fn fail(code: u8, text: &str) -> ExitCode {
     drop(writeln!(std::io::stderr(), "meshpool: {text}"));
     ExitCode::from(code)

@@ -1,16 +1,23 @@
 //! What `/metrics` and the collector see of this process.
 use std::sync::Arc;
 
-use boot::{Metrics, Queue};
+use boot::{Metrics, Queue, Telemetry};
 use messages::counters::{Counter, Counters};
 use messages::validation::ClaimPlaces;
 use runtime::Port;
 use settings::Settings;
 
 /// Registers the figures of all actors, counters and queues.
-pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings: &Settings, arbiters: u8) -> Metrics {
+pub(crate) fn export(
+    ports: &[Arc<dyn Port>],
+    counters: &Arc<Counters>,
+    settings: &Settings,
+    arbiters: u8,
+    telemetry: &Telemetry,
+) -> Metrics {
     let metrics = Metrics::default();
     metrics.actors(ports);
+    telemetry.export(&metrics);
     for (name, help, place) in Counters::list() {
         let counters = Arc::clone(counters);
         let read = move || place(&counters).get();
@@ -36,7 +43,7 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
         }
     };
     let connections = u64::from(settings.stratum.max_connections);
-    metrics.queues(vec![
+    let mut queues = vec![
         queue(
             "stratum_connections",
             connections,
@@ -91,6 +98,8 @@ pub(crate) fn export(ports: &[Arc<dyn Port>], counters: &Arc<Counters>, settings
             |counters| &counters.verdicts_waiting,
             |counters| &counters.lanes_rested_total,
         ),
-    ]);
+    ];
+    queues.extend(telemetry.queues());
+    metrics.queues(queues);
     metrics
 }

@@ -5,6 +5,7 @@ mod checks;
 mod cli;
 mod daemons;
 mod devnet;
+mod doubts;
 mod figures;
 mod hosts;
 mod lease;

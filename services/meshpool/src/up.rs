@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
-use boot::{GRACE, Manager, Shutdown, Telemetry};
+use boot::{GRACE, Log, Manager, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::conditions::Conditions;
@@ -34,10 +34,10 @@ use web::{DrillOrder, WebParts};
 
 use crate::announce::announce;
 use crate::checks::{Helpers, Memory};
-use crate::cli::{fail, say};
+use crate::cli::fail;
 use crate::devnet::Devnet;
 use crate::place::Place;
-use crate::{daemons, figures, lease, roster};
+use crate::{daemons, doubts, figures, lease, roster};
 
 mod parts;
 
@@ -47,23 +47,32 @@ const SETTLE_DEPTH_MAX: u64 = 10;
 const NOTICES: usize = 64;
 
 /// Runs the pool until a signal, or until an actor gives up.
-pub(crate) fn run(mut settings: Settings, devnet: bool, migrate: bool) -> ExitCode {
-    let telemetry = match Telemetry::start("meshpool", &settings.telemetry) {
-        Ok(telemetry) => telemetry,
-        Err(error) => return fail(boot::CONFIG, &error.to_string()),
+pub(crate) fn run(settings: Settings, devnet: bool, migrate: bool) -> ExitCode {
+    let log = match Log::start(settings.telemetry.log_format) {
+        Ok(log) => log,
+        Err(error) => return fail(boot::SUPERVISOR, &format!("log: {error}")),
     };
+    let code = observed(settings, devnet, migrate, &log).unwrap_or_else(|failure| {
+        log.note_failure(failure.code, &failure.text);
+        ExitCode::from(failure.code)
+    });
+    log.close();
+    code
+}
+
+fn observed(mut settings: Settings, devnet: bool, migrate: bool, log: &Log) -> Result<ExitCode, Failure> {
+    let telemetry = Telemetry::start("meshpool", &settings.telemetry, log).map_err(config)?;
     if devnet && settings.api.keys.is_empty() {
         let key = hex::encode(rand::rng().random::<[u8; 16]>());
-        say(&format!("api key  {key}"));
+        log.say("api key", &key);
         settings.api.keys.push(key.into());
     }
     for warning in settings.warnings() {
         warn!("{warning}");
     }
-    let code =
-        prepare(settings, devnet, migrate, &telemetry).unwrap_or_else(|failure| fail(failure.code, &failure.text));
+    let outcome = prepare(settings, devnet, migrate, &telemetry);
     telemetry.close();
-    code
+    outcome
 }
 
 /// Why the pool did not start or did not go on.
@@ -197,9 +206,11 @@ impl Pool {
 
     async fn run(self, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
-        let mut host = Host::with_watchdog(|stuck| {
-            error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");
-            std::process::exit(i32::from(boot::SUPERVISOR));
+        let log = telemetry.log().clone();
+        let mut host = Host::with_watchdog(move |stuck| {
+            log.end_process(boot::SUPERVISOR, || {
+                error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");
+            })
         })
         .map_err(config)?;
 
@@ -338,7 +349,7 @@ impl Pool {
         let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
 
         let ports = host.ports();
-        let metrics = figures::export(&ports, &self.counters, &settings, arbiters());
+        let metrics = figures::export(&ports, &self.counters, &settings, arbiters(), telemetry);
         metrics.daemons(published.daemons());
         metrics.conditions(&self.conditions);
 
@@ -404,9 +415,11 @@ impl Pool {
         let server_handle = server.handle();
         let server = tokio::spawn(server);
 
-        say(&format!("stratum  {}", front.address()));
-        say(&format!("page     http://{page}/"));
-        say(&format!("data     {}", settings.data.dir.display()));
+        let log = telemetry.log();
+        log.say("stratum", &front.address().to_string());
+        log.say("page", &format!("http://{page}/"));
+        log.say("data", &settings.data.dir.display().to_string());
+        let _doubts = doubts::watch(log.clone(), Arc::clone(&self.counters), Arc::clone(&self.conditions));
 
         let manager = Arc::new(Manager::of_process());
         let _announced = announce(&manager, &host, front.pulses(), &self.counters, published.jobs());

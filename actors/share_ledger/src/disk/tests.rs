@@ -118,7 +118,9 @@ fn a_clock_that_leaps_ahead_takes_no_share_along() {
     let before = rig.append(vec![share(&line, &template, 1)]).unwrap().minute;
     rig.clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
     let leapt = rig.append(vec![share(&line, &template, 2)]).unwrap().minute;
+    assert_eq!(rig.counters.log_minutes_behind.get(), 24 * 60, "whoever looks for what was booked lately looks there");
     rig.clock.fetch_sub(24 * 3_600_000, Ordering::Relaxed);
     let after = rig.append(vec![share(&line, &template, 3)]).unwrap().minute;
+    assert_eq!(rig.counters.log_minutes_behind.get(), 0);
     assert!(leapt.0 - before.0 <= 1 && after >= leapt && after.0 - before.0 <= 1, "{before:?} {leapt:?} {after:?}");
 }

@@ -7,6 +7,7 @@ mod difficulty;
 mod drain;
 mod failover;
 mod full_disk;
+mod logs;
 mod manager;
 mod outage;
 mod panics;

@@ -1,0 +1,38 @@
+//! Standard output and standard error without the locks of the standard library: nobody who prints with those can hold
+//! up the log, nor be held up by it.
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// A copy of a descriptor. Waits for its reader also where that is set not to wait.
+pub(crate) struct Descriptor(File);
+
+impl Descriptor {
+    /// Of one that stays open.
+    ///
+    /// # Errors
+    /// When the system gives no copy.
+    pub(crate) fn copy(of: &impl AsFd) -> io::Result<Descriptor> {
+        Ok(Descriptor(File::from(of.as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Write for Descriptor {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                // Whoever shares the pipe or the terminal has set it so.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // Nothing is kept here.
+    }
+}
