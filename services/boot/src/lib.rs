@@ -8,10 +8,12 @@ mod exit;
 mod manager;
 mod metrics;
 mod signals;
+mod sockets;
 mod telemetry;
 
 pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
 pub use manager::Manager;
 pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;
+pub use sockets::{ListenError, listeners};
 pub use telemetry::{Telemetry, TelemetryError};
