@@ -17,3 +17,4 @@ mod recorded;
 mod refusals;
 mod start;
 mod telemetry;
+mod writes;
