@@ -5,6 +5,7 @@ import { block, fakeFetch, info, json, miner, NOW_MS, page, payout, stats } from
 import { App } from "./app.tsx";
 import { DashboardStore } from "./live/dashboard.ts";
 import { DashboardContext } from "./live/hooks.ts";
+import { isLocalOnly } from "./pages/connect.tsx";
 
 let store: DashboardStore | null = null;
 
@@ -61,6 +62,31 @@ test("blocks and payouts stand in the stage they have reached", async () => {
   expect(text("stage-settled")).toContain("7 miners");
   const settled = screen.getAllByTestId("payout-row").filter((row) => row.dataset["state"] === "settled");
   expect(settled).toHaveLength(1);
+});
+
+test("blocks found at the same height and moment have a mark each, which goes with its block", async () => {
+  const report = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  let blocks = [block({ state: "displaced" }), block({ hash: "77".padEnd(64, "0") })];
+  await open({ "/api/blocks": () => json(page(blocks)) });
+  expect(screen.getAllByTestId("chart-marker")).toHaveLength(2);
+  blocks = [block({ hash: "77".padEnd(64, "0") })];
+  await pass(2_100);
+  expect(screen.getAllByTestId("chart-marker")).toHaveLength(1);
+  blocks = [];
+  await pass(2_100);
+  expect(screen.queryAllByTestId("chart-marker")).toHaveLength(0);
+  expect(report).not.toHaveBeenCalled();
+});
+
+test("before the first share no round has begun", async () => {
+  const round = { round_start: null, round_work: 0, expected_work: 1_250_000, effort_pct: 0 };
+  await open({ "/api/stats": () => json({ ...stats, round }) });
+  expect(screen.getByText("Elapsed").nextElementSibling?.textContent).toBe("–");
+});
+
+test("blocks found are counted once", async () => {
+  await open({ "/api/blocks": () => json({ ...page([block()]), page: { limit: 20, offset: 0, returned: 1, total: 430 } }) });
+  expect(screen.getByText("412 found")).toBeDefined();
 });
 
 test("a block that is credited moves, and the feed says so", async () => {
@@ -130,6 +156,7 @@ test("a link to a miner shows balance, workers, payouts and blocks", async () =>
   }
   expect(screen.getByText("rig-01")).toBeDefined();
   expect(screen.getAllByTestId("block-row")).toHaveLength(1);
+  expect(screen.getByText("73")).toBeDefined();
 });
 
 test("an address that never mined here is said to be unknown", async () => {
@@ -142,6 +169,15 @@ test("the connect page names the public host and the terms", async () => {
   expect(screen.getByText("stratum+tcp://pool.example:3333")).toBeDefined();
   expect(screen.getByText("PPLNS over 6h")).toBeDefined();
   expect(screen.queryByText(/own machine only/)).toBeNull();
+});
+
+test.each([
+  ["127.0.0.1:3333, [::1]:3333", true],
+  ["localhost:3333", true],
+  ["127.0.0.1:3333, 0.0.0.0:3333", false],
+  ["pool.example:3333", false],
+])("a pool on %s is for its own machine only: %s", (listen, local) => {
+  expect(isLocalOnly(listen)).toBe(local);
 });
 
 test("a pool that listens on loopback only says so", async () => {

@@ -50,6 +50,20 @@ pub(crate) enum Outcome {
     Accepted,
 }
 
+/// How the way of a candidate ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    /// It came back from the log and the chain had this outcome before anything was done: whoever saw that has told it.
+    pub(crate) was_known: bool,
+}
+
+impl Settled {
+    fn now(outcome: Outcome) -> Settled {
+        Settled { outcome, was_known: false }
+    }
+}
+
 impl Courier {
     pub(crate) fn new(parts: SubmitterParts) -> Courier {
         let desk = |settings| Desk { daemon: Daemon::new(settings), turns: Semaphore::new(AT_ONCE) };
@@ -77,7 +91,7 @@ impl Courier {
 
     /// To every daemon: first to the one that made the template, then to the others. One acceptance is enough; the
     /// others are still served, so that the block spreads from each of them.
-    pub(crate) async fn deliver(&self, candidate: &SubmitCandidate, id: BlockId) -> Outcome {
+    pub(crate) async fn deliver(&self, candidate: &SubmitCandidate, id: BlockId) -> Settled {
         let issuer = candidate.template.issuer.filter(|place| *place < self.desks.len()).unwrap_or(0);
         let (answered, answer) = watch::channel(false);
         let answered = &answered;
@@ -94,17 +108,19 @@ impl Courier {
                 }
             })
             .collect();
-        let (mut outcome, mut until) = (Outcome::Refused, None);
+        let (mut outcome, mut known, mut until) = (Outcome::Refused, None, None);
         loop {
             let next = match until {
                 None => under_way.next().await,
                 Some(until) => timeout_at(until, under_way.next()).await.ok().flatten(),
             };
-            let Some(next) = next else { return outcome };
-            if next == Outcome::Accepted && outcome != next {
+            let Some(next) = next else { return Settled { outcome, was_known: known == Some(outcome) } };
+            if next.was_known {
+                known = known.max(Some(next.outcome));
+            } else if next.outcome == Outcome::Accepted && outcome != next.outcome {
                 self.accepted(candidate);
             }
-            outcome = outcome.max(next);
+            outcome = outcome.max(next.outcome);
             until.get_or_insert_with(|| Instant::now() + SPREAD);
         }
     }
@@ -129,13 +145,13 @@ impl Desk {
         id: BlockId,
         by_name: bool,
         answered: &watch::Sender<bool>,
-    ) -> Outcome {
+    ) -> Settled {
         // Closed never: the semaphore lives as long as the desk.
         let _turn = self.turns.acquire().await;
         if candidate.logged
             && let Some(outcome) = self.on_chain(candidate, id).await
         {
-            return outcome;
+            return Settled { outcome, was_known: true };
         }
         let daemon = self.daemon.place();
         let mut said = None;
@@ -144,7 +160,7 @@ impl Desk {
             let answer = self.submit(candidate, name).await;
             answered.send_if_modified(|answered| !std::mem::replace(answered, true));
             match answer {
-                Ok(()) => return Outcome::Accepted,
+                Ok(()) => return Settled::now(Outcome::Accepted),
                 Err(DaemonError::UnknownTemplate) if name.is_some() => {
                     name = None;
                     continue;
@@ -152,12 +168,12 @@ impl Desk {
                 Err(DaemonError::Refused { text, .. }) => {
                     warn!(%id, daemon, text, "submit refused");
                     // An answer to a repetition can look like this; the chain knows.
-                    return self.on_chain(candidate, id).await.unwrap_or(Outcome::Refused);
+                    return Settled::now(self.on_chain(candidate, id).await.unwrap_or(Outcome::Refused));
                 }
                 Err(DaemonError::Stale) => {
                     // Also the answer to a repetition of a success.
                     if let Some(outcome) = self.on_chain(candidate, id).await {
-                        return outcome;
+                        return Settled::now(outcome);
                     }
                 }
                 Err(error) => {
@@ -167,7 +183,7 @@ impl Desk {
                         said = Some(text);
                     }
                     if let Some(outcome) = self.on_chain(candidate, id).await {
-                        return outcome;
+                        return Settled::now(outcome);
                     }
                     sleep(error.retry_after().unwrap_or(PAUSE)).await;
                     continue;

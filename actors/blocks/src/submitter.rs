@@ -13,9 +13,9 @@ use messages::share_ledger::AppendEvents;
 use messages::template::RefreshTemplate;
 use runtime::{Actor, Fault, Handler, Recipient, Reply, carry};
 use tokio::sync::broadcast;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::courier::{Courier, Outcome};
+use crate::courier::{Courier, Outcome, Settled};
 
 /// Blocks that are remembered, so that one that comes twice is submitted once.
 const REMEMBERED: usize = 1024;
@@ -66,9 +66,11 @@ impl Handler<SubmitCandidate> for BlockSubmitter {
         }
         let courier = Rc::clone(&self.courier);
         carry(reply, async move {
-            let (_recorded, outcome) = join(courier.record(&candidate), courier.deliver(&candidate, id)).await;
+            let (_recorded, Settled { outcome, was_known }) =
+                join(courier.record(&candidate), courier.deliver(&candidate, id)).await;
             let height = candidate.template.height;
             match outcome {
+                _ if was_known => debug!(%height, %id, ?outcome, "block was settled before"),
                 Outcome::Accepted => info!(%height, %id, "block accepted"),
                 Outcome::Lost => info!(%height, %id, "block lost to another one"),
                 Outcome::Refused => warn!(%height, %id, "the daemon refused the block"),

@@ -266,10 +266,13 @@ async fn after_a_restart_the_chain_is_asked_before_anything_is_submitted() {
     let mut stage = Stage::new(vec![accepted()], vec![on_chain(our_id())]);
     stage.submit(candidate(true)).await;
     assert!(stage.submits().is_empty() && stage.records.lock().unwrap().is_empty());
+    // What the chain holds already was told by whoever submitted it.
+    assert!(!stage.announced() && stage.refreshes.lock().unwrap().is_empty());
     let mut stage = Stage::new(vec![accepted()], vec![nothing()]);
     stage.submit(candidate(true)).await;
     assert_eq!(stage.submits().len(), 1);
     assert!(stage.records.lock().unwrap().is_empty(), "its record is in the log already");
+    assert_eq!(*stage.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted], "the chain had lost it");
 }
 
 #[actix_rt::test]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use messages::conditions::{ConditionKind, Conditions, described};
 use messages::counters::{Counter, Counters};
 use messages::facts::Clock;
 use messages::live::SampleLive;
@@ -16,13 +17,18 @@ use store::blocks::Block;
 use store::reads::{BlockPage, PayoutRow, PoolTotals};
 use store::{Store, StoreError};
 use tokio::sync::watch;
-use tracing::{debug, warn};
-use units::{Timestamp, Work};
+use tokio::time::timeout;
+use tracing::debug;
+use units::{Minute, Timestamp, Work};
 
 /// Hashrates are measured over the last hour, or over what there is of it.
 const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
 /// ... but never over less than this: a first share must not look like a farm.
 const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(60);
+/// How long the database may take for all figures before it counts as one that does not answer.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the snapshot may take to be stored; the next one replaces it anyway.
+const WRITE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Newest blocks and payouts that are kept at hand: the longest page that anybody may ask for.
 pub const RECENT: u64 = 200;
@@ -45,7 +51,7 @@ pub struct Snapshot {
     pub stored_at: Option<Timestamp>,
     /// Stratum sessions that are logged in.
     pub sessions: u64,
-    /// Accepted work per second over the last hour.
+    /// Accepted work per second, see [`hashrate`]: the sum of all miners' figures.
     pub hashrate: f64,
     /// When the running round began.
     pub round_started_at: Option<Timestamp>,
@@ -89,6 +95,8 @@ pub struct LiveParts {
     pub store: Store,
     /// Counters of the process.
     pub counters: Arc<Counters>,
+    /// Where it is said that the database does not answer.
+    pub conditions: Arc<Conditions>,
     /// Where it is published.
     pub published: watch::Sender<Arc<Snapshot>>,
     /// The wall clock.
@@ -98,22 +106,20 @@ pub struct LiveParts {
 /// The actor.
 pub struct Live {
     parts: LiveParts,
-    failing: bool,
 }
 
 impl Live {
     /// A factory for the supervisor.
     pub fn factory(parts: LiveParts) -> impl Fn() -> Live {
-        move || Live { parts: parts.clone(), failing: false }
+        move || Live { parts: parts.clone() }
     }
 
-    async fn sample(&self, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+    async fn read(&self, snapshot: &mut Snapshot) -> Result<(), StoreError> {
         let (store, now) = (&self.parts.store, snapshot.sampled_at);
         let booked_now = booked_now(now, &self.parts.counters);
-        let (work, first) = store.work_since(booked_now.minus(HASHRATE_WINDOW).minute()).await?;
-        snapshot.hashrate = hashrate(work, first, booked_now);
+        snapshot.hashrate = hashrate(store.work_since(hashrate_since(booked_now)).await?, booked_now);
         let round = store.round().await?;
-        (snapshot.round_started_at, snapshot.round_work) = (Some(round.started_at), round.work);
+        (snapshot.round_started_at, snapshot.round_work) = (round.started_at, round.work);
         let active_since = booked_now.minus(Duration::from_secs(600)).minute();
         (snapshot.miners, snapshot.workers) = store.active_count(active_since).await?;
         snapshot.block_seconds = store.block_pace().await?.map(|pace| pace.as_secs_f64());
@@ -121,17 +127,40 @@ impl Live {
         snapshot.blocks = store.block_list(BlockPage { limit: RECENT, ..BlockPage::default() }).await?.into();
         snapshot.payouts = store.payout_list(0, RECENT).await?.into();
         snapshot.stored_at = Some(now);
+        Ok(())
+    }
+
+    /// Other hosts read it. That it cannot be stored says nothing about the figures, and who must write tells it.
+    async fn store(&self, snapshot: &Snapshot) {
         let body = serde_json::to_string(snapshot).unwrap_or_default();
-        store.snapshot_put(&self.parts.host, &body, now).await
+        let put = self.parts.store.snapshot_put(&self.parts.host, &body, snapshot.sampled_at);
+        match timeout(WRITE_PATIENCE, put).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "snapshot not stored"),
+            Err(_late) => debug!("snapshot not stored in time"),
+        }
     }
 }
 
-/// Work per second since the first share of the window.
+/// The minute from which on work counts for [`hashrate`].
 #[must_use]
-pub fn hashrate(work: Work, first: Option<Timestamp>, now: Timestamp) -> f64 {
-    let span = first.map_or(HASHRATE_WINDOW, |first| now.since(first)).clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW);
-    // A display figure: money never reads it.
-    work.get() as f64 / span.as_secs_f64()
+pub fn hashrate_since(now: Timestamp) -> Minute {
+    now.minus(HASHRATE_WINDOW).minute()
+}
+
+/// Work per second of one worker or of many, which is the sum of theirs. Each worker's counts from the minute of its
+/// first share in the window on: one that has just come, or come back, is seen at once, and one that has left fades
+/// until the window has passed it.
+///
+/// The only place where a hashrate is computed: API, page and snapshots show this one.
+#[must_use]
+pub fn hashrate(workers: impl IntoIterator<Item = (Minute, Work)>, now: Timestamp) -> f64 {
+    let rate = |(first, work): (Minute, Work)| {
+        let span = now.since(first.start()).clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW);
+        // A display figure: money never reads it.
+        work.get() as f64 / span.as_secs_f64()
+    };
+    workers.into_iter().map(rate).sum()
 }
 
 /// The time that shares are booked to now: ahead of a clock that was set back, behind one that leapt ahead and may be
@@ -152,15 +181,20 @@ impl Handler<SampleLive> for Live {
         let mut snapshot = Snapshot::clone(&self.parts.published.borrow());
         snapshot.sampled_at = (self.parts.clock)();
         snapshot.sessions = self.parts.counters.stratum_sessions.get();
-        match self.sample(&mut snapshot).await {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "still no figures from the database"),
-            Err(error) => {
-                self.failing = true;
-                warn!(%error, "the database does not give figures; the last ones stay");
-            }
+        let trouble = match timeout(READ_PATIENCE, self.read(&mut snapshot)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(described(&error)),
+            Err(_late) => Some(format!("no answer within {} s", READ_PATIENCE.as_secs())),
+        };
+        let state =
+            trouble.map(|why| ("database does not answer".to_owned(), format!("database gives no figures: {why}")));
+        let is_read = state.is_none();
+        self.parts.conditions.put(ConditionKind::DatabaseUnreadable, state);
+        let snapshot = Arc::new(snapshot);
+        self.parts.published.send_replace(Arc::clone(&snapshot));
+        if is_read {
+            self.store(&snapshot).await;
         }
-        self.parts.published.send_replace(Arc::new(snapshot));
         reply.send(());
         Ok(())
     }
@@ -169,6 +203,14 @@ impl Handler<SampleLive> for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn now() -> Timestamp {
+        Minute(200).start()
+    }
+
+    fn work(work: u64) -> Work {
+        Work::new(work).unwrap()
+    }
 
     #[test]
     fn what_was_booked_lately_is_looked_for_by_the_time_that_it_is_booked_by() {
@@ -184,10 +226,15 @@ mod tests {
 
     #[test]
     fn a_hashrate_is_measured_over_at_least_a_minute_and_at_most_an_hour() {
-        let now = Timestamp::from_ms(10_000_000);
-        let work = Work::new(36_000).unwrap();
-        let rate = |ago: u64| hashrate(work, Some(now.minus(Duration::from_secs(ago))), now);
-        assert_eq!([rate(1), rate(360), rate(7200)], [600.0, 100.0, 10.0]);
-        assert_eq!(hashrate(Work::ZERO, None, now), 0.0);
+        let rate = |minutes: u32| hashrate([(Minute(200 - minutes), work(36_000))], now());
+        assert_eq!([rate(0), rate(1), rate(6), rate(120)], [600.0, 600.0, 100.0, 10.0]);
+        assert_eq!(hashrate([], now()), 0.0);
+        assert_eq!(hashrate_since(now()), Minute(140));
+    }
+
+    #[test]
+    fn many_workers_have_the_sum_of_their_hashrates() {
+        let workers = [(Minute(190), work(6_000)), (Minute(198), work(1_200))];
+        assert_eq!(hashrate(workers, now()), 10.0 + 10.0);
     }
 }

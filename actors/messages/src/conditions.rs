@@ -43,6 +43,16 @@ kinds! {
     LogStalled = "log_stalled", Degrades;
     /// The clock leapt ahead, and shares are booked by the time before that until it has stayed there for a while.
     ClockLeapt = "clock_leapt", Degrades;
+    /// The database gives no figures: it is away, hangs, or refuses to be read.
+    DatabaseUnreadable = "database_unreadable", Stops;
+    /// The database has taken no write of the money lease for a while: it is read-only, locked, or away.
+    DatabaseUnwritable = "database_unwritable", Stops;
+    /// Shares are in the log and no commit has brought them into the database for a while.
+    BookingStalled = "booking_stalled", Stops;
+    /// The share log's disk refuses: it is full, read-only, or fails.
+    ShareLogUnwritable = "share_log_unwritable", Stops;
+    /// The share log's disk does not answer at all.
+    ShareLogStalled = "share_log_stalled", Stops;
 }
 
 /// What a condition does to the pool.
@@ -126,6 +136,21 @@ impl Conditions {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ConditionKind, Condition>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An error with what led to it, each said once.
+#[must_use]
+pub fn described(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

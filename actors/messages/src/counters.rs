@@ -120,6 +120,8 @@ counters! {
     log_full_total,
     /// Commits that the disk did not take, mostly because it is full; nothing of them was kept, and the senders were told.
     log_refused_total,
+    /// Commits and tries that the share log's disk has answered, whatever the answer was.
+    log_disk_answers_total,
     /// 1 while the disk does not take the share log (gauge).
     log_unwritable,
     /// 1 while shares cannot be booked because the share log is damaged, or not the database's (gauge).

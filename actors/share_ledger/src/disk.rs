@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition, Template};
 use messages::share_ledger::{
@@ -14,12 +15,13 @@ use messages::share_ledger::{
 };
 use runtime::{Reply, TraceMark};
 use tokio::sync::{oneshot, watch};
-use tracing::{Span, error, info, info_span, warn};
+use tracing::{Span, error, info_span, warn};
 use units::{Minute, PolicyId, Seq};
 
 use crate::booked::BookedTime;
 use crate::files::{LogDirectory, LogEnd, LogError};
 use crate::find::find_shares;
+use crate::probe::DiskHealth;
 use crate::reader::Durable;
 use crate::step::RECORDS_PER_STEP;
 use crate::writer::{Failure, Writer};
@@ -115,6 +117,7 @@ pub(crate) struct Disk {
     pub(crate) backlog_max_bytes: u64,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
     pub(crate) stall: Arc<DiskStall>,
@@ -155,50 +158,84 @@ impl Disk {
     fn serve(&self, mut writer: Writer, owned: &mut Owned, jobs: &Receiver<Job>) {
         let began = owned.began.unwrap_or_default();
         let (mut time, mut untold) = (BookedTime::after(writer.minute()), 0);
-        while let Ok(first) = jobs.recv() {
+        let mut health = DiskHealth::new(Arc::clone(&self.counters), Arc::clone(&self.conditions));
+        loop {
+            let first = match jobs.recv_timeout(health.rest()) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             self.stall.wait();
-            writer.begin(self.minute(&mut time), self.segment_max_bytes);
-            owned.number = writer.number();
-            let batch = std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT);
-            let answers = self.encode(&mut writer, batch);
-            let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
-            let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes = writer.bytes());
-            match span.in_scope(|| writer.commit()) {
-                Ok(()) => {
-                    if writer.records() > 0 {
-                        self.progress.keep_trace(&span);
-                    }
-                    drop(span);
-                    self.publish(&writer, &mut untold);
-                    answers.into_iter().for_each(|answer| self.give(answer, began));
+            let outcome = match first {
+                Some(first) => {
+                    writer.begin(self.minute(&mut time), self.segment_max_bytes);
+                    owned.number = writer.number();
+                    let batch = std::iter::once(first).chain(jobs.try_iter()).take(MESSAGES_PER_COMMIT);
+                    self.commit(&mut writer, batch, &mut health, began, &mut untold)
                 }
-                Err(Failure::NotWritten(why)) => {
-                    self.note_refusal(&why);
-                    answers.into_iter().for_each(|answer| self.turn_away(answer, began));
+                None => {
+                    self.note_lead(writer.minute());
+                    Ok(())
                 }
-                Err(Failure::Unknown(why)) => {
-                    error!(why, "share log could not be synced, nor cut; it is read again");
-                    return answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Disk));
-                }
+            };
+            let outcome = match outcome {
+                Ok(()) if health.rest().is_zero() => health.probe(&self.directory, &writer),
+                outcome => outcome,
+            };
+            if let Err(Failure::Unknown(why) | Failure::NotWritten(why)) = outcome {
+                return error!(why, "share log could not be synced, nor cut; it is read again");
             }
         }
     }
 
+    /// One group commit, and its answers. What was refused and is certainly not in the log is no error.
+    fn commit(
+        &self,
+        writer: &mut Writer,
+        batch: impl Iterator<Item = Job>,
+        health: &mut DiskHealth,
+        began: Seq,
+        untold: &mut u64,
+    ) -> Result<(), Failure> {
+        let answers = self.encode(writer, batch);
+        let bytes = writer.bytes();
+        let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
+        let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes);
+        match span.in_scope(|| writer.commit()) {
+            Ok(()) => {
+                if writer.records() > 0 {
+                    self.progress.keep_trace(&span);
+                }
+                drop(span);
+                if self.publish(writer, untold) {
+                    health.taken();
+                }
+                answers.into_iter().for_each(|answer| self.give(answer, began));
+            }
+            Err(Failure::NotWritten(why)) => {
+                self.counters.log_refused_total.add(1);
+                health.refused(bytes, &why);
+                answers.into_iter().for_each(|answer| self.turn_away(answer, began));
+            }
+            Err(unknown) => {
+                answers.into_iter().for_each(|answer| answer.refuse(AppendRefusal::Disk));
+                return Err(unknown);
+            }
+        }
+        Ok(())
+    }
+
     fn minute(&self, time: &mut BookedTime) -> Minute {
-        let clock = (self.clock)();
-        let minute = time.minute(clock, Instant::now());
-        self.counters.log_minutes_ahead.set(u64::from(minute.0.saturating_sub(clock.minute().0)));
+        let minute = time.minute((self.clock)(), Instant::now());
+        self.note_lead(minute);
         self.counters.log_minutes_behind.set(u64::from(time.behind()));
         minute
     }
 
-    /// Said once: a full disk is tried again with every message.
-    fn note_refusal(&self, why: &str) {
-        self.counters.log_refused_total.add(1);
-        if self.counters.log_unwritable.get() == 0 {
-            error!(why, "share log refused a write or a sync; nothing of it was kept, it is tried again");
-            self.counters.log_unwritable.set(1);
-        }
+    /// By how much shares that were booked last lead the clock.
+    fn note_lead(&self, booked: Minute) {
+        let clock = (self.clock)().minute();
+        self.counters.log_minutes_ahead.set(u64::from(booked.0.saturating_sub(clock.0)));
     }
 
     fn set_durable(&self, writer: &Writer) {
@@ -207,20 +244,17 @@ impl Disk {
         self.position.send_modify(|position| position.get_or_insert_default().durable = durable.seq.0);
     }
 
-    fn publish(&self, writer: &Writer, untold: &mut u64) {
+    /// Tells of a commit; `false` when there was nothing in it.
+    fn publish(&self, writer: &Writer, untold: &mut u64) -> bool {
         let bytes = writer.bytes();
         if bytes == 0 {
-            return;
+            return false;
         }
         self.progress.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.set_durable(writer);
         self.counters.log_records_total.add(writer.records());
         self.counters.log_syncs_total.add(1);
         self.counters.log_backlog_bytes.set(self.progress.backlog_bytes());
-        if self.counters.log_unwritable.get() > 0 {
-            info!("share log is written again");
-            self.counters.log_unwritable.set(0);
-        }
         *untold += writer.records();
         if *untold >= RECORDS_PER_STEP {
             *untold = 0;
@@ -229,6 +263,7 @@ impl Disk {
                 warn!("the fold has ended; shares stay in the log until it is back");
             }
         }
+        true
     }
 
     fn encode(&self, writer: &mut Writer, batch: impl Iterator<Item = Job>) -> Vec<Answer> {

@@ -31,6 +31,7 @@ mod disk;
 mod files;
 mod find;
 mod fold;
+mod probe;
 mod reader;
 pub mod record;
 mod step;
@@ -45,6 +46,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use messages::blocks::SubmitCandidate;
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
 use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FindShares, FoldNow, ReopenClaims};
@@ -95,6 +97,8 @@ pub struct ShareLedgerParts {
     pub ids: Arc<LocalIds>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// Where it is said that the disk refuses.
+    pub conditions: Arc<Conditions>,
     /// Where the log's ends are published; nothing before it is open.
     pub position: watch::Sender<Option<LogPosition>>,
     /// Held by the disk thread: the next generation begins when the one before has written what it was given.
@@ -208,6 +212,7 @@ impl Actor for ShareLedger {
             backlog_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
             counters: Arc::clone(&parts.counters),
+            conditions: Arc::clone(&parts.conditions),
             progress: Arc::clone(&progress),
             position: parts.position.clone(),
             stall: Arc::clone(&parts.stall),

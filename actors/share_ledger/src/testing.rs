@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use chain::{Hash32, HeaderBase, HeaderParts, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Line, Origin, Template};
 use messages::share_ledger::{
@@ -25,6 +26,7 @@ use crate::record::Record;
 pub(crate) struct Rig {
     place: tempfile::TempDir,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     /// Milliseconds since the epoch.
     pub(crate) clock: Arc<AtomicI64>,
@@ -50,12 +52,14 @@ impl Rig {
         let (counters, progress): (Arc<Counters>, Arc<Progress>) = Default::default();
         let (fold, woken) = bounded(1);
         let time = Arc::clone(&clock);
+        let conditions = Arc::new(Conditions::new(Arc::new(|| Timestamp::from_ms(0))));
         let disk = Disk {
             directory: LogDirectory::open(&place.path().join("log"))?,
             segment_max_bytes,
             backlog_max_bytes,
             clock: Arc::new(move || Timestamp::from_ms(time.load(Ordering::Relaxed))),
             counters: Arc::clone(&counters),
+            conditions: Arc::clone(&conditions),
             progress: Arc::clone(&progress),
             position: watch::channel(None).0,
             stall: Arc::default(),
@@ -66,7 +70,7 @@ impl Rig {
         let (opened, end) = oneshot::channel();
         let thread = std::thread::spawn(move || disk.run(&LogOwner::default(), opened, &given));
         let end = runtime::block_on(end).unwrap()?;
-        Ok(Rig { place, counters, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
+        Ok(Rig { place, counters, conditions, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
     }
 
     /// Ends it and starts the next one on the same log, as another process would.

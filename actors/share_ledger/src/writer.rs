@@ -1,5 +1,6 @@
 //! What the disk thread writes: messages as records, and a commit of them as one write and one sync.
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,8 @@ use crate::record::{
     TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
+/// Bytes that a probe writes at most.
+const PROBE_MAX: usize = 1 << 20;
 /// A file is left when so many definitions have taken its ids; one commit cannot use up the rest.
 const IDS_MAX: u32 = 1 << 31;
 
@@ -135,14 +138,39 @@ impl Writer {
         }
         let file = self.file.as_ref().expect("it was made");
         // At the offset: a write that was refused may have moved the file's own place.
-        let written = file.write_all_at(&self.bytes, self.offset).and_then(|()| file.sync_data());
-        written.map_err(|error| {
-            // Cut what may have been written of it: only then is it certain that the records are not in the log. After
-            // a failed sync they may be in memory and not on disk, which reading them again would not show.
-            let cut = file.set_len(self.offset).and_then(|()| file.sync_all());
-            let error = format!("file {}: {error}", self.number);
-            if cut.is_ok() { Failure::NotWritten(error) } else { Failure::Unknown(error) }
-        })
+        if let Err(error) = file.write_all_at(&self.bytes, self.offset) {
+            // A disk that is read-only now takes no cut either, and needs none.
+            let untouched = file.metadata().is_ok_and(|file| file.len() <= self.offset);
+            return if untouched { Err(Failure::NotWritten(self.named(&error))) } else { self.cut(file, &error) };
+        }
+        file.sync_data().or_else(|error| self.cut(file, &error))
+    }
+
+    /// Cuts what may have been written behind the last commit: only then is it certain that the records are not in the
+    /// log. After a failed sync they may be in memory and not on disk, which reading them again would not show.
+    fn cut(&self, file: &File, error: &io::Error) -> Result<(), Failure> {
+        let cut = file.set_len(self.offset).and_then(|()| file.sync_all());
+        let why = self.named(error);
+        Err(if cut.is_ok() { Failure::NotWritten(why) } else { Failure::Unknown(why) })
+    }
+
+    fn named(&self, error: &io::Error) -> String {
+        format!("file {}: {error}", self.number)
+    }
+
+    /// Whether the open file would take so many bytes now; whatever the answer, they are not in it after. A process that
+    /// dies in the middle leaves zeros, which are no records and are cut at the next start.
+    pub(crate) fn probe(&self, bytes: u64) -> Result<(), Failure> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let zeros = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(PROBE_MAX)];
+        let tried = file.write_all_at(&zeros, self.offset).and_then(|()| file.sync_data());
+        let untouched = file.metadata().is_ok_and(|file| file.len() <= self.offset);
+        let cut = if untouched { Ok(()) } else { file.set_len(self.offset).and_then(|()| file.sync_all()) };
+        match (tried, cut) {
+            (Ok(()), Ok(())) => Ok(()),
+            (Err(error), Ok(())) => Err(Failure::NotWritten(self.named(&error))),
+            (_, Err(error)) => Err(Failure::Unknown(self.named(&error))),
+        }
     }
 
     /// As if the commit in the making had never begun: what it would have defined is not defined.

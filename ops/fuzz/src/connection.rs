@@ -85,7 +85,7 @@ impl Doors {
         let world = World::serve(settings::StratumSettings {
             tls_cert: Some(file("cert.pem", made.cert.pem())),
             tls_key: Some(file("key.pem", made.signing_key.serialize_pem())),
-            tls_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            tls_listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
             proxy_from: vec![format!("{}.{}.0.0/16", TRUSTED[0], TRUSTED[1]).parse().expect("a network")],
             ..World::settings()
         });

@@ -86,7 +86,7 @@ impl Settings {
         refuse(found, stratum.tls_listen.is_some() && !cert, "stratum.tls_listen", || {
             "needs stratum.tls_cert and stratum.tls_key".to_owned()
         });
-        let same = stratum.tls_listen.is_some_and(|address| address == stratum.listen && address.port() != 0);
+        let same = stratum.tls_listen.as_ref().is_some_and(|tls| tls.overlaps(&stratum.listen));
         refuse(found, same, "stratum.tls_listen", || "must differ from stratum.listen".to_owned());
     }
 
@@ -186,8 +186,13 @@ impl Settings {
         at_least(found, "retention.interval", self.retention.interval, Duration::from_secs(5 * 60));
         at_least(found, "monitor.interval", self.monitor.interval, Duration::from_secs(1));
         for (index, key) in self.api.keys.iter().enumerate() {
-            let blank = key.expose_secret().trim().is_empty();
-            refuse(found, blank, &format!("api.keys.{index}"), || "must not be blank".to_owned());
+            let (text, name) = (key.expose_secret(), format!("api.keys.{index}"));
+            refuse(found, text.trim().is_empty(), &name, || "must not be blank".to_owned());
+            // A request carries it in a header: anything else could never match.
+            let carried = text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim() == text;
+            refuse(found, !text.trim().is_empty() && !carried, &name, || {
+                "must be printable ASCII without spaces around it, since it is sent in a header".to_owned()
+            });
         }
         if let Some(url) = &self.telemetry.otlp_endpoint {
             refuse(found, !is_http(url, true), "telemetry.otlp_endpoint", || http_expected(url, true));
@@ -198,6 +203,12 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if !self.ignored.is_empty() {
+            warnings.push(format!(
+                "environment: ignored, since no settings are named like this: {}; settings are POOL_SECTION__KEY",
+                self.ignored.join(", ")
+            ));
+        }
         if self.validation.is_off() {
             warnings.push(
                 "verification is switched off: validation.sample_rate, validation.warmup_shares and \
@@ -207,13 +218,12 @@ impl Settings {
         } else if let Some(warning) = self.thin_sampling() {
             warnings.push(warning);
         }
-        if !self.stratum.listen.ip().is_loopback() {
-            warnings.push(format!("stratum.listen: {} is open to other machines, in plain text", self.stratum.listen));
+        for address in self.stratum.listen.exposed() {
+            warnings.push(format!("stratum.listen: {address} is open to other machines, in plain text"));
         }
-        if !self.api.listen.ip().is_loopback() {
+        for address in self.api.listen.exposed() {
             warnings.push(format!(
-                "api.listen: {} is open to other machines, in plain text; put a TLS terminator before it",
-                self.api.listen
+                "api.listen: {address} is open to other machines, in plain text; put a TLS terminator before it"
             ));
         }
         if self.api.keys.is_empty() {

@@ -1,9 +1,10 @@
 //! How single values are written: blank means unset, secrets are never shown.
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -45,16 +46,6 @@ impl Blank for Duration {
     }
 }
 
-impl Blank for SocketAddr {
-    fn read(text: &str) -> Result<SocketAddr, String> {
-        let expected = || format!("invalid value: found string {text:?}, expected an address with a port or a blank");
-        text.trim().parse().map_err(|_| expected())
-    }
-    fn text(&self) -> String {
-        self.to_string()
-    }
-}
-
 /// `Option<T>` as a string in which blank is `None`.
 pub(crate) mod optional {
     use super::{Blank, Deserialize, Deserializer, Serializer};
@@ -70,6 +61,26 @@ pub(crate) mod optional {
     pub(crate) fn serialize<S: Serializer, T: Blank>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.as_ref().map_or_else(String::new, Blank::text))
     }
+}
+
+/// Networks; a single address is one as well.
+pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    struct Network(IpNet);
+
+    impl TryFrom<String> for Network {
+        type Error = String;
+        fn try_from(text: String) -> Result<Network, String> {
+            let trimmed = text.trim();
+            let address = || trimmed.parse::<IpAddr>().map(IpNet::from);
+            trimmed.parse().or_else(|_| address()).map(Network).map_err(|_| {
+                format!("invalid value: found string {text:?}, expected an address or a network like \"10.0.0.0/8\"")
+            })
+        }
+    }
+
+    Ok(Vec::<Network>::deserialize(deserializer)?.into_iter().map(|Network(network)| network).collect())
 }
 
 /// A secret is read but always written as if it were unset.

@@ -12,6 +12,7 @@
 mod check;
 mod error;
 mod forms;
+mod listen;
 mod load;
 mod password;
 mod sections;
@@ -23,6 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub use error::{Problem, SettingsError};
+pub use listen::{Listen, ListenAddress};
 pub use load::{Flag, Load, load, log_format};
 pub use sections::*;
 
@@ -63,6 +65,9 @@ pub struct Settings {
     /// Where the wallet's password may come from, besides a file named by the settings.
     #[serde(skip)]
     pub(crate) password: PasswordSources,
+    /// Variables of the environment that begin like the pool's and are none of them.
+    #[serde(skip)]
+    pub(crate) ignored: Vec<String>,
 }
 
 /// Kept from loading, for [`Settings::wallet_password`].

@@ -85,8 +85,16 @@ fn read(load: &Load) -> (Settings, Vec<Problem>) {
         figment = figment.merge(layer);
     }
     let known = Value::serialize(Settings::default()).expect("the defaults are plain values");
+    let mut ignored = Vec::new();
     for (name, value) in &load.env {
         let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
+        if !rest.contains("__") {
+            match meant_key(&known, rest) {
+                Some(key) => problems.push(misnamed(name, &key)),
+                None => ignored.push(name.clone()),
+            }
+            continue;
+        }
         let key = rest.to_lowercase().replace("__", ".");
         match text_layer(&known, &key, value, format!("environment variable {name}")) {
             Ok(layer) => figment = figment.merge(layer),
@@ -115,7 +123,25 @@ fn read(load: &Load) -> (Settings, Vec<Problem>) {
     let env = load.env.iter().find(|(name, value)| name == ENV_PASSWORD && !value.is_empty());
     settings.password =
         PasswordSources { env: env.map(|(_, value)| SecretString::from(value.clone())), config_dir: file.dir };
+    settings.ignored = ignored;
     (settings, problems)
+}
+
+// === names in the environment ===
+
+/// The key that a name without `__` gives if one `_` is read as that. Orchestrators put names like `POOL_PORT` into
+/// the environment of whatever runs beside a service called `pool`; those give none.
+fn meant_key(known: &Value, name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    let keys = name.match_indices('_').map(|(at, _)| format!("{}.{}", &name[..at], &name[at + 1..]));
+    keys.into_iter().find(|key| known.find_ref(key).is_some_and(|value| value.as_dict().is_none()))
+}
+
+/// What the operator meant is certain, and to overlook it could send money that was to stay.
+fn misnamed(name: &str, key: &str) -> Problem {
+    let right = format!("{ENV_PREFIX}{}", key.replace('.', "__").to_uppercase());
+    let what = format!("is set by {right}, with two underscores after the section");
+    Problem { key: key.to_owned(), what, place: Some(format!("environment variable {name}")) }
 }
 
 // === one layer ===
@@ -202,7 +228,9 @@ fn typed(text: &str, like: &Value) -> Value {
         },
         Value::Bool(..) => trimmed.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
         Value::Array(..) if trimmed.is_empty() => Value::from(Vec::<String>::new()),
-        Value::Array(..) if trimmed.starts_with('[') => trimmed.parse().unwrap_or_else(|never| match never {}),
+        Value::Array(..) if trimmed.starts_with('[') && trimmed.ends_with(']') => {
+            trimmed.parse().unwrap_or_else(|never| match never {})
+        }
         Value::Array(..) => Value::from(trimmed.split(',').map(str::trim).collect::<Vec<_>>()),
         _ => Value::from(text),
     }

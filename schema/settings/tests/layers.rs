@@ -67,6 +67,60 @@ fn a_text_from_the_environment_is_read_by_the_type_of_its_key() {
 }
 
 #[test]
+fn what_an_orchestrator_puts_into_the_environment_is_ignored_with_one_warning() {
+    let settings = from_env(&[
+        ("POOL_PORT", "tcp://10.3.0.7:3333"),
+        ("POOL_PORT_3333_TCP_ADDR", "10.3.0.7"),
+        ("POOL_SERVICE_HOST", "10.3.0.7"),
+        ("POOL_STRATUM_PORT", "tcp://10.3.0.8:3333"),
+        ("POOL_API__KEYS", "k"),
+    ]);
+    let expected = "environment: ignored, since no settings are named like this: POOL_PORT, POOL_PORT_3333_TCP_ADDR, \
+                    POOL_SERVICE_HOST, POOL_STRATUM_PORT; settings are POOL_SECTION__KEY";
+    assert_eq!(settings.warnings(), [expected]);
+}
+
+#[test]
+fn a_key_may_begin_like_a_list() {
+    let keys = |text: &str| -> Vec<String> {
+        let keys = from_env(&[("POOL_API__KEYS", text)]).api.keys;
+        keys.iter().map(|key| key.expose_secret().to_owned()).collect()
+    };
+    assert_eq!(keys("[x"), ["[x"]);
+    assert_eq!(keys("[x,y"), ["[x", "y"]);
+    assert_eq!(keys("[\"x\", \"[y\"]"), ["x", "[y"]);
+}
+
+#[test]
+fn places_to_listen_on_may_be_names_and_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pool.toml");
+    let text = "[stratum]\nlisten = [\"0.0.0.0:3333\", \"[::]:3333\"]\ntls_listen = \" \"\n\
+                proxy_from = [\"10.0.0.1\", \"fd00::/8\", \"::1\"]\n[api]\nlisten = \"localhost:80\"";
+    std::fs::write(&file, text).unwrap();
+    let settings = load(&Load { file: Some(file), devnet: false, flags: vec![], env: vec![] }).unwrap();
+    let resolved = |listen: &settings::Listen| -> Vec<String> {
+        let all = listen.addresses().iter().flat_map(|address| address.resolve().unwrap());
+        all.map(|address| address.to_string()).collect()
+    };
+    assert_eq!(resolved(&settings.stratum.listen), ["0.0.0.0:3333", "[::]:3333"]);
+    assert_eq!(settings.stratum.listen.to_string(), "0.0.0.0:3333, [::]:3333");
+    assert_eq!((settings.stratum.listen.port(), settings.stratum.tls_listen), (3333, None));
+    assert!(resolved(&settings.api.listen).contains(&"127.0.0.1:80".to_owned()));
+    let networks: Vec<String> = settings.stratum.proxy_from.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.1/32", "fd00::/8", "::1/128"]);
+
+    let settings =
+        from_env(&[("POOL_STRATUM__LISTEN", "[::1]:1, pool.example:2"), ("POOL_API__LISTEN", "127.0.0.1:3")]);
+    assert_eq!(settings.stratum.listen.to_string(), "[::1]:1, pool.example:2");
+    let warned = settings.warnings();
+    assert_eq!(warned[0], "stratum.listen: pool.example:2 is open to other machines, in plain text");
+    assert!(!warned[1].contains("open"), "{warned:?}");
+    let text = serde_json::to_string(&settings.stratum).unwrap();
+    assert!(text.contains("\"listen\":\"[::1]:1, pool.example:2\""), "{text}");
+}
+
+#[test]
 fn the_devnet_replaces_defaults_only() {
     let from = Load { file: None, devnet: true, flags: vec![], env: env(&[("POOL_BLOCKS__CONFIRMATIONS", "4")]) };
     let settings = load(&from).unwrap();

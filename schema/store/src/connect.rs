@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use crate::OpenError;
 use crate::db::{Db, Lite};
 
+pub(crate) use pg::check as check_pg;
 pub(crate) use pg::connect as connect_pg;
 
 /// How long a query waits for a connection, and a connection for its server.

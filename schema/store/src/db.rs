@@ -128,6 +128,18 @@ impl Store {
         })
     }
 
+    /// Whether a URL can be used at all, with the files that it names. Asks no database.
+    ///
+    /// # Errors
+    /// [`OpenError::BadUrl`]; [`OpenError::Unreachable`] for a file of certificates that cannot be used.
+    pub fn check_url(url: &str) -> std::result::Result<(), OpenError> {
+        let place = Place::parse(url)?;
+        match &place {
+            Place::Lite(_) => Ok(()),
+            Place::Pg(url) => connect::check_pg(url).map_err(|error| place.unreachable(&error)),
+        }
+    }
+
     /// Applies the migrations that are missing and returns their names. A SQLite file with tables is copied beside
     /// itself before that.
     ///

@@ -47,8 +47,8 @@ pub struct PoolTotals {
 /// Work of the pool since the newest block in the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
-    /// When it began; the first share's time when there is no block yet.
-    pub started_at: Timestamp,
+    /// When it began; the first share's time when there is no block yet, and nothing before the first share.
+    pub started_at: Option<Timestamp>,
     /// Accepted work.
     pub work: Work,
 }
@@ -98,8 +98,10 @@ pub struct WorkerRow {
     pub shares: u64,
     /// Rejected submits, all time.
     pub rejects: u64,
-    /// Work since the asked minute.
+    /// Work since the asked minute, and the minute of the first of it.
     pub recent_work: Work,
+    /// See `recent_work`; empty when there is none.
+    pub recent_since: Option<Minute>,
     /// Newest share.
     pub last_share_at: Option<Timestamp>,
 }
@@ -159,19 +161,17 @@ impl Store {
         rows.into_iter().next().map_or_else(|| Ok(PoolTotals::default()), PoolTotals::try_from)
     }
 
-    /// Accepted work of all lines since `minute`, and the time of the first share in it (to the accuracy of a share
-    /// batch; `None` when there is none).
+    /// Accepted work since `minute`, of all workers whose first share since then was booked to the same minute together:
+    /// that minute and the sum.
     ///
     /// # Errors
     /// `Damaged` for a negative sum.
-    pub async fn work_since(&self, minute: Minute) -> Result<(Work, Option<Timestamp>)> {
-        let rows: Vec<rows::SinceRow> =
-            self.rows(rows::SINCE, binds![minute.start().ms(), i64::from(minute.0)]).await?;
-        let Some(row) = rows.into_iter().next() else { return Ok((Work::ZERO, None)) };
-        let Some(first) = row.first_minute else { return Ok((Work::ZERO, None)) };
-        let first = column::minute(first, "segment")?.start();
-        let first = row.first_batch_at.map_or(first, |at| Timestamp::from_ms(at).max(first));
-        Ok((column::work(row.work.unwrap_or(0), "segments' work")?, Some(first)))
+    pub async fn work_since(&self, minute: Minute) -> Result<Vec<(Minute, Work)>> {
+        let rows: Vec<rows::SinceRow> = self.rows(rows::SINCE, binds![i64::from(minute.0)]).await?;
+        let parts = rows
+            .into_iter()
+            .map(|row| Ok((column::minute(row.first_minute, "segment")?, column::work(row.work, "segments' work")?)));
+        parts.collect()
     }
 
     /// Miners and workers with accepted work since `minute`.
@@ -211,7 +211,7 @@ impl Store {
         let found: Vec<rows::RoundRow> = self.rows(select, binds![]).await?;
         let row = found.into_iter().next().unwrap_or_default();
         let work = row.work.unwrap_or(0).saturating_sub(row.before_work.unwrap_or(0));
-        let started_at = Timestamp::from_ms(row.before_at.or(row.first_at).unwrap_or(0));
+        let started_at = row.before_at.or(row.first_at).filter(|at| *at > 0).map(Timestamp::from_ms);
         Ok(Round { started_at, work: column::work(work, "work of the round")? })
     }
 

@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::log::{EPOCH, Log, at, hash, line};
 use common::money::{NOW, atoms, entry, fund, intent, intent_id, later, lease, line as paid, reserved, settled};
 use common::{TestDb, for_each_database};
 use store::blocks::BlockState;
+use store::fold::LineKey;
 use store::payouts::{IntentChange, IntentState};
 use store::reads::{BlockPage, PoolTotals};
 use units::{Height, Minute};
@@ -41,9 +43,10 @@ fn an_empty_database_has_zeros_and_no_times() {
     for_each_database(async |db| {
         let totals = db.store.pool_totals().await.unwrap();
         assert_eq!(format!("{totals:?}"), format!("{:?}", PoolTotals::default()));
-        assert_eq!(db.store.work_since(Minute(0)).await.unwrap(), (units::Work::ZERO, None));
+        assert_eq!(db.store.work_since(Minute(0)).await.unwrap(), []);
         assert_eq!(db.store.active_count(Minute(0)).await.unwrap(), (0, 0));
-        assert_eq!(db.store.round().await.unwrap().work, units::Work::ZERO);
+        let round = db.store.round().await.unwrap();
+        assert_eq!((round.work, round.started_at), (units::Work::ZERO, None), "nobody has begun one");
         assert_eq!(db.store.block_pace().await.unwrap(), None);
         assert_eq!(heights(db, BlockPage { limit: 10, ..BlockPage::default() }).await, (vec![], 0));
         assert_eq!(db.store.payout_list(0, 10).await.unwrap().1, 0);
@@ -102,14 +105,38 @@ fn recent_work_and_people_are_those_since_the_minute() {
     for_each_database(async |db| {
         mined(db).await;
         let since = async |minute: u32| {
-            let (work, first) = db.store.work_since(Minute(minute)).await.unwrap();
-            (work.get(), first, db.store.active_count(Minute(minute)).await.unwrap())
+            let work = db.store.work_since(Minute(minute)).await.unwrap();
+            let work: Vec<_> = work.into_iter().map(|(first, work)| (first.0 - EPOCH, work.get())).collect();
+            (work, db.store.active_count(Minute(minute)).await.unwrap())
         };
-        assert_eq!(since(EPOCH).await, (107, Some(at(EPOCH)), (2, 3)));
-        let (work, first, people) = since(EPOCH + 2).await;
-        assert_eq!((work, people), (27, (1, 1)));
-        assert_eq!(first, Some(Minute(EPOCH + 2).start()), "to the accuracy of a batch, and not before the minute");
-        assert_eq!(since(EPOCH + 5).await, (0, None, (0, 0)));
+        assert_eq!(since(EPOCH).await, (vec![(0, 50), (1, 30), (2, 27)], (2, 3)));
+        assert_eq!(since(EPOCH + 1).await, (vec![(1, 30), (2, 27)], (2, 2)));
+        assert_eq!(since(EPOCH + 3).await, (vec![(4, 7)], (1, 1)), "what was before does not count");
+        assert_eq!(since(EPOCH + 5).await, (vec![], (0, 0)));
+    });
+}
+
+#[test]
+fn the_pools_recent_work_is_that_of_its_miners() {
+    for_each_database(async |db| {
+        let (mut log, _) = mined(db).await;
+        // The same worker from another place, and one that comes back.
+        log.lines.push(LineKey { origin: [8; 16], ..line("alice", "a2") });
+        log.share(3, EPOCH, 4);
+        log.share(0, EPOCH + 7, 9);
+        db.store.fold(log.step()).await.unwrap();
+        for since in [EPOCH, EPOCH + 1, EPOCH + 2, EPOCH + 6, EPOCH + 8].map(Minute) {
+            let mut parts: BTreeMap<Minute, u64> = BTreeMap::new();
+            for address in ["alice", "bob"] {
+                for worker in db.store.miner_summary(address, since).await.unwrap().unwrap().workers {
+                    assert_eq!(worker.recent_since.is_some(), worker.recent_work.get() > 0);
+                    let Some(first) = worker.recent_since else { continue };
+                    *parts.entry(first).or_default() += worker.recent_work.get();
+                }
+            }
+            let pool = db.store.work_since(since).await.unwrap().into_iter().map(|(first, work)| (first, work.get()));
+            assert_eq!(pool.collect::<Vec<_>>(), parts.into_iter().collect::<Vec<_>>(), "{since:?}");
+        }
     });
 }
 
@@ -120,7 +147,7 @@ fn a_round_begins_with_the_newest_block() {
         log.share(0, EPOCH + 6, 11);
         db.store.fold(log.step()).await.unwrap();
         let round = db.store.round().await.unwrap();
-        assert_eq!((round.work.get(), round.started_at), (11, at(EPOCH + 4)));
+        assert_eq!((round.work.get(), round.started_at), (11, Some(at(EPOCH + 4))));
     });
 }
 

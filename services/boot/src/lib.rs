@@ -9,6 +9,7 @@ mod log;
 mod manager;
 mod metrics;
 mod signals;
+mod sockets;
 mod telemetry;
 mod traces;
 
@@ -17,4 +18,5 @@ pub use log::Log;
 pub use manager::Manager;
 pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;
+pub use sockets::{ListenError, listeners};
 pub use telemetry::{Telemetry, TelemetryError};

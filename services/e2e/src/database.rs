@@ -2,6 +2,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use diesel::SqliteConnection;
 use diesel::connection::{Connection, SimpleConnection};
@@ -27,6 +29,52 @@ pub fn sql(url: &str, text: &str) {
     };
     let outcome = std::thread::scope(|scope| scope.spawn(run).join());
     outcome.expect("no panic").expect("the database is reachable").unwrap_or_else(|error| panic!("{text}: {error}"));
+}
+
+/// A connection of somebody else that keeps what it has begun, until it is dropped.
+pub struct Held {
+    release: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Held {
+    /// Runs SQL that begins a transaction, and does not end it.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn begin(url: &str, text: &str) -> Held {
+        let ((release, released), (tell, told)) = (channel::<()>(), channel());
+        let (url, text) = (url.to_owned(), text.to_owned());
+        let thread = std::thread::spawn(move || {
+            let keep = |outcome: diesel::QueryResult<()>| {
+                tell.send(outcome).expect("the test waits for it");
+                // An error, when the sender is dropped.
+                let _released = released.recv();
+            };
+            match url.strip_prefix("sqlite:") {
+                Some(path) => {
+                    let mut conn = SqliteConnection::establish(path).expect("the database is reachable");
+                    keep(conn.batch_execute(&text));
+                }
+                None => {
+                    let conn = AsyncConnectionWrapper::<AsyncPgConnection>::establish(&url);
+                    keep(conn.expect("the database is reachable").batch_execute(&text));
+                }
+            }
+        });
+        told.recv().expect("no panic").expect("it can be begun");
+        Held { release: Some(release), thread: Some(thread) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok() || std::thread::panicking(), "the connection broke");
+        }
+    }
 }
 
 /// An empty PostgreSQL database; gone when dropped.

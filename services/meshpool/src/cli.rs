@@ -1,5 +1,5 @@
 //! Commands and exit codes.
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, hosts, payouts, up};
+use crate::{audit, check_config, hosts, payouts, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -35,8 +35,14 @@ enum Command {
     CheckConfig(Common),
     /// Applies missing migrations to the database.
     Migrate(Common),
-    /// Takes the daemon's chain as good although one with more work was seen: after a chain was started anew.
-    AcceptChain(Common),
+    /// Takes the daemon's chain as good although one with more work was seen: after a chain was started anew. Asks first.
+    AcceptChain {
+        #[command(flatten)]
+        common: Common,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Recomputes every balance, entry and block from what is stored; prints JSON, exits 0 only without differences.
     Audit {
         #[command(flatten)]
@@ -123,7 +129,7 @@ pub(crate) fn run() -> ExitCode {
     let (Command::Up { common, .. }
     | Command::CheckConfig(common)
     | Command::Migrate(common)
-    | Command::AcceptChain(common)
+    | Command::AcceptChain { common, .. }
     | Command::Audit { common, .. }
     | Command::Hosts { common, .. }
     | Command::Payouts { common, .. }) = &cli.command;
@@ -135,9 +141,9 @@ pub(crate) fn run() -> ExitCode {
     };
     match &cli.command {
         Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
-        Command::CheckConfig(_) => check(&settings),
+        Command::CheckConfig(common) => check_config::run(&settings, common.devnet),
         Command::Migrate(_) => migrate(&settings),
-        Command::AcceptChain(_) => accept_chain(&settings),
+        Command::AcceptChain { yes, .. } => accept_chain(&settings, *yes),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
         Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
         Command::Hosts { action: None, .. } => hosts::list(&settings),
@@ -174,14 +180,6 @@ fn refuse(format: LogFormat, error: &SettingsError) -> ExitCode {
     ExitCode::from(boot::CONFIG)
 }
 
-fn check(settings: &Settings) -> ExitCode {
-    for warning in settings.warnings() {
-        say(&format!("warning: {warning}"));
-    }
-    say("settings are good");
-    ExitCode::SUCCESS
-}
-
 fn migrate(settings: &Settings) -> ExitCode {
     match Store::migrate(settings.database_url().expose_secret()) {
         Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
@@ -192,16 +190,47 @@ fn migrate(settings: &Settings) -> ExitCode {
 }
 
 /// A running pool takes note of it while it waits.
-fn accept_chain(settings: &Settings) -> ExitCode {
+fn accept_chain(settings: &Settings, yes: bool) -> ExitCode {
     with_store(settings, async |store| {
-        let before = store.best_chain_get().await?;
-        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
-        match before.filter(|best| best.work > 0) {
-            Some(best) => say(&format!("given up: a chain of height {} and work {}", best.height, best.work)),
-            None => say("no chain was waited for"),
+        let Some(best) = store.best_chain_get().await?.filter(|best| best.work > 0) else {
+            say("no chain was waited for");
+            return Ok(ExitCode::SUCCESS);
+        };
+        let (height, work, seen_at) = (best.height, best.work, best.seen_at);
+        say(&format!(
+            "The pool remembers a chain of height {height} and work {work}, seen {seen_at}.\n\
+             Given up, the pool follows the chain that its daemon has, whatever its work. Blocks of the pool that stand \
+             on the remembered chain only are lost then: their credits are taken back, from the pool's own fees where \
+             they were paid out already. This is right when that chain is gone for good, and wrong while the daemon only \
+             has to catch up."
+        ));
+        if let Err(code) = confirmed("Give up the remembered chain?", yes) {
+            return Ok(code);
         }
+        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
+        say(&format!("given up: a chain of height {height} and work {work}"));
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Asks on the terminal whether to go on; elsewhere only `--yes` will do.
+///
+/// # Errors
+/// With how the process is to end, having changed nothing.
+pub(crate) fn confirmed(question: &str, yes: bool) -> Result<(), ExitCode> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(fail(boot::CONFIG, "nothing was changed: run it on a terminal, which asks, or add --yes"));
+    }
+    say(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    match std::io::stdin().read_line(&mut answer) {
+        Ok(_) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
+        Ok(_) => Err(fail(boot::CONFIG, "nothing was changed")),
+        Err(error) => Err(fail(boot::CONFIG, &format!("nothing was changed: no answer: {error}"))),
+    }
 }
 
 /// Opens the database for one command.

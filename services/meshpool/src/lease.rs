@@ -1,6 +1,8 @@
 //! The money lease: taken and renewed for as long as the process runs, published as a fencing epoch.
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use messages::conditions::described;
 use rand::Rng;
 use store::Store;
 use tokio::sync::watch;
@@ -10,11 +12,37 @@ const NAME: &str = "money";
 const TTL: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
+/// When some host was last seen to hold the lease: each renewal, and each look at another's, is a write that the
+/// database took.
+pub(crate) struct Renewals(Mutex<(Instant, Option<String>)>);
+
+impl Renewals {
+    /// As if it had been renewed just now.
+    pub(crate) fn new() -> Arc<Renewals> {
+        Arc::new(Renewals(Mutex::new((Instant::now(), None))))
+    }
+
+    /// How long ago that was, and why the last try failed, if it did.
+    pub(crate) fn age(&self) -> (Duration, Option<String>) {
+        let (at, why) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (at.elapsed(), why.clone())
+    }
+
+    fn note(&self, failed: Option<String>) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed {
+            None => *last = (Instant::now(), None),
+            failed => last.1 = failed,
+        }
+    }
+}
+
 /// Keeps the lease until `stop` says so, then gives it back.
 pub(crate) async fn keep(
     store: Store,
     host: String,
     epoch: watch::Sender<Option<i64>>,
+    renewals: Arc<Renewals>,
     mut stop: watch::Receiver<bool>,
 ) {
     // A copied data directory has the same host's name in it, and the same holder would get the same epoch.
@@ -22,12 +50,14 @@ pub(crate) async fn keep(
     loop {
         match store.lease_take(NAME, &holder, TTL).await {
             Ok(lease) => {
+                renewals.note(None);
                 let held = lease.map(|lease| lease.epoch);
                 if epoch.send_replace(held) != held {
                     info!(epoch = held, "money lease");
                 }
             }
             Err(error) => {
+                renewals.note(Some(described(&error)));
                 // It may still be ours, but nothing is certain: write nothing.
                 if epoch.send_replace(None).is_some() {
                     warn!(%error, "money lease could not be renewed");
@@ -63,7 +93,7 @@ mod tests {
             let start = || {
                 let (sender, mut held) = watch::channel(Some(-1));
                 held.mark_unchanged();
-                (tokio::spawn(keep(store.clone(), "host".to_owned(), sender, stop.clone())), held)
+                (tokio::spawn(keep(store.clone(), "host".to_owned(), sender, Renewals::new(), stop.clone())), held)
             };
             let (first, mut of_first) = start();
             of_first.changed().await.unwrap();

@@ -1,6 +1,7 @@
 //! `meshpool`: all actors in one process, and the operator's commands.
 mod announce;
 mod audit;
+mod check_config;
 mod checks;
 mod cli;
 mod daemons;
@@ -13,6 +14,7 @@ mod payouts;
 mod place;
 mod roster;
 mod up;
+mod writes;
 
 use std::process::ExitCode;
 

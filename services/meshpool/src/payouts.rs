@@ -139,22 +139,24 @@ fn guidance(intent: &Intent) -> Vec<String> {
     let mut lines = vec![String::new()];
     if intent.attention.is_none() {
         lines.push("The pool follows this payout by itself; nothing needs to be done.".to_owned());
-    } else {
-        lines.push("Look, in this order:".to_owned());
-        lines.push(format!(
-            "  1. Is it the right wallet? The daemon's address must be {}.",
-            intent.wallet.as_deref().unwrap_or("the one that was asked")
-        ));
-        lines.push(format!("  2. The wallet's history (daemon: wallet/sends) for a send with the memo {id}."));
-        lines.push("  3. The inputs above in the wallet's outputs: spent at which height, and by what? A transaction that left no".to_owned());
-        lines.push("     change leaves no other trace.".to_owned());
-        lines.push(
-            "  4. Ask a recipient, or a block explorer, for a payment of exactly that amount at that height."
-                .to_owned(),
-        );
+        return lines;
     }
-    lines.push("You may:".to_owned());
+    lines.push("Look, in this order:".to_owned());
+    lines.push(format!(
+        "  1. Is it the right wallet? The daemon's address must be {}.",
+        intent.wallet.as_deref().unwrap_or("the one that was asked")
+    ));
+    lines.push(format!("  2. The wallet's history (daemon: wallet/sends) for a send with the memo {id}."));
+    lines.push(
+        "  3. The inputs above in the wallet's outputs: spent at which height, and by what? A transaction that left no"
+            .to_owned(),
+    );
+    lines.push("     change leaves no other trace.".to_owned());
+    lines.push(
+        "  4. Ask a recipient, or a block explorer, for a payment of exactly that amount at that height.".to_owned(),
+    );
     if intent.state != IntentState::Confirmed {
+        lines.push("You may:".to_owned());
         lines.push(format!("  meshpool payouts sent {id} --txid TXID        a transaction has paid it"));
         lines
             .push(format!("  meshpool payouts release {id} --because TEXT  it was never sent; TEXT says how you know"));

@@ -36,7 +36,9 @@ use crate::announce::announce;
 use crate::checks::{Helpers, Memory};
 use crate::cli::fail;
 use crate::devnet::Devnet;
+use crate::lease::Renewals;
 use crate::place::Place;
+use crate::writes::Writes;
 use crate::{daemons, doubts, figures, lease, roster};
 
 mod parts;
@@ -110,7 +112,7 @@ fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetr
     let mut child = None;
     if devnet {
         let (dir, url) = (settings.data.dir.join("daemon"), settings.daemon.url.clone());
-        child = Some(Devnet::start(&dir, &url, settings.stratum.listen).map_err(config)?);
+        child = Some(Devnet::start(&dir, &url, &settings.stratum.listen).map_err(config)?);
     }
     let outcome = runtime::block_on(async {
         let shutdown = Shutdown::listen().map_err(config)?;
@@ -246,6 +248,7 @@ impl Pool {
                 host: self.host_name.clone(),
                 store: self.store.clone(),
                 counters: Arc::clone(&self.counters),
+                conditions: Arc::clone(&self.conditions),
                 published: snapshots,
                 clock: Arc::clone(&clock),
             }),
@@ -297,6 +300,7 @@ impl Pool {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&self.ids),
                 counters: Arc::clone(&self.counters),
+                conditions: Arc::clone(&self.conditions),
                 position: position.clone(),
                 owner: Arc::default(),
                 stall: Arc::clone(&stall),
@@ -346,7 +350,10 @@ impl Pool {
             reopen_after_restart(&submitter, ledger.recipient()),
         ];
         let (stopping, stop) = watch::channel(false);
-        let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
+        let renewals = Renewals::new();
+        let lease = lease::keep(self.store.clone(), self.host_name.clone(), epochs, Arc::clone(&renewals), stop);
+        let lease = tokio::spawn(lease);
+        let _writes = Writes::watch(&self.conditions, &self.counters, position.subscribe(), renewals);
 
         let ports = host.ports();
         let metrics = figures::export(&ports, &self.counters, &settings, arbiters(), telemetry);
@@ -410,14 +417,13 @@ impl Pool {
             started_at: clock(),
             settle_depth: self.settle_depth(),
         };
-        let (server, page) = web::serve(api)
-            .map_err(|error| config(format!("api.listen: cannot listen on {}: {error}", settings.api.listen)))?;
+        let (server, pages) = web::serve(api).map_err(config)?;
         let server_handle = server.handle();
         let server = tokio::spawn(server);
 
         let log = telemetry.log();
-        log.say("stratum", &front.address().to_string());
-        log.say("page", &format!("http://{page}/"));
+        front.addresses().iter().for_each(|address| log.say("stratum", &address.to_string()));
+        pages.iter().for_each(|page| log.say("page", &format!("http://{page}/")));
         log.say("data", &settings.data.dir.display().to_string());
         let _doubts = doubts::watch(log.clone(), Arc::clone(&self.counters), Arc::clone(&self.conditions));
 

@@ -40,7 +40,6 @@ mod tls;
 mod transport;
 mod vardiff;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ pub const OFFERS_MAX: usize = ledger_link::OWED_MAX;
 pub use listen::{ListenError, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::Era;
-pub use tls::TlsError;
+pub use tls::{TlsError, check_certificate};
 
 /// What the front is built from.
 #[derive(Clone)]
@@ -125,11 +124,5 @@ impl StratumParts {
     /// When the address cannot be bound.
     pub fn start(self) -> Result<Stratum, ListenError> {
         Stratum::start(self)
-    }
-
-    /// Where it will listen.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.settings.listen
     }
 }

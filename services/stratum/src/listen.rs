@@ -9,7 +9,8 @@ use actix_rt::Arbiter;
 use listenfd::ListenFd;
 use runtime::Pulse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use settings::Listen;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -23,8 +24,6 @@ use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
 use crate::ranges::ARBITERS_MAX;
 use crate::tls::{self, TlsError, TlsGate};
 
-/// Connections that the kernel may hold for us while all threads are busy.
-const BACKLOG: i32 = 4096;
 /// A peer that does not acknowledge what it was sent for so long is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// A silent connection is asked by the kernel whether it is still there after so long, and then this often.
@@ -41,16 +40,12 @@ const PULSE_EVERY: Duration = Duration::from_millis(500);
 /// Why the front did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The address is taken or not ours.
-    #[error("{key}: cannot listen on {address}: {source}")]
-    Bind {
-        /// The setting.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A name or an address of the settings.
+    #[error(transparent)]
+    Address(#[from] boot::ListenError),
+    /// A socket that listens cannot be set up.
+    #[error("stratum.listen: {0}")]
+    Socket(#[from] io::Error),
     /// The certificate cannot be used.
     #[error("stratum.tls_cert, stratum.tls_key: {0}")]
     Tls(#[from] TlsError),
@@ -58,8 +53,9 @@ pub enum ListenError {
 
 /// A running front.
 pub struct Stratum {
-    address: SocketAddr,
-    tls_address: Option<SocketAddr>,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     draining: watch::Sender<bool>,
     drained: mpsc::Receiver<()>,
     arbiters: Vec<Arbiter>,
@@ -75,14 +71,16 @@ impl Stratum {
             _ => None,
         };
         let mut inherited = Inherited::take();
-        let plain = inherited.listener("stratum.listen", settings.listen);
-        let secure = settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose();
+        let plain = inherited.listeners("stratum.listen", &settings.listen);
+        let secure = settings
+            .tls_listen
+            .as_ref()
+            .map_or(Ok(Vec::new()), |wanted| inherited.listeners("stratum.tls_listen", wanted));
         // Before an error: a socket that nobody took may be the one that holds the port.
         inherited.warn_of_rest();
         let (plain, secure) = (plain?, secure?);
-        let bind = |source| ListenError::Bind { key: "stratum.listen", address: settings.listen, source };
-        let address = plain.local_addr().map_err(bind)?;
-        let tls_address = secure.as_ref().map(StdListener::local_addr).transpose().map_err(bind)?;
+        let locals = |all: &[StdListener]| all.iter().map(StdListener::local_addr).collect::<io::Result<Vec<_>>>();
+        let (addresses, tls_addresses) = (locals(&plain)?, locals(&secure)?);
         let gate = Gate::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
         let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_AT_ONCE));
         let shared = Arc::new(Shared { gate, tls: tls.clone(), proxy_headers });
@@ -90,10 +88,10 @@ impl Stratum {
         let (done, drained) = mpsc::channel(usize::from(ARBITERS_MAX));
         let (mut arbiters, mut pulses) = (Vec::new(), Vec::new());
         for index in 0..parts.arbiters.clamp(1, ARBITERS_MAX) {
-            let mut doors = vec![(plain.try_clone().map_err(bind)?, Door::Any)];
-            if let Some(secure) = &secure {
-                doors.push((secure.try_clone().map_err(bind)?, Door::Tls));
-            }
+            let plain = plain.iter().map(|listener| (listener, Door::Any));
+            let secure = secure.iter().map(|listener| (listener, Door::Tls));
+            let doors = plain.chain(secure).map(|(listener, door)| Ok((listener.try_clone()?, door)));
+            let doors = doors.collect::<io::Result<Vec<_>>>()?;
             let (parts, shared, drain, done) = (parts.clone(), Arc::clone(&shared), drain.clone(), done.clone());
             let watched = (index == 0).then(|| tls.clone());
             let arbiter = Arbiter::new();
@@ -108,20 +106,20 @@ impl Stratum {
             });
             arbiters.push(arbiter);
         }
-        info!(%address, tls = ?tls_address, arbiters = arbiters.len(), "stratum listens");
-        Ok(Stratum { address, tls_address, draining, drained, arbiters, pulses })
+        info!(?addresses, tls = ?tls_addresses, arbiters = arbiters.len(), "stratum listens");
+        Ok(Stratum { addresses, tls_addresses, draining, drained, arbiters, pulses })
     }
 
-    /// Where it listens; tells the port when 0 was asked for.
+    /// Where it listens; tells the ports when 0 was asked for.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Where it listens for TLS only.
     #[must_use]
-    pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.tls_address
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Whether its threads turn.
@@ -197,21 +195,18 @@ impl Inherited {
         Inherited(listeners)
     }
 
-    /// The inherited socket of this address, or a new one.
-    fn listener(&mut self, key: &'static str, address: SocketAddr) -> Result<StdListener, ListenError> {
+    /// A socket for each address: the inherited one, or a new one.
+    fn listeners(&mut self, key: &'static str, wanted: &Listen) -> Result<Vec<StdListener>, ListenError> {
+        let listeners = boot::listeners(key, wanted, |address| self.take_of(address))?;
+        listeners.iter().try_for_each(prepare)?;
+        Ok(listeners)
+    }
+
+    fn take_of(&mut self, address: SocketAddr) -> Option<StdListener> {
         let fits = |listener: &StdListener| listener.local_addr().is_ok_and(|local| is_same(local, address));
-        let listener = match self.0.iter().position(fits) {
-            Some(place) => {
-                info!(%address, "taking over the listening socket");
-                Ok(self.0.swap_remove(place))
-            }
-            None => bound(address),
-        };
-        listener.and_then(|listener| prepare(&listener).map(|()| listener)).map_err(|source| ListenError::Bind {
-            key,
-            address,
-            source,
-        })
+        let place = self.0.iter().position(fits)?;
+        info!(%address, "taking over the listening socket");
+        Some(self.0.swap_remove(place))
     }
 
     fn warn_of_rest(&self) {
@@ -224,15 +219,6 @@ impl Inherited {
 
 fn is_same(local: SocketAddr, wanted: SocketAddr) -> bool {
     local.port() == wanted.port() && local.ip().to_canonical() == wanted.ip().to_canonical()
-}
-
-fn bound(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the process before it to time out.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// What is set here every accepted socket inherits, without a call of its own.
@@ -263,9 +249,13 @@ fn raise_descriptors(wanted: u64) {
 mod tests {
     use super::*;
 
+    fn bound(address: &str) -> StdListener {
+        boot::listeners("stratum.listen", &address.parse().unwrap(), |_| None).unwrap().remove(0)
+    }
+
     #[test]
     fn an_accepted_socket_sends_at_once_and_notices_a_peer_that_is_gone() {
-        let listener = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bound("127.0.0.1:0");
         prepare(&listener).unwrap();
         listener.set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -277,20 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_named_with_its_setting() {
-        let held = bound("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = held.local_addr().unwrap();
-        let error = Inherited(Vec::new()).listener("stratum.listen", address).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("stratum.listen: cannot listen on {address}: ")), "{error}");
-    }
-
-    #[test]
     fn an_inherited_socket_is_used_by_the_address_that_it_has() {
-        let [one, two] = [0, 0].map(|_| bound("127.0.0.1:0".parse().unwrap()).unwrap());
+        let locals = |inherited: &mut Inherited, wanted: &str| -> Vec<SocketAddr> {
+            let sockets = inherited.listeners("stratum.listen", &wanted.parse().unwrap()).unwrap();
+            sockets.iter().map(|socket| socket.local_addr().unwrap()).collect()
+        };
+        let [one, two] = [0, 0].map(|_| bound("127.0.0.1:0"));
         let (first, second) = (one.local_addr().unwrap(), two.local_addr().unwrap());
         let mut inherited = Inherited(vec![one, two]);
-        assert_eq!(inherited.listener("stratum.listen", second).unwrap().local_addr().unwrap(), second);
-        assert_eq!(inherited.0.len(), 1);
-        assert_eq!(inherited.listener("stratum.tls_listen", first).unwrap().local_addr().unwrap(), first);
+        let found = locals(&mut inherited, &format!("127.0.0.1:0, {second}"));
+        assert_eq!((found.len(), found[1], inherited.0.len()), (2, second, 1));
+        assert_eq!(locals(&mut inherited, &first.to_string()), [first]);
     }
 }

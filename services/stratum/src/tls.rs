@@ -8,6 +8,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, ServerConnection};
+use settings::StratumSettings;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
@@ -119,6 +120,17 @@ pub(crate) async fn watch(gate: Option<Arc<TlsGate>>) {
             Ok(stamp) => seen = stamp,
             Err(error) => return warn!(%error, "certificates are not watched any more"),
         }
+    }
+}
+
+/// Whether the certificate and the key that the settings name can be read, and belong together.
+///
+/// # Errors
+/// What the start of the front would say.
+pub fn check_certificate(settings: &StratumSettings) -> Result<(), TlsError> {
+    match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => read_config(cert, key).map(drop),
+        _ => Ok(()),
     }
 }
 

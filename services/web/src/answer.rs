@@ -1,5 +1,8 @@
 //! Answers that are errors (`application/problem+json`, RFC 9457), and who may ask.
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +13,10 @@ use tracing::warn;
 
 use crate::WebParts;
 
+/// Methods of a route that is only read.
+pub(crate) const READ_METHODS: &str = "GET, HEAD, OPTIONS";
+/// How long a browser may remember what a preflight was answered, in seconds.
+const PREFLIGHT_SECONDS: &str = "86400";
 /// Seconds after which asking again is worth it.
 const RETRY_SECONDS: &str = "5";
 
@@ -86,7 +93,18 @@ pub(crate) async fn unknown() -> ApiResult {
 
 /// For a route that exists, asked in a way that does not.
 pub(crate) async fn wrong_method(request: HttpRequest) -> ApiResult {
-    Err(ApiError::WrongMethod(if request.method() == Method::GET { "POST" } else { "GET, HEAD" }))
+    Err(ApiError::WrongMethod(if request.method() == Method::GET { "POST, OPTIONS" } else { READ_METHODS }))
+}
+
+/// What may be asked. Without `Access-Control-Allow-Origin`, which only public routes carry, no browser takes it for a
+/// permission.
+pub(crate) fn options(methods: &'static str) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ALLOW, methods))
+        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, methods))
+        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+        .insert_header((ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS))
+        .finish()
 }
 
 /// Stands before every protected route, the ones that do not exist included: who has no key learns nothing.

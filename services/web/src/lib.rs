@@ -12,15 +12,15 @@ mod health;
 mod lists;
 mod miner;
 mod page;
+mod routes;
 mod stats;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
-use actix_web::middleware::{Compress, DefaultHeaders};
-use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, guard, web};
+use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
+use actix_web::{App, HttpServer, web};
 use live::Snapshot;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
@@ -97,12 +97,12 @@ pub struct WebParts {
 /// Binds and makes the server; the caller runs it.
 ///
 /// # Errors
-/// When the address cannot be bound.
-pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
-    let listen = parts.settings.api.listen;
+/// When an address cannot be bound.
+pub fn serve(parts: WebParts) -> Result<(Server, Vec<SocketAddr>), boot::ListenError> {
+    let sockets = boot::listeners("api.listen", &parts.settings.api.listen, |_| None)?;
     let ui_dir = parts.settings.api.ui_dir.clone();
     let shared = web::Data::new(parts);
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         let headers = DefaultHeaders::new()
             .add(("Content-Security-Policy", CONTENT_POLICY))
             .add(("X-Content-Type-Options", "nosniff"))
@@ -115,7 +115,9 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::NoRoute.into()))
             .wrap(Compress::default())
             .wrap(headers)
-            .configure(|config| routes(config, drills));
+            // A slash at the end names the same thing.
+            .wrap(NormalizePath::trim())
+            .configure(|config| routes::configure(config, drills));
         let app = match &ui_dir {
             Some(dir) => app.service(actix_files::Files::new("/", dir).index_file("index.html")),
             None => app,
@@ -124,58 +126,12 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
     })
     .workers(1)
     .disable_signals()
-    .shutdown_timeout(LAST_ANSWERS_SECS)
-    .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
-}
-
-/// Public routes below `/api`.
-const PUBLIC: [&str; 6] = [
-    "/api/info",
-    "/api/stats",
-    "/api/blocks",
-    "/api/payouts/recent",
-    "/api/miner/{address}",
-    "/api/miner/{address}/balance",
-];
-/// Routes that ask for a key.
-const PROTECTED: [&str; 4] = ["/api/miners", "/api/health", "/api/daemon/logs/stream", "/api/admin/{tail:.*}"];
-
-/// Every route but the page.
-fn routes(config: &mut web::ServiceConfig, drills: bool) {
-    config
-        .service(read("/livez", health::alive))
-        .service(read("/readyz", health::ready))
-        .service(read("/metrics", health::metrics));
-    for route in PROTECTED {
-        config.service(web::resource(route).to(answer::protected));
+    .shutdown_timeout(LAST_ANSWERS_SECS);
+    for socket in sockets {
+        let address = socket.local_addr().unwrap_or_else(|_| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
+        let failed = |source| boot::ListenError::Bind { key: "api.listen", address, source };
+        server = server.listen(socket).map_err(failed)?;
     }
-    if drills {
-        let drill = web::resource("/api/devnet/drill").route(web::post().to(health::drill));
-        config.service(drill.default_service(web::to(answer::wrong_method)));
-    }
-    let open = DefaultHeaders::new().add(("Access-Control-Allow-Origin", "*")).add(("Cache-Control", "no-cache"));
-    config.service(
-        web::scope("/api")
-            .wrap(open)
-            .service(read("/info", stats::info))
-            .service(read("/stats", stats::stats))
-            .service(read("/blocks", lists::blocks))
-            .service(read("/payouts/recent", lists::payouts))
-            .service(read("/miner/{address}", miner::miner))
-            .service(read("/miner/{address}/balance", miner::balance))
-            .default_service(web::to(answer::unknown)),
-    );
-}
-
-/// A route that is only read.
-fn read<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let reading = guard::Any(guard::Get()).or(guard::Head());
-    web::resource(path).route(web::route().guard(reading).to(handler)).default_service(web::to(answer::wrong_method))
+    let addresses = server.addrs();
+    Ok((server.run(), addresses))
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use store::blocks::{Block, BlockState, HELD_UNCHECKED};
 use store::payouts::IntentState;
 use store::reads::{BlockPage, PayoutRow};
+use units::{Difficulty, Work};
 
 use crate::WebParts;
 use crate::answer::{ApiError, ApiResult};
@@ -129,8 +130,7 @@ pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) ->
     };
     let own = audience == Audience::Finder;
     let finder = block.finder.as_deref().map(|finder| if own { finder.to_owned() } else { shortened(finder) });
-    // Display figures: money never reads them.
-    let effort = 100.0 * block.round_work.get() as f64 / block.difficulty.get() as f64;
+    let effort = effort_pct(block.round_work, block.difficulty);
     json!({
         "height": block.height,
         "hash": block.hash,
@@ -156,6 +156,11 @@ pub(crate) fn block_json(parts: &WebParts, block: &Block, audience: Audience) ->
             _ => "it waits for the pool's operator",
         }),
     })
+}
+
+/// Work of a round as a part of what a block takes on average. A display figure: money never reads it.
+pub(crate) fn effort_pct(work: Work, difficulty: Difficulty) -> f64 {
+    100.0 * work.get() as f64 / difficulty.get() as f64
 }
 
 fn effort_band(effort: f64) -> Value {

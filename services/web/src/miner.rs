@@ -1,6 +1,4 @@
 //! What one miner sees. The real miner polls the balance every five seconds.
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
@@ -8,16 +6,12 @@ use store::blocks::Block;
 use store::ledger::Balance;
 use store::payouts::IntentState;
 use store::reads::{BlockPage, MinerSummary, PayoutRow, WorkerRow};
-use units::{Amount, Work};
+use units::Amount;
 
 use crate::WebParts;
 use crate::answer::{ApiResult, problem};
 use crate::lists::{self, Audience, is_confirmed};
 
-/// Over which a miner's hashrate is measured.
-const HASHRATE_WINDOW: Duration = Duration::from_secs(3600);
-/// ... but never over less than this, so that a first share does not look like a farm.
-const HASHRATE_SPAN_MIN: Duration = Duration::from_secs(60);
 /// Payouts and blocks that one page shows.
 const ROWS: u64 = 50;
 
@@ -44,15 +38,15 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
     let address = lists::address(&parts, "address", &address)?;
     let address = address.as_str();
     let now = live::booked_now((parts.clock)(), &parts.counters);
-    let summary = parts.store.miner_summary(address, now.minus(HASHRATE_WINDOW).minute()).await?;
+    let summary = parts.store.miner_summary(address, live::hashrate_since(now)).await?;
     let known = summary.is_some();
     let page = BlockPage { finder: Some(address.to_owned()), limit: ROWS, ..BlockPage::default() };
-    let (blocks, payouts, balance) = if known {
-        let (blocks, _) = parts.store.block_list(page).await?;
+    let ((blocks, found), payouts, balance) = if known {
+        let blocks = parts.store.block_list(page).await?;
         let payouts = parts.store.payout_list_of(address, ROWS).await?;
         (blocks, payouts, parts.store.balance_of(address).await?)
     } else {
-        (Vec::new(), Vec::new(), Balance::default())
+        ((Vec::new(), 0), Vec::new(), Balance::default())
     };
     let summary = summary.unwrap_or_else(|| MinerSummary {
         first_share_at: None,
@@ -60,14 +54,12 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
         gone_rejects: 0,
         workers: Vec::new(),
     });
-    let span = summary.first_share_at.map_or(HASHRATE_WINDOW, |first| now.since(first));
-    let span = span.clamp(HASHRATE_SPAN_MIN, HASHRATE_WINDOW).as_secs_f64();
-    let rate = |work: Work| work.get() as f64 / span;
+    let recent = |worker: &WorkerRow| worker.recent_since.map(|since| (since, worker.recent_work));
     let sum = |pick: fn(&WorkerRow) -> u64| summary.workers.iter().map(pick).sum::<u64>();
     let worker = |worker: &WorkerRow| {
         json!({
             "worker": worker.worker,
-            "hashrate": rate(worker.recent_work),
+            "hashrate": live::hashrate(recent(worker), now),
             "accepted": worker.shares,
             "rejected": worker.rejects,
             "last_share_at": worker.last_share_at,
@@ -76,7 +68,7 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
     let own = |block: &Block| lists::block_json(&parts, block, Audience::Finder);
     let body = json!({
         "address": address,
-        "hashrate": summary.workers.iter().map(|worker| rate(worker.recent_work)).sum::<f64>(),
+        "hashrate": live::hashrate(summary.workers.iter().filter_map(recent), now),
         "mining_since": summary.first_share_at,
         "total_accepted": summary.gone_shares + sum(|worker| worker.shares),
         "total_rejected": summary.gone_rejects + sum(|worker| worker.rejects),
@@ -86,6 +78,8 @@ pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>
         "payouts": payouts.iter().map(payout_json).collect::<Vec<_>>(),
         "workers": summary.workers.iter().map(worker).collect::<Vec<_>>(),
         "blocks_found": blocks.iter().map(own).collect::<Vec<_>>(),
+        // The list holds the newest only.
+        "blocks_found_total": found,
     });
     if known {
         return Ok(HttpResponse::Ok().json(body));

@@ -4,7 +4,7 @@ use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
 use rust_embed::{Embed, EmbeddedFile};
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, READ_METHODS, options};
 
 #[derive(Embed)]
 #[folder = "../../ui/dist"]
@@ -15,10 +15,11 @@ const PLAIN: &str = include_str!("plain.html");
 
 /// Any path that is no route: a file of the page, or the page itself.
 pub(crate) async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(ApiError::WrongMethod("GET, HEAD"));
+    match *request.method() {
+        Method::GET | Method::HEAD => Ok(find(&request, Dist::get)),
+        Method::OPTIONS => Ok(options(READ_METHODS)),
+        _ => Err(ApiError::WrongMethod(READ_METHODS)),
     }
-    Ok(find(&request, Dist::get))
 }
 
 fn find(request: &HttpRequest, built: impl Fn(&str) -> Option<EmbeddedFile>) -> HttpResponse {

@@ -3,7 +3,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 use units::Amount;
 
-use crate::WebParts;
+use crate::{WebParts, lists, routes};
 
 /// Seconds between two blocks that the network aims at; until a second block was seen.
 const BLOCK_SECONDS: f64 = 300.0;
@@ -35,8 +35,8 @@ pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
         "payout_provisional_cap_multiplier": settings.pplns.provisional_cap_multiplier,
         "api_auth_configured": !parts.keys.is_empty(),
         "started_at": parts.started_at,
-        "public_endpoints": crate::PUBLIC,
-        "protected_endpoints": crate::PROTECTED,
+        "public_endpoints": routes::public(),
+        "protected_endpoints": routes::protected(parts.drill.is_some()),
     }))
 }
 
@@ -49,9 +49,10 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
     let live = parts.live.borrow().clone();
     let (totals, counters) = (&live.totals, &parts.counters);
     let template = parts.jobs.borrow().as_ref().map(|job| job.template.clone());
-    let difficulty = template.as_ref().map(|template| template.network_difficulty.get());
+    let difficulty = template.as_ref().map(|template| template.network_difficulty);
     let tip = parts.tip.borrow().clone();
     let position = parts.position.borrow().unwrap_or_default();
+    let provisional = totals.shares.saturating_sub(totals.verified + totals.refuted);
     let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     HttpResponse::Ok().json(json!({
         // How old the figures are: of this process, and of the database.
@@ -65,7 +66,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "shares_accepted": totals.shares,
             "shares_rejected": totals.rejects,
             "shares_verified": totals.verified,
-            "shares_provisional": totals.shares.saturating_sub(totals.verified + totals.refuted),
+            "shares_provisional": provisional,
             "total_shares": totals.shares + totals.rejects,
             "blocks_found": totals.blocks,
             "total_blocks": totals.blocks,
@@ -79,7 +80,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "current_job_height": template.as_ref().map(|template| template.height),
             "network_difficulty": difficulty,
             // A number for the miner's display, whatever is known.
-            "network_hashrate": difficulty.map_or(0.0, |difficulty| difficulty as f64 / live.block_seconds.unwrap_or(BLOCK_SECONDS)),
+            "network_hashrate": difficulty.map_or(0.0, |difficulty| difficulty.get() as f64 / live.block_seconds.unwrap_or(BLOCK_SECONDS)),
             "daemon_chain_height": tip.hash.is_some().then_some(tip.height),
             "daemon_syncing": tip.reachable.then_some(tip.syncing),
         },
@@ -87,7 +88,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "round_start": live.round_started_at,
             "round_work": live.round_work,
             "expected_work": difficulty,
-            "effort_pct": difficulty.map(|difficulty| ratio(live.round_work.get(), difficulty)),
+            "effort_pct": difficulty.map(|difficulty| lists::effort_pct(live.round_work, difficulty)),
         },
         "validation": {
             "in_flight": counters.checks_running.get(),
@@ -97,7 +98,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "total_shares": counters.shares_accepted_total.get(),
             "sampled_shares": counters.checks_sampled_total.get(),
             "invalid_samples": counters.checks_failed_total.get(),
-            "pending_provisional": totals.shares.saturating_sub(totals.verified + totals.refuted),
+            "pending_provisional": provisional,
             "fraud_detections": counters.checks_failed_total.get(),
         },
         "payouts": {

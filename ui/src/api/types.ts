@@ -52,6 +52,7 @@ export interface ChainStats {
 }
 
 export interface RoundStats {
+  /** `null` before the pool's first share. */
   round_start: string | null;
   round_work: number;
   expected_work: number | null;
@@ -186,7 +187,9 @@ export interface Miner {
   pending_estimate: { estimated_pending: number; blocks: unknown[] } | null;
   payouts: MinerPayout[];
   workers: MinerWorker[];
+  /** The newest ones; `blocks_found_total` counts them all. */
   blocks_found: Block[];
+  blocks_found_total: number;
 }
 
 export interface Readiness {

@@ -7,6 +7,8 @@ import { niceCeiling, splitAtGaps } from "../live/series.ts";
 import type { Point } from "../live/series.ts";
 
 export interface Marker {
+  /** Unlike its time or its label, no two blocks share it. */
+  id: string;
   atMs: number;
   label: string;
 }
@@ -143,10 +145,10 @@ function Axes({ scale }: { scale: Scale }) {
 function Markers({ markers, scale }: { markers: readonly Marker[]; scale: Scale }) {
   return markers
     .filter(({ atMs }) => atMs >= scale.fromMs && atMs <= scale.toMs)
-    .map(({ atMs, label }) => {
+    .map(({ id, atMs, label }) => {
       const x = scale.x(atMs);
       return (
-        <g key={`${label}@${atMs}`} className="chart-marker">
+        <g key={id} className="chart-marker" data-testid="chart-marker">
           <title>{label}</title>
           <line x1={x} x2={x} y1={PAD.top} y2={scale.base} />
           <path d={`M${x} ${scale.base - 5}l4.5 5l-4.5 5l-4.5 -5z`} />

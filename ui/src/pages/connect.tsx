@@ -30,7 +30,7 @@ function Instructions({ info }: { info: Info }) {
           <p>
             <CopyText text={`stratum+tcp://${endpoint}`} label="the pool address" />
           </p>
-          {info.stratum_listen.startsWith("127.") && (
+          {isLocalOnly(info.stratum_listen) && (
             <p className="hint">This pool listens on its own machine only. Its operator opens it to others on purpose.</p>
           )}
           <h3>What your miner must speak</h3>
@@ -72,6 +72,11 @@ function Instructions({ info }: { info: Info }) {
 export function stratumEndpoint(info: Pick<Info, "pool_url" | "stratum_port">, pageHost: string): string {
   const named = URL.canParse(info.pool_url) ? new URL(info.pool_url).hostname : "";
   return `${named || pageHost || "127.0.0.1"}:${info.stratum_port}`;
+}
+
+/** Whether none of the places that the pool listens on can be reached from another machine. */
+export function isLocalOnly(listen: string): boolean {
+  return listen.split(",").every((place) => /^\s*(127\.|\[::1\]|localhost:)/i.test(place));
 }
 
 function loginLine(): string {

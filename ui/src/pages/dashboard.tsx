@@ -34,10 +34,10 @@ export function DashboardPage({ dashboard, fresh, nowMs }: DashboardPageProps) {
   const stats = docs.stats.value;
   const blocks = docs.blocks.value?.items ?? [];
   const payouts = docs.payouts.value?.items ?? [];
-  const markers = blocks.map((block) => ({
-    atMs: parseTime(block.found_at) ?? 0,
-    label: `Block ${formatInteger(block.height)} found`,
-  }));
+  const markers = blocks.flatMap((block) => {
+    const atMs = parseTime(block.found_at);
+    return atMs === null ? [] : [{ id: block.hash, atMs, label: `Block ${formatInteger(block.height)} found` }];
+  });
   return (
     <div className="grid">
       <h1 className="sr-only">Pool dashboard</h1>
@@ -52,7 +52,7 @@ export function DashboardPage({ dashboard, fresh, nowMs }: DashboardPageProps) {
       <Panel title="From block to payout" className="span-12 panel-flow">
         <Flow blocks={blocks} payouts={payouts} balances={stats?.payouts ?? null} />
       </Panel>
-      <Panel title="Recent blocks" className="span-8" aside={total(docs.blocks.value?.page.total, "found")}>
+      <Panel title="Recent blocks" className="span-8" aside={total(stats?.pool.blocks_found, "found")}>
         <BlocksTable blocks={blocks.slice(0, 10)} nowMs={nowMs} />
       </Panel>
       <Panel title="What happens now" className="span-4 panel-feed">

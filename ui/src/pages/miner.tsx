@@ -88,8 +88,8 @@ function MinerView({ address, nowMs }: { address: string; nowMs: number }) {
       <Panel title="Payouts" className="span-6" aside={formatInteger(miner.payouts.length)}>
         <Payouts payouts={miner.payouts} nowMs={nowMs} />
       </Panel>
-      <Panel title="Blocks found" className="span-12" aside={formatInteger(miner.blocks_found.length)}>
-        <BlocksTable blocks={miner.blocks_found.slice(0, 50)} nowMs={nowMs} finder={false} />
+      <Panel title="Blocks found" className="span-12" aside={formatInteger(miner.blocks_found_total)}>
+        <BlocksTable blocks={miner.blocks_found} nowMs={nowMs} finder={false} />
       </Panel>
     </>
   );

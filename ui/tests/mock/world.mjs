@@ -238,6 +238,7 @@ export class World {
         },
       ],
       blocks_found: this.blocks(t).filter((_, i) => i % 2 === index),
+      blocks_found_total: this.blocks(t).filter((_, i) => i % 2 === index).length,
     };
   }
 }

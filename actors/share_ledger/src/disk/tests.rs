@@ -82,6 +82,7 @@ fn a_later_generation_never_begins_a_file_that_marks_may_name() {
         backlog_max_bytes: ROOM,
         clock: Arc::new(|| units::Timestamp::from_ms(0)),
         counters: Arc::default(),
+        conditions: Arc::new(Conditions::new(Arc::new(|| units::Timestamp::from_ms(0)))),
         progress: Arc::default(),
         position: watch::channel(None).0,
         stall: Arc::default(),
@@ -123,4 +124,66 @@ fn a_clock_that_leaps_ahead_takes_no_share_along() {
     let after = rig.append(vec![share(&line, &template, 3)]).unwrap().minute;
     assert_eq!(rig.counters.log_minutes_behind.get(), 0);
     assert!(leapt.0 - before.0 <= 1 && after >= leapt && after.0 - before.0 <= 1, "{before:?} {leapt:?} {after:?}");
+}
+
+/// Whether the disk refuses, as everybody is told.
+fn told(rig: &Rig) -> Option<String> {
+    rig.conditions.list().pop().map(|condition| condition.text)
+}
+
+fn wait_told(rig: &Rig, wanted: Option<&str>) {
+    let give_up_at = Instant::now() + std::time::Duration::from_secs(10);
+    while told(rig).as_deref() != wanted {
+        assert!(Instant::now() < give_up_at, "{:?} instead of {wanted:?}", told(rig));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_directory_that_takes_no_file_is_told_while_nobody_writes_and_until_it_does_again() {
+    let rig = Rig::start(ROOM, ROOM);
+    let (line, template) = (line("rig"), template(1));
+    rig.append(vec![share(&line, &template, 1)]).unwrap();
+    rig.hide();
+    wait_told(&rig, Some("share log cannot be written: its directory takes no new file"));
+    // The open file still takes shares.
+    assert_eq!(rig.append(vec![share(&line, &template, 2)]).unwrap().first, Seq(2));
+    assert_eq!(rig.counters.log_unwritable.get(), 1);
+    rig.show();
+    wait_told(&rig, None);
+    assert_eq!(rig.counters.log_unwritable.get(), 0);
+    assert_eq!(rig.logged().len(), 2);
+}
+
+#[test]
+fn a_commit_that_was_refused_is_told_until_the_disk_takes_as_much_again() {
+    let rig = Rig::start(1, ROOM); // Every commit wants a new file.
+    let (line, template) = (line("rig"), template(1));
+    rig.append(vec![share(&line, &template, 1)]).unwrap();
+    rig.hide();
+    assert!(rig.append(vec![share(&line, &template, 2)]).is_err());
+    assert_eq!(told(&rig).as_deref(), Some("share log cannot be written: the disk is full or fails"));
+    rig.show();
+    wait_told(&rig, None);
+    assert_eq!(rig.append(vec![share(&line, &template, 2)]).unwrap().first, Seq(2));
+    let names = std::fs::read_dir(rig.log_path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| name != "probe"), "a probe leaves nothing");
+}
+
+#[test]
+fn what_a_probe_writes_is_never_part_of_the_log() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = LogDirectory::open(place.path()).unwrap();
+    let mut writer = Writer::new(directory.clone(), PolicyId(1), 1, Seq(1), Minute(1));
+    let mut commit = |nonce| {
+        writer.begin(Minute(1), ROOM);
+        writer.share(&share(&line("rig"), &template(1), nonce));
+        assert!(writer.commit().is_ok());
+        assert!(writer.probe(10_000).is_ok());
+        std::fs::metadata(&directory.files().unwrap()[0].path).unwrap().len()
+    };
+    let first = commit(1);
+    assert!(commit(2) > first);
+    assert_eq!(directory.recover().unwrap().next_seq, Seq(3));
+    assert_eq!(directory.recover().unwrap().cut_bytes, 0);
 }

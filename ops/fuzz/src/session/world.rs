@@ -80,7 +80,7 @@ impl World {
     #[must_use]
     pub fn settings() -> StratumSettings {
         StratumSettings {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
             max_connections_per_ip: u32::MAX,
             max_connections: u32::MAX,
             ..StratumSettings::default()
@@ -124,7 +124,8 @@ impl World {
         let serve = move || {
             runtime::block_on(async move {
                 let front = parts.start().expect("a free port on loopback");
-                tell.send((front.address(), front.tls_address())).expect("the world waits for it");
+                tell.send((front.addresses()[0], front.tls_addresses().first().copied()))
+                    .expect("the world waits for it");
                 // Whether told or left alone: the front ends.
                 drop(stopped.await);
                 front.drain(Duration::from_secs(10)).await;

@@ -1,5 +1,5 @@
 //! What the miner's side of the pool is set to.
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use units::Difficulty;
 
+use crate::Listen;
+
 /// Memory of the real proof of work, KiB: 2 GiB.
 pub const MAINNET_POW_MEMORY_KIB: u32 = 2_097_152;
 
@@ -15,11 +17,11 @@ pub const MAINNET_POW_MEMORY_KIB: u32 = 2_097_152;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StratumSettings {
-    /// Address and port to listen on. Loopback by default: the port is exposed on purpose.
-    pub listen: SocketAddr,
-    /// Address and port that speak TLS only. TLS is also spoken on `listen` to those who begin with it.
-    #[serde(with = "crate::forms::optional")]
-    pub tls_listen: Option<SocketAddr>,
+    /// Where to listen. Loopback by default: the port is exposed on purpose.
+    pub listen: Listen,
+    /// Where only TLS is spoken. TLS is also spoken on `listen` to those who begin with it.
+    #[serde(with = "crate::listen::optional")]
+    pub tls_listen: Option<Listen>,
     /// Certificate chain, PEM. Read again when the file changes and at SIGHUP.
     #[serde(with = "crate::forms::optional")]
     pub tls_cert: Option<PathBuf>,
@@ -27,6 +29,7 @@ pub struct StratumSettings {
     #[serde(with = "crate::forms::optional")]
     pub tls_key: Option<PathBuf>,
     /// Networks whose PROXY protocol headers (version 1 or 2) are believed. From anybody else they are refused.
+    #[serde(deserialize_with = "crate::forms::networks")]
     pub proxy_from: Vec<IpNet>,
     /// Connections at once, over all clients.
     pub max_connections: u32,
@@ -53,7 +56,7 @@ pub struct StratumSettings {
 impl Default for StratumSettings {
     fn default() -> StratumSettings {
         StratumSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3333)),
+            listen: Listen::from((Ipv4Addr::LOCALHOST, 3333)),
             tls_listen: None,
             tls_cert: None,
             tls_key: None,

@@ -1,5 +1,5 @@
 //! What the pool is, where it keeps things, and what operators see.
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use units::{Amount, BasisPoints};
 
+use crate::Listen;
 use crate::forms::{hide, hide_all, optional};
 
 /// Which chain the pool mines.
@@ -160,8 +161,8 @@ impl Default for RetentionSettings {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiSettings {
-    /// Address and port to listen on. Plain text: put a TLS terminator before it.
-    pub listen: SocketAddr,
+    /// Where to listen. Plain text: put a TLS terminator before it.
+    pub listen: Listen,
     /// Keys that open the protected routes. None: those routes answer 503.
     #[serde(serialize_with = "hide_all")]
     pub keys: Vec<SecretString>,
@@ -172,7 +173,7 @@ pub struct ApiSettings {
 
 impl Default for ApiSettings {
     fn default() -> ApiSettings {
-        ApiSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 24783)), keys: Vec::new(), ui_dir: None }
+        ApiSettings { listen: Listen::from((Ipv4Addr::LOCALHOST, 24783)), keys: Vec::new(), ui_dir: None }
     }
 }
 

@@ -43,6 +43,11 @@ pub(crate) fn connect(url: &str) -> impl Future<Output = ConnectionResult<AsyncP
     }
 }
 
+/// What a URL asks for, and the files that it names, can be used.
+pub(crate) fn check(url: &str) -> ConnectionResult<()> {
+    wanted(url)?.tls.map_or(Ok(()), |issuers| connector(issuers).map(drop))
+}
+
 async fn establish(Wanted { config, tls }: Wanted) -> ConnectionResult<AsyncPgConnection> {
     match tls {
         Some(issuers) => {

@@ -87,21 +87,19 @@ fn share_time(at: Option<i64>) -> Option<Timestamp> {
     at.filter(|at| *at > 0).map(Timestamp::from_ms)
 }
 
-/// The first share's time comes from the first batch that reaches into the first of the minutes.
+/// A worker may come from several places, and over several hosts.
 pub(super) const SINCE: &str = "\
-    SELECT s.work, s.first_minute, \
-        (SELECT b.first_at FROM share_batches b WHERE b.last_at >= $1 ORDER BY b.last_at LIMIT 1) AS first_batch_at \
-    FROM (SELECT CAST(SUM(work) AS BIGINT) AS work, MIN(minute) AS first_minute \
-          FROM segments WHERE minute >= $2) AS s";
+    SELECT w.first_minute, CAST(SUM(w.work) AS BIGINT) AS work \
+    FROM (SELECT MIN(s.minute) AS first_minute, SUM(s.work) AS work \
+          FROM segments s JOIN lines l ON l.id = s.line_id WHERE s.minute >= $1 GROUP BY l.miner_id, l.worker) AS w \
+    GROUP BY w.first_minute ORDER BY w.first_minute";
 
 #[derive(QueryableByName)]
 pub(super) struct SinceRow {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) work: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) first_minute: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) first_batch_at: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    pub(super) first_minute: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(super) work: i64,
 }
 
 /// When the first template of each of the newest heights was seen.
@@ -200,7 +198,8 @@ pub(super) const WORKERS: &str = "\
             (SELECT s.total_work FROM segments s WHERE s.line_id = l.id AND s.minute < $1 \
              ORDER BY s.start_seq DESC LIMIT 1), \
             (SELECT s.total_work - s.work FROM segments s WHERE s.line_id = l.id ORDER BY s.start_seq LIMIT 1), \
-            l.work)) AS BIGINT) AS recent_work \
+            l.work)) AS BIGINT) AS recent_work, \
+        MIN((SELECT MIN(s.minute) FROM segments s WHERE s.line_id = l.id AND s.minute >= $1)) AS recent_since \
     FROM lines l WHERE l.miner_id = $2 GROUP BY l.worker ORDER BY recent_work DESC, l.worker LIMIT $3";
 
 #[derive(QueryableByName)]
@@ -214,6 +213,8 @@ pub(super) struct WorkerLine {
     #[diesel(sql_type = BigInt)]
     recent_work: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
+    recent_since: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
     last_share_at: Option<i64>,
 }
 
@@ -225,6 +226,7 @@ impl TryFrom<WorkerLine> for WorkerRow {
             shares: column::count(row.shares, &what)?,
             rejects: column::count(row.rejects, &what)?,
             recent_work: column::work(row.recent_work, &what)?,
+            recent_since: row.recent_since.map(|minute| column::minute(minute, &what)).transpose()?,
             last_share_at: share_time(row.last_share_at),
             worker: row.worker,
         })

@@ -249,7 +249,12 @@ fn after_a_restart_beside_a_daemon_that_lags_an_old_tip_is_not_believed() {
     assert!(job < best, "{job} {best}");
     pool.wait_reason("less work than one seen before", MINUTE);
 
+    // Without a terminal nobody can be asked.
     let (code, out, log) = world.config.command("accept-chain");
+    assert_eq!(code, 64, "{log}");
+    assert!(out.contains(&format!("a chain of height {best} and work")) && log.contains("--yes"), "{out} {log}");
+    pool.wait_reason("less work than one seen before", MINUTE);
+    let (code, out, log) = world.config.command_with("accept-chain", &["--yes"]);
     assert_eq!(code, 0, "{log}");
     assert!(out.contains("given up"), "{out}");
     pool.wait_ready();

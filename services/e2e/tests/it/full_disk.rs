@@ -4,6 +4,7 @@ use std::time::Duration;
 use e2e::{Client, Config, Fleet, Network, Proof, Scratch, address_of, audit, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Bytes of the log's files.
 fn log_files(config: &Config) -> Vec<(String, u64)> {
@@ -55,6 +56,8 @@ fn a_full_disk_is_answered_busy_without_an_end_and_mining_goes_on_when_there_is_
     assert_eq!(pool.metric("meshpool_stratum_connections_total", ""), connections, "a connection was dropped");
 
     pool.process.limit_files(None);
+    // Without a share that would prove it.
+    wait_until("a pool that is ready again", TEN_SECONDS, || pool.reasons().is_some_and(|reasons| reasons.is_empty()));
     for client in &mut clients {
         let job = client.job();
         for nonce in 1..=10 {
@@ -65,7 +68,6 @@ fn a_full_disk_is_answered_busy_without_an_end_and_mining_goes_on_when_there_is_
         }
         assert!(client.is_open());
     }
-    wait_until("a pool that is ready again", MINUTE, || pool.reasons().is_some_and(|reasons| reasons.is_empty()));
     proof.shares_are_booked(&network, &config);
     audit(&config).assert_clean();
     assert_eq!(pool.terminate(), 0);

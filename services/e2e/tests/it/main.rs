@@ -18,3 +18,4 @@ mod recorded;
 mod refusals;
 mod start;
 mod telemetry;
+mod writes;

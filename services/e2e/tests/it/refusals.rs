@@ -42,6 +42,7 @@ fn settings_that_are_unknown_or_mistyped_are_refused_by_key_and_file() {
     refused(&base().set("pool.nme", "x").set("vardiff.initial", 0), &["pool.nme", "vardiff.initial"]);
     refused(&base().env("POOL_API__LISTEN", "nowhere"), &["api.listen", "POOL_API__LISTEN"]);
     refused(&base().env("POOL_API__LISTN", "127.0.0.1:1"), &["api.listn", "unknown", "POOL_API__LISTN"]);
+    refused(&base().env("POOL_PAYOUT_ENABLED", "false"), &["payout.enabled", "POOL_PAYOUT__ENABLED"]);
     let (code, _, log) = base().command_with("up", &["--config", "elsewhere.toml"]);
     assert_eq!(code, CONFIG);
     assert!(log.contains("elsewhere.toml"), "{log}");
@@ -63,6 +64,39 @@ fn shallow_confirmations_and_another_proof_of_work_are_refused_outside_the_devne
         refused(&base().set("blocks.confirmations", 59), &["blocks.confirmations", "60", &file]);
         refused(&base().set("validation.pow_memory_kib", 1024), &["validation.pow_memory_kib", "2097152", &file]);
         assert_eq!(base().command("check-config").0, 0);
+    }
+}
+
+#[test]
+fn check_config_looks_into_the_files_and_names_that_settings_lead_to() {
+    let place = tempfile::tempdir().unwrap();
+    let network = planned(&place);
+    let base = || Config::new(place.path(), &network);
+    let certificate = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert", "key"].map(|kind| place.path().join(format!("{name}.{kind}")));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        [cert, key].map(|path| path.display().to_string())
+    };
+    let ([cert, key], [_, other]) = (certificate("one"), certificate("two"));
+    let with = |cert: &str, key: &str| base().set("stratum.tls_cert", cert).set("stratum.tls_key", key);
+    let (code, out, log) = with(&cert, &key).command("check-config");
+    assert_eq!(code, 0, "{log}");
+    // The daemon makes these; the pool waits for it.
+    assert!(out.contains("warning: daemon.wallet_password_file: ") && out.contains("settings are good"), "{out}");
+    let away = place.path().join("away").display().to_string();
+    let issuers = format!("postgres://pool:geheim@db/pool?sslmode=verify-full&sslrootcert={away}");
+    for (config, named) in [
+        (with(&cert, &other), vec!["stratum.tls_cert, stratum.tls_key: certificate or key cannot be used"]),
+        (with(&away, &key), vec!["stratum.tls_cert, stratum.tls_key: cannot read", &away]),
+        (base().set("api.ui_dir", away.as_str()), vec!["api.ui_dir", &away]),
+        (base().set("api.listen", "no-such-host.invalid:80"), vec!["api.listen", "no-such-host.invalid:80"]),
+        (base().database(&issuers), vec!["database.url", "sslrootcert", &away]),
+    ] {
+        let (code, out, log) = config.command("check-config");
+        assert_eq!((code, out.as_str()), (CONFIG, ""), "{log}");
+        assert!(named.iter().all(|name| log.contains(name)) && !log.contains("geheim"), "{named:?}: {log}");
     }
 }
 

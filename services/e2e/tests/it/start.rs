@@ -1,7 +1,7 @@
 //! From nothing to a running pool, and back.
 use std::time::{Duration, Instant};
 
-use e2e::{Config, Fleet, Network, Pool, Proof, audit, get, wait_until};
+use e2e::{Client, Config, Fleet, Network, Pool, Proof, address_of, audit, free_port, get, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const TWO_MINUTES: Duration = Duration::from_secs(120);
@@ -104,4 +104,56 @@ fn a_second_pool_does_not_start_on_the_same_data() {
     assert!(log.contains("data.dir") && log.contains("in use by another process"), "{log}");
     assert_eq!(first.reasons(), Some(Vec::new()));
     assert_eq!(first.terminate(), 0);
+}
+
+#[test]
+fn a_pool_listens_on_every_place_that_is_named_and_ignores_an_orchestrators_variables() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::start(&place.path().join("network"), Fleet::NONE, &[]);
+    let config = Config::new(place.path(), &network);
+    let (second, page) = (free_port(), free_port());
+    let places = [format!("127.0.0.1:{}", network.stratum_port), format!("localhost:{second}")];
+    let pages = format!("127.0.0.1:{}, localhost:{page}", config.api_port());
+    let config = config.set("stratum.listen", places.to_vec()).set("api.listen", pages);
+    let config = config.env("POOL_PORT", "tcp://10.3.0.7:3333").env("POOL_SERVICE_HOST", "10.3.0.7");
+    let pool = config.start_ready();
+    for address in [pool.stratum(), format!("localhost:{second}")] {
+        let _logged_in = Client::login(&address, &address_of("a"), "a");
+    }
+    assert_eq!(get(&format!("http://localhost:{page}/livez")).unwrap().status, 200);
+    let info = pool.get("/api/info");
+    assert_eq!(info["stratum_port"], network.stratum_port);
+    assert_eq!(info["stratum_listen"], places.join(", "));
+    let (out, log) = (pool.process.out(), pool.process.log());
+    for said in [pool.stratum(), format!("stratum  127.0.0.1:{second}"), format!("page     http://127.0.0.1:{page}/")] {
+        assert!(out.contains(&said), "{said}: {out}");
+    }
+    assert_eq!(log.matches("POOL_PORT, POOL_SERVICE_HOST").count(), 1, "{log}");
+    assert_eq!(pool.terminate(), 0);
+}
+
+#[test]
+fn a_restart_says_nothing_of_blocks_that_was_said_before() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::brisk(&place.path().join("network"), &[]);
+    let config = Config::new(place.path(), &network);
+    let told = |log: &str| -> Vec<String> {
+        let lines = log.lines().filter(|line| line.contains("block accepted") || line.contains("block lost"));
+        lines.filter_map(|line| Some(line.split_once("id=")?.1.split_whitespace().next()?.to_owned())).collect()
+    };
+    for run in 0..3 {
+        let pool = config.start_ready();
+        if run > 0 {
+            pool.process.wait_log("block claims of the log are looked at again", MINUTE);
+        }
+        wait_until("blocks that are told of", MINUTE, || told(&pool.process.log()).len() >= 3);
+        assert_eq!(pool.terminate(), 0);
+    }
+    // All processes write to one file.
+    let mut all = told(&std::fs::read_to_string(place.path().join("pool.log")).unwrap());
+    let lines = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), lines, "a block was told of twice");
+    audit(&config).assert_clean();
 }

@@ -175,8 +175,8 @@ impl Pool {
         };
         let stratum = parts.start().unwrap();
         Pool {
-            address: stratum.address(),
-            tls_address: stratum.tls_address(),
+            address: stratum.addresses()[0],
+            tls_address: stratum.tls_addresses().first().copied(),
             stratum: Some(stratum),
             ledger,
             counters: setup.counters,

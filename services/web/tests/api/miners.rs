@@ -64,8 +64,8 @@ fn a_miner_sees_its_work_its_blocks_and_its_payouts() {
             let (me, other) = (address(0), address(1));
             let store = &site.db.store;
             let mut log = Log::new(store, "host", vec![line(&me, "rig-01"), line(&me, ""), line(&other, "x")]).await;
-            let share = log.share(0, EPOCH, 600);
-            log.share(1, EPOCH + 5, 300);
+            let share = log.share(0, EPOCH, 945);
+            log.share(1, EPOCH + 5, 495);
             log.share(2, EPOCH + 5, 70_000);
             log.reject(0, EPOCH + 5, "stale job", 4);
             store.fold(log.candidate(&hash(1), 0, share, EPOCH + 5)).await.unwrap();
@@ -75,12 +75,12 @@ fn a_miner_sees_its_work_its_blocks_and_its_payouts() {
             store.intent_reserve(epoch, payout.clone(), reserved(&payout), NOW).await.unwrap();
 
             let body = site.get(&format!("/api/miner/{me}")).await.json();
-            let span = 600.0;
-            assert_eq!(body["hashrate"], json!(900.0 / span));
+            // Ten minutes and a half since the minute of the first worker's share, five and a half of the other's.
+            assert_eq!(body["hashrate"], json!(945.0 / 630.0 + 495.0 / 330.0));
             assert_eq!(body["mining_since"], json!(at(EPOCH).to_string()));
             assert_eq!((&body["total_accepted"], &body["total_rejected"]), (&json!(2), &json!(4)));
             let rig = json!({
-                "worker": "rig-01", "hashrate": 600.0 / span, "accepted": 1, "rejected": 4,
+                "worker": "rig-01", "hashrate": 945.0 / 630.0, "accepted": 1, "rejected": 4,
                 "last_share_at": at(EPOCH).to_string(),
             });
             assert_eq!((&body["workers"][0], body["workers"].as_array().unwrap().len()), (&rig, 2));
@@ -89,10 +89,29 @@ fn a_miner_sees_its_work_its_blocks_and_its_payouts() {
             let row = json!({
                 "amount": 870, "fee": 30, "tx_hash": Value::Null, "timestamp": NOW.to_string(), "confirmed": false,
             });
+            assert_eq!(body["blocks_found_total"], json!(1));
             assert_eq!(body["payouts"], json!([row]));
             assert_eq!(body["balance"]["pending"], json!(1_000));
             assert_eq!(body["pending_payout"]["amount"], json!(870));
             assert!(!site.get(&format!("/api/miner/{me}")).await.body.contains(&other));
+        },
+    );
+}
+
+#[test]
+fn a_miner_that_comes_back_after_a_day_sees_the_hashrate_that_the_pool_counts() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            let me = address(0);
+            let mut log = Log::new(&site.db.store, "host", vec![line(&me, "rig")]).await;
+            log.share(0, EPOCH - 24 * 60, 5_000);
+            log.share(0, EPOCH + 9, 810);
+            site.db.store.fold(log.step()).await.unwrap();
+            site.sample().await;
+            let (own, pool) = (site.get(&format!("/api/miner/{me}")).await, site.get("/api/stats").await);
+            assert_eq!(own.json()["hashrate"], json!(9.0));
+            assert_eq!(pool.json()["pool"]["hashrate"], json!(9.0));
         },
     );
 }

@@ -62,7 +62,7 @@ fn what_does_not_exist_is_a_problem_document() {
             {
                 let answer = site.ask(method, route, &[], "").await;
                 is_problem(&answer, 405);
-                assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+                assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
             }
             assert_eq!(site.get("/no-such-file.js").await.status, 404);
         },
@@ -104,6 +104,27 @@ fn pages_of_other_origins_may_read_what_is_public() {
             }
         },
     );
+}
+
+#[test]
+fn a_browser_that_asks_first_is_told_what_it_may() {
+    on_each_site(with_drills, async |site| {
+        let ask = [("origin", "https://elsewhere.example"), ("access-control-request-method", "GET")];
+        for route in ["/api/stats", "/api/stats/", "/api/blocks", "/", "/readyz"] {
+            let answer = site.ask("OPTIONS", route, &ask, "").await;
+            assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{route}");
+            for header in ["allow", "access-control-allow-methods"] {
+                assert_eq!(answer.header(header), Some("GET, HEAD, OPTIONS"), "{route}");
+            }
+            // Only what everybody may read is given to pages of other origins.
+            let public = route.starts_with("/api/").then_some("*");
+            assert_eq!(answer.header("access-control-allow-origin"), public, "{route}");
+        }
+        let drill = site.ask("OPTIONS", "/api/devnet/drill", &ask, "").await;
+        assert_eq!((drill.header("allow"), drill.header("access-control-allow-origin")), (Some("POST, OPTIONS"), None));
+        assert_eq!(site.ask("OPTIONS", "/api/nothing", &ask, "").await.status, 404);
+        assert_eq!(site.ask("OPTIONS", "/api/miners", &ask, "").await.status, 401, "a key is no page's to send");
+    });
 }
 
 #[test]

@@ -82,11 +82,17 @@ impl Site<'_> {
 
     /// Takes the snapshot that the pool takes every two seconds.
     pub(crate) async fn sample(&self) {
-        let clock: Clock = Arc::new(now);
+        self.sample_at(now()).await;
+    }
+
+    /// The same when the clock says this.
+    pub(crate) async fn sample_at(&self, now: Timestamp) {
+        let clock: Clock = Arc::new(move || now);
         let mut live = Live::factory(LiveParts {
             host: "host".to_owned(),
             store: self.db.store.clone(),
             counters: Arc::clone(&self.knobs.counters),
+            conditions: Arc::clone(&self.knobs.conditions),
             published: self.knobs.live.clone(),
             clock,
         })();
@@ -137,11 +143,11 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
         settle_depth: 10,
     };
     change(&mut parts);
-    let (server, address) = web::serve(parts).unwrap();
+    let (server, addresses) = web::serve(parts).unwrap();
     let handle = server.handle();
     tokio::task::spawn_local(server);
     let knobs = Knobs { tip, daemons, jobs, counters, conditions, live };
-    Site { db, knobs, base: format!("http://{address}"), client: awc::Client::default(), handle }
+    Site { db, knobs, base: format!("http://{}", addresses[0]), client: awc::Client::default(), handle }
 }
 
 /// Keys and drills as the development network has them.
