@@ -39,6 +39,10 @@ macro_rules! kinds {
 kinds! {
     /// Payouts are not sent although some may be due.
     PayoutsHeld = "payouts_held", Stops;
+    /// The share log is not written to the database.
+    FoldStopped = "fold_stopped", Stops;
+    /// Records of the share log wait beside the tables, since the database refuses them.
+    RecordsSetAside = "records_set_aside", Degrades;
 }
 
 /// What a condition does to the pool.

@@ -14,6 +14,7 @@ mod error;
 mod migrate;
 mod schema;
 mod sql;
+mod sqlstate;
 
 pub mod audit;
 pub mod bans;
@@ -29,6 +30,7 @@ pub mod payouts;
 pub mod reads;
 pub mod rechecks;
 pub mod retention;
+pub mod set_aside;
 pub mod suspects;
 
 pub use db::Store;

@@ -11,6 +11,7 @@ mod lease;
 mod payouts;
 mod place;
 mod roster;
+mod set_aside;
 mod up;
 
 use std::process::ExitCode;

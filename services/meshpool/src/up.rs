@@ -286,6 +286,7 @@ impl Pool {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&self.ids),
                 counters: Arc::clone(&self.counters),
+                conditions: Arc::clone(&self.conditions),
                 position: position.clone(),
                 owner: Arc::default(),
                 stall: Arc::clone(&stall),
