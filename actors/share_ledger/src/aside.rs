@@ -183,7 +183,8 @@ impl AsideWriter {
             && !lines.contains(&local_id)
         {
             let line = known.find_line(local_id);
-            let line = line.ok_or_else(|| format!("a record refers to line {local_id}, which the file does not define"))?;
+            let line =
+                line.ok_or_else(|| format!("a record refers to line {local_id}, which the file does not define"))?;
             encode_line(local_id, line, &mut records.body);
             lines.push(local_id);
         }

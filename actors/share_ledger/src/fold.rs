@@ -45,7 +45,9 @@ pub(crate) enum FoldError {
         source: StoreError,
     },
     /// So much is set aside that the fault is not with the records.
-    #[error("record {at} would be set aside as well, but {what} are already; mend the cause, then run `meshpool log retry`")]
+    #[error(
+        "record {at} would be set aside as well, but {what} are already; mend the cause, then run `meshpool log retry`"
+    )]
     TooMuchAside {
         /// Its position.
         at: Seq,
@@ -217,7 +219,8 @@ impl Fold {
                 // What was defined ends with its file, so the step does too.
                 Ok(Step::NewFile) => new_file = true,
                 Ok(Step::Record(seq, record)) => {
-                    let sorted = intake.sort(seq, record, *folded, &asker).map_err(|source| unanswered(*folded, source))?;
+                    let sorted =
+                        intake.sort(seq, record, *folded, &asker).map_err(|source| unanswered(*folded, source))?;
                     let taken = step.take(seq, &sorted, definitions, aside);
                     damage = taken.err().map(|why| reader.damage(&why));
                 }

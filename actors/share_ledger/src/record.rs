@@ -10,8 +10,8 @@ use units::{Amount, Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
 mod retried;
 
-pub use retried::Retried;
 use retried::RETRIED_HEAD;
+pub use retried::Retried;
 
 /// Bytes before a payload.
 pub const FRAME_HEAD: usize = 9;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chain::HeaderBase;
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::{
-    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, LineKey, RejectRow, Retried, SegmentDelta, TemplateRow, VerdictRow,
+    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, LineKey, RejectRow, Retried, SegmentDelta, TemplateRow,
+    VerdictRow,
 };
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 

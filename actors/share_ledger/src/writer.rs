@@ -12,8 +12,8 @@ use units::{Minute, PolicyId, Seq};
 use crate::aside::frames;
 use crate::files::LogDirectory;
 use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Retried, Share,
-    TemplateDefinition, VERIFIED, VerdictRecord,
+    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Retried,
+    Share, TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
 /// A file is left when so many definitions have taken its ids; one commit cannot use up the rest.

@@ -12,6 +12,7 @@ mod connect;
 mod db;
 mod error;
 mod migrate;
+mod parts;
 mod schema;
 mod sql;
 mod sqlstate;
@@ -35,6 +36,7 @@ pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};
+pub use parts::{Parts, put_in_parts};
 
 /// What every query returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -48,5 +48,7 @@ pub(crate) fn retry(settings: &Settings, id: Option<i64>) -> ExitCode {
 fn line(item: &AsideItem) -> String {
     let AsideItem { id, host, kind, seq, records, why, set_aside_at, retry_at } = item;
     let retry = retry_at.map_or_else(String::new, |at| format!(", to be tried again since {at}"));
-    format!("{id}  {kind} of record {seq} in the log of host {host}: {records} records, since {set_aside_at}{retry}; {why}")
+    format!(
+        "{id}  {kind} of record {seq} in the log of host {host}: {records} records, since {set_aside_at}{retry}; {why}"
+    )
 }

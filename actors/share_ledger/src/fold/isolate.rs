@@ -228,7 +228,8 @@ impl Isolation<'_> {
         let folded = self.place.folded;
         let entry = &self.entries.all[index];
         let LogPart { definitions, policy } = &self.entries.files[entry.file];
-        let (Some(seq), What::Book, Some(record)) = (entry.seq, &entry.what, record(entry, &self.entries.frames)) else {
+        let (Some(seq), What::Book, Some(record)) = (entry.seq, &entry.what, record(entry, &self.entries.frames))
+        else {
             return Err(FoldError::Store { from: folded, to: folded, source });
         };
         let held = |source| FoldError::Store { from: folded, to: seq, source };
@@ -303,8 +304,9 @@ impl Isolation<'_> {
                 return Ok(self.place);
             }
             if count as u64 > RECORDS_MAX || !self.read(None)? {
-                let source = self.first.take().unwrap_or(StoreError::ShutDown);
                 let from = self.place.folded;
+                let unsaid = || StoreError::Conflict { what: "a refused record".to_owned() };
+                let source = self.first.take().unwrap_or_else(unsaid);
                 return Err(FoldError::Store { from, to: from.plus(1), source });
             }
             self.part(count, self.entries.all.len())?;

@@ -115,10 +115,9 @@ async fn item_insert(c: &mut Conn<'_>, step: &FoldStep, item: &NewItem) -> Resul
                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING id AS n";
     let binds =
         binds![step.host.0, item.kind, item.seq.to_i64(), item.definition.clone(), storable(&item.why), step.at.ms()];
-    c.number(insert, binds).await?.ok_or_else(|| StoreError::Damaged {
-        what: "set_aside".to_owned(),
-        why: "a new row has no number".to_owned(),
-    })
+    c.number(insert, binds)
+        .await?
+        .ok_or_else(|| StoreError::Damaged { what: "set_aside".to_owned(), why: "a new row has no number".to_owned() })
 }
 
 /// Goes on with the item's last row while there is room in it.

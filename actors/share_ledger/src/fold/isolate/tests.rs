@@ -12,7 +12,8 @@ use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
 use crate::audit::tests::{HEADER, Host, log_of};
 use crate::disk::Progress;
 use crate::record::{
-    CandidateRecord, FileHead, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED, VerdictRecord,
+    CandidateRecord, FileHead, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
+    VerdictRecord,
 };
 use crate::writer::Writer;
 
@@ -107,7 +108,10 @@ impl Rig {
     }
 
     fn nonces(&self) -> Vec<u64> {
-        self.booked().into_iter().map(|(nonce, times)| if times == 1 { nonce } else { panic!("{nonce} {times} times") }).collect()
+        self.booked()
+            .into_iter()
+            .map(|(nonce, times)| if times == 1 { nonce } else { panic!("{nonce} {times} times") })
+            .collect()
     }
 
     /// Puts what the fold offers into the log, as the disk thread does; false when it offers nothing.
@@ -220,7 +224,15 @@ fn a_refused_verdict_or_reject_is_set_aside_alone() {
 
 #[test]
 fn a_refused_candidate_is_set_aside_and_what_is_behind_it_is_booked() {
-    let found = || vec![share(GOOD, 1, VERIFIED), candidate(GOOD, 1, 1), share(GOOD, 2, VERIFIED), candidate(GOOD, 3, 2), share(BAD, 3, 0)];
+    let found = || {
+        vec![
+            share(GOOD, 1, VERIFIED),
+            candidate(GOOD, 1, 1),
+            share(GOOD, 2, VERIFIED),
+            candidate(GOOD, 3, 2),
+            share(BAD, 3, 0),
+        ]
+    };
     let when = format!("NEW.hash = '{}'", hash(1));
     check(found(), "INSERT ON blocks", &when, &[("candidate", 1)]);
     let mut rig = Rig::new(found());
@@ -296,7 +308,11 @@ fn what_is_no_matter_of_data_sets_nothing_aside() {
 fn the_hundredth_refused_record_stops_the_fold() {
     let many = (1..=300).map(|nonce| share(GOOD, nonce, 0)).collect();
     let rig = Rig::new(many);
-    rig.refuse("refusal", "INSERT ON share_batches", "NEW.first_seq = NEW.last_seq AND NEW.first_seq % 2 = 0 OR NEW.shares > 1");
+    rig.refuse(
+        "refusal",
+        "INSERT ON share_batches",
+        "NEW.first_seq = NEW.last_seq AND NEW.first_seq % 2 = 0 OR NEW.shares > 1",
+    );
     rig.fold();
     assert_eq!((rig.host.folded(), rig.aside().len()), (Seq(199), 99));
     let detail = rig.detail(ConditionKind::FoldStopped);
