@@ -96,7 +96,9 @@ mod tests {
         let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
         let now = Timestamp::from_ms(1_795_000_000_000);
         let suspects = Arc::new(Suspects::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
-        let strike = |n: usize| drop(suspects.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now));
+        let strike = |n: usize| {
+            suspects.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now);
+        };
         (1..=5).for_each(strike);
         let mut keeper = SuspectKeeper::factory(Arc::clone(&suspects), store.clone(), Arc::new(move || now))();
         runtime::block_on(async {

@@ -15,5 +15,6 @@ mod postgres;
 mod pressure;
 mod recorded;
 mod refusals;
+mod set_aside;
 mod start;
 mod telemetry;
