@@ -29,6 +29,8 @@ pub(crate) struct KnownAside {
     shares: HashMap<Seq, i64>,
     /// See [`AsideState::released`].
     pub(crate) released: Option<(Seq, Seq)>,
+    /// Items that nobody has asked for again: the bound is on these, or one could not get below it.
+    pub(crate) unasked: usize,
     /// Items and records that are not in the log again.
     pub(crate) items: usize,
     pub(crate) records: u64,
@@ -54,6 +56,7 @@ impl KnownAside {
             if item.is_released {
                 continue;
             }
+            known.unasked += 1;
             match item.kind.as_str() {
                 "line" => known.lines.extend(line_of(&item.definition).map(|line| (line, item.id))),
                 "share" => drop(known.shares.insert(item.seq, item.id)),

@@ -249,9 +249,9 @@ impl Isolation<'_> {
         let line = subject(&record).and_then(|(line, _)| definitions.find_line(line));
         let refusal = line.map(|line| self.probe(*policy, Some(line), None)).transpose()?.flatten();
         let line = line.filter(|_| refusal.is_some()).cloned();
-        let (items, fresh) = (self.place.aside.items, self.place.aside.fresh());
-        if items + fresh + 1 >= ITEMS_MAX {
-            let what = format!("{} refused records", items + fresh);
+        let count = self.place.aside.unasked + self.place.aside.fresh();
+        if count + 1 >= ITEMS_MAX {
+            let what = format!("{count} refused records");
             return Err(FoldError::TooMuchAside { at: seq, what, source: Some(refusal.unwrap_or(source)) });
         }
         let why = refusal.as_ref().unwrap_or(&source).to_string();

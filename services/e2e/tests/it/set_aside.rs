@@ -1,8 +1,9 @@
 //! Records that the database refuses: nothing behind them waits, and nothing of them is lost.
 use std::time::Duration;
 
-use e2e::{Client, Config, Fleet, Job, Network, Pool, Scratch, address_of, audit, sql, wait_until};
+use e2e::{Client, Config, Fleet, Job, Network, Pool, Proof, Scratch, address_of, audit, sql, wait_until};
 use serde_json::json;
+use store::blocks::BlockState;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A condition is visible within this time.
@@ -35,13 +36,13 @@ impl Worker {
     }
 }
 
-fn refuse(config: &Config) {
+fn refuse(config: &Config, worker: &str) {
     let url = config.database_url();
     if url.starts_with("sqlite:") {
         return sql(
             &url,
             &format!(
-                "CREATE TRIGGER refusal BEFORE INSERT ON lines WHEN NEW.worker = '{REFUSED}' \
+                "CREATE TRIGGER refusal BEFORE INSERT ON lines WHEN NEW.worker = '{worker}' \
                  BEGIN SELECT RAISE(ABORT, 'no such letters'); END"
             ),
         );
@@ -51,7 +52,7 @@ fn refuse(config: &Config) {
         &format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
              RAISE EXCEPTION 'no such letters' USING ERRCODE = '22P05'; END $$; \
-             CREATE TRIGGER refusal BEFORE INSERT ON lines FOR EACH ROW WHEN (NEW.worker = '{REFUSED}') \
+             CREATE TRIGGER refusal BEFORE INSERT ON lines FOR EACH ROW WHEN (NEW.worker = '{worker}') \
              EXECUTE FUNCTION refuse()"
         ),
     );
@@ -87,7 +88,7 @@ fn assert_accounted(config: &Config, accepted: &[(String, u64)], set_aside: u64)
 
 fn a_refused_worker_beside_an_honest_one(config: &Config) {
     let mut pool = config.start_ready();
-    refuse(config);
+    refuse(config, REFUSED);
     let mut accepted = Vec::new();
     let (mut refused, mut honest) = (Worker::login(&pool, REFUSED), Worker::login(&pool, "honest"));
     refused.mine(20, &mut accepted);
@@ -158,6 +159,31 @@ fn a_refused_worker_holds_nobody_up_and_loses_nothing_on_postgres() {
     let config = Config::new(place.path(), &network).trusting().easy().database(&postgres.url());
     assert_eq!(config.command("migrate").0, 0);
     a_refused_worker_beside_an_honest_one(&config);
+}
+
+#[test]
+fn blocks_of_a_refused_worker_are_credited_without_a_finder() {
+    let place = tempfile::tempdir().unwrap();
+    let network = Network::brisk(&place.path().join("network"), &[]);
+    let config = Config::new(place.path(), &network);
+    assert_eq!(config.command("migrate").0, 0);
+    refuse(&config, &network.miners[0].worker);
+    let pool = config.start_ready();
+    wait_until("a credited block that nobody found", 2 * MINUTE, || {
+        config.books().blocks().iter().any(|block| block.line.is_none() && block.state == BlockState::Credited)
+    });
+    let proof = Proof::default();
+    proof.blocks_are_credited_once(&network, &config, 3);
+    assert!(set_aside(&pool) > 0);
+    mend(&config);
+    assert_eq!(config.command("log").0, 0);
+    assert_eq!(config.command_with("log", &["retry"]).0, 0);
+    wait_until("nothing set aside", MINUTE, || set_aside(&pool) == 0);
+    proof.shares_are_booked(&network, &config);
+    proof.blocks_are_credited_once(&network, &config, 3);
+    audit(&config).assert_clean();
+    assert_eq!(pool.terminate(), 0);
+    audit(&config).assert_clean();
 }
 
 #[test]
