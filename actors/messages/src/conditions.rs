@@ -53,6 +53,10 @@ kinds! {
     ShareLogUnwritable = "share_log_unwritable", Stops;
     /// The share log's disk does not answer at all.
     ShareLogStalled = "share_log_stalled", Stops;
+    /// The share log is not written to the database.
+    FoldStopped = "fold_stopped", Stops;
+    /// Records of the share log wait beside the tables, since the database refuses them.
+    RecordsSetAside = "records_set_aside", Degrades;
 }
 
 /// What a condition does to the pool.

@@ -134,6 +134,12 @@ counters! {
     log_kept_bytes,
     /// Log files that went before their day was over, since they were too many or too large.
     log_removed_early_total,
+    /// Refused definitions and records of the share log that are set aside, with all that refers to them (gauge).
+    log_set_aside_items,
+    /// Records of the share log that are set aside, since the database refuses them (gauge).
+    log_set_aside_records,
+    /// Records of the share log that were set aside.
+    log_set_aside_total,
     /// Hashes recomputed.
     checks_total,
     /// Shares that were decided to be recomputed.

@@ -2,7 +2,8 @@
 //!
 //! Of the files that are still stored, every share up to the folded position must be in a batch as the log has it,
 //! every verdict must have a row, and every candidate a block. No (template, nonce) may be there twice. What comes after
-//! that position is not folded yet: pending, no difference. Nor are old shares and verdicts that were removed from the tables.
+//! that position is not folded yet: pending, no difference. Nor are old shares and verdicts that were removed from the
+//! tables, and records that are set aside: what is said about them follows them.
 //!
 //! Only reads, and works beside the process that writes: it stops at the last whole record.
 use std::collections::{BTreeMap, HashMap};
@@ -22,8 +23,11 @@ use crate::reader::{Durable, LogReader, Step};
 use crate::record::{CandidateRecord, Record, Share, VERIFIED};
 use crate::step::VERDICTS;
 
+mod aside;
 mod seen;
 
+use aside::SetAside;
+pub use aside::set_aside_shares;
 use seen::Seen;
 
 /// Differences that are listed at most.
@@ -80,6 +84,7 @@ pub async fn audit_log(path: &Path, store: &Store) -> Result<LogAudit, LogAuditE
         let Some(readable) = directory.readable()? else { return Ok(LogAudit::default()) };
         let Some(mut reader) = LogReader::open_oldest(&directory)? else { return Ok(LogAudit::default()) };
         let mut pass = Pass::new(store, host, folded, store.retention_marked(Mark::Details).await?);
+        pass.aside = SetAside::load(store, host).await?;
         match pass.walk(&mut reader, readable).await {
             Ok(()) => return pass.finish(readable).await,
             Err(LogAuditError::Log(LogError::Damaged { path, offset, why })) => {
@@ -118,6 +123,7 @@ struct Pass<'a> {
     /// What was said about shares, by share.
     judged: BTreeMap<Seq, Said>,
     seen: Seen,
+    aside: SetAside,
     /// The first record that is still stored.
     oldest: Seq,
     audit: LogAudit,
@@ -135,6 +141,7 @@ impl<'a> Pass<'a> {
             batches: Batches { store, host, after: Seq::ZERO, page: Vec::new(), at: 0 },
             judged: BTreeMap::new(),
             seen: Seen::default(),
+            aside: SetAside::default(),
             oldest: Seq::ZERO,
             audit: LogAudit::default(),
         }
@@ -151,6 +158,7 @@ impl<'a> Pass<'a> {
                     self.templates.clear();
                 }
                 Step::Record(Some(seq), _) if seq > self.folded => self.audit.pending += 1,
+                Step::Record(seq, record) if self.aside.passes(seq, &record) => {}
                 Step::Record(seq, record) => self.take(seq, &record).await?,
             }
         }
@@ -171,8 +179,11 @@ impl<'a> Pass<'a> {
                 }
                 self.share(seq, share).await?;
             }
-            (Some(seq), Record::Verdict(verdict)) if verdict.minute >= self.kept => {
-                self.say(verdict.share, VERDICTS[usize::from(verdict.verdict.min(2))], seq);
+            (Some(seq), Record::Verdict(verdict)) => {
+                let (share, minute) = self.aside.place(verdict.share, verdict.minute);
+                if minute >= self.kept {
+                    self.say(share, VERDICTS[usize::from(verdict.verdict.min(2))], seq);
+                }
             }
             (_, Record::Candidate(candidate)) => self.candidate(candidate).await?,
             _ => {}

@@ -3,7 +3,7 @@
 //! Everything that arrived while the last fsync ran goes into the next one. Nobody is answered before the
 //! fsync returned.
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -35,6 +35,24 @@ pub(crate) enum Job {
     Events(Vec<Event>, Reply<AppendEvents>),
     Template(Arc<Template>, Reply<DefineTemplate>),
     Find(FindShares, Reply<FindShares>),
+    /// Nobody waits for it: the fold sees it in the log, or offers it again.
+    Retry(RetriedRows),
+}
+
+/// What was set aside and is to be in the log again.
+#[derive(Debug)]
+pub(crate) struct RetriedRows {
+    pub(crate) row: i64,
+    pub(crate) body: Vec<u8>,
+}
+
+/// One at a time: the next is offered when the fold has seen what became of the one before.
+#[derive(Debug, Default)]
+enum RetrySlot {
+    #[default]
+    Free,
+    Offered(RetriedRows),
+    UnderWay,
 }
 
 /// What the disk and the fold tell each other.
@@ -45,6 +63,7 @@ pub(crate) struct Progress {
     backlog_bytes: AtomicU64,
     /// The first commit that is not folded yet: its trace goes on in the fold.
     trace: Mutex<Option<TraceMark>>,
+    retry: Mutex<RetrySlot>,
 }
 
 impl Progress {
@@ -65,6 +84,37 @@ impl Progress {
 
     fn keep_trace(&self, span: &Span) {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| TraceMark::of(span));
+    }
+
+    /// Whether nothing is on its way into the log again. Asked before the log's end is looked up: what was on its way
+    /// is before that end then.
+    pub(crate) fn retry_is_free(&self) -> bool {
+        matches!(*self.retry_slot(), RetrySlot::Free)
+    }
+
+    /// From the fold.
+    pub(crate) fn offer_retry(&self, rows: RetriedRows) {
+        *self.retry_slot() = RetrySlot::Offered(rows);
+    }
+
+    /// For the disk.
+    pub(crate) fn take_retry(&self) -> Option<RetriedRows> {
+        let mut slot = self.retry_slot();
+        match std::mem::replace(&mut *slot, RetrySlot::UnderWay) {
+            RetrySlot::Offered(rows) => Some(rows),
+            before => {
+                *slot = before;
+                None
+            }
+        }
+    }
+
+    fn retry_done(&self) {
+        *self.retry_slot() = RetrySlot::Free;
+    }
+
+    fn retry_slot(&self) -> MutexGuard<'_, RetrySlot> {
+        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_backlog_bytes(&self, bytes: u64) {
@@ -133,6 +183,7 @@ enum Answer {
     Events(Appended, Reply<AppendEvents>),
     Template(Reply<DefineTemplate>),
     Found(FindShares, Reply<FindShares>),
+    Retried,
 }
 
 impl Disk {
@@ -199,7 +250,7 @@ impl Disk {
     ) -> Result<(), Failure> {
         let answers = self.encode(writer, batch);
         let bytes = writer.bytes();
-        let parent = answers.first().map_or_else(Span::none, |answer| answer.span().clone());
+        let parent = answers.first().map_or_else(Span::none, Answer::span);
         let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes);
         match span.in_scope(|| writer.commit()) {
             Ok(()) => {
@@ -298,6 +349,10 @@ impl Disk {
                     answers.push(Answer::Template(reply));
                 }
                 Job::Find(question, reply) => answers.push(Answer::Found(question, reply)),
+                Job::Retry(rows) => {
+                    writer.retried(rows.row, &rows.body);
+                    answers.push(Answer::Retried);
+                }
             }
         }
         answers
@@ -312,7 +367,7 @@ impl Disk {
     /// Nothing of the commit is in the log. Questions can be answered all the same.
     fn turn_away(&self, answer: Answer, began: Seq) {
         match answer {
-            Answer::Found(..) => self.give(answer, began),
+            Answer::Found(..) | Answer::Retried => self.give(answer, began),
             answer => answer.refuse(AppendRefusal::Full),
         }
     }
@@ -323,6 +378,7 @@ impl Disk {
             Answer::Shares(appended, reply) => reply.send(Ok(appended)),
             Answer::Events(appended, reply) => reply.send(Ok(appended)),
             Answer::Template(reply) => reply.send(Ok(())),
+            Answer::Retried => self.progress.retry_done(),
             Answer::Found(question, reply) => {
                 let found = find_shares(&self.directory, self.progress.durable(), began, &question);
                 reply.send(found.map_err(|error| {
@@ -335,12 +391,13 @@ impl Disk {
 }
 
 impl Answer {
-    fn span(&self) -> &Span {
+    fn span(&self) -> Span {
         match self {
-            Answer::Shares(_, reply) => reply.span(),
-            Answer::Events(_, reply) => reply.span(),
-            Answer::Template(reply) => reply.span(),
-            Answer::Found(_, reply) => reply.span(),
+            Answer::Shares(_, reply) => reply.span().clone(),
+            Answer::Events(_, reply) => reply.span().clone(),
+            Answer::Template(reply) => reply.span().clone(),
+            Answer::Found(_, reply) => reply.span().clone(),
+            Answer::Retried => Span::none(),
         }
     }
 
@@ -350,6 +407,8 @@ impl Answer {
             Answer::Events(_, reply) => reply.send(Err(refusal)),
             Answer::Template(reply) => reply.send(Err(refusal)),
             Answer::Found(_, reply) => reply.send(Err(refusal)),
+            // The log is read again, and the next generation offers it again if it is not in there.
+            Answer::Retried => {}
         }
     }
 }

@@ -4,23 +4,32 @@
 //! backlog grow.
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use messages::conditions::{ConditionKind, Conditions};
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
+use store::set_aside::OpenItem;
 use store::{Store, StoreError};
 use tokio::sync::watch;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
-use crate::disk::Progress;
+use crate::aside::{KnownAside, RECORDS_MAX, positions};
+use crate::disk::{Progress, RetriedRows};
 use crate::files::{LogDirectory, LogError};
+use crate::intake::{Asker, Intake};
 use crate::reader::{LogReader, Step};
 use crate::step::{Definitions, StepBuilder};
 use crate::tidy::tidy;
 
+mod isolate;
+
 /// How often the database is told that everything is folded, for the sake of blocks that wait for it.
 const CAUGHT_UP_EVERY: Duration = Duration::from_secs(15);
+
+/// A step that the database refuses is tried again after this time: the tries are many.
+const REFUSED_REST: Duration = Duration::from_secs(5);
 
 /// Why folding stopped.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +44,44 @@ pub(crate) enum FoldError {
         /// Why.
         source: StoreError,
     },
+    /// So much is set aside that the fault is not with the records.
+    #[error(
+        "record {at} would be set aside as well, but {what} are already; mend the cause, then run `meshpool log retry`"
+    )]
+    TooMuchAside {
+        /// Its position.
+        at: Seq,
+        /// How much is.
+        what: String,
+        /// What the database says of this one.
+        source: Option<StoreError>,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl FoldError {
+    /// Every fault with what is behind it.
+    fn whole(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, FoldError::Store { source, .. } if source.refusal().is_some())
+    }
+
+    /// Whether it may be over in a moment, as when the database is restarted.
+    fn may_pass(&self) -> bool {
+        matches!(self, FoldError::Store { .. }) && !self.is_refusal()
+    }
+}
+
+fn unanswered(folded: Seq, source: StoreError) -> FoldError {
+    FoldError::Store { from: folded, to: folded, source }
 }
 
 /// What the fold needs.
@@ -52,6 +96,7 @@ pub(crate) struct Fold {
     pub(crate) kept_max_bytes: u64,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
 }
@@ -63,6 +108,19 @@ struct Place {
     /// The latest that a share was booked to.
     minute: Minute,
     definitions: Definitions,
+    intake: Intake,
+    aside: KnownAside,
+}
+
+/// What lasts from one pass to the next.
+#[derive(Default)]
+struct Passes {
+    place: Option<Place>,
+    caught_up_at: Option<Timestamp>,
+    /// Passes that failed in a row.
+    failed: u32,
+    /// Nothing is tried before.
+    rest_until: Option<Instant>,
 }
 
 impl Fold {
@@ -72,54 +130,64 @@ impl Fold {
             Ok(runtime) => runtime,
             Err(error) => return warn!(%error, "fold thread has no runtime"),
         };
-        let mut place = None;
-        let mut caught_up_at = Timestamp::from_ms(0);
-        let mut said = None;
+        let mut passes = Passes::default();
         let mut is_last = false;
         while !is_last {
             is_last = wake.recv().is_err();
-            match self.catch_up(&runtime, &mut place, &mut caught_up_at) {
-                Ok(()) if said.take().is_some() => info!("share log is folded again"),
-                Ok(()) => {}
-                Err(error) => {
-                    if let FoldError::Log(_) = error {
-                        self.counters.log_unreadable.set(1);
-                    }
-                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                    if said.as_ref() != Some(&why) {
-                        warn!(%error, why, "share log cannot be folded; mining goes on, the backlog grows");
-                        said = Some(why);
-                    }
-                    place = None; // Read again from where the database says it is.
+            if !is_last && passes.rest_until.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
+            match self.catch_up(&runtime, &mut passes) {
+                Ok(()) => {
+                    (passes.failed, passes.rest_until) = (0, None);
+                    self.conditions.clear(ConditionKind::FoldStopped);
                 }
+                Err(error) => self.stopped(&error, &mut passes),
             }
         }
     }
 
-    fn catch_up(
-        &self,
-        runtime: &tokio::runtime::Runtime,
-        place: &mut Option<Place>,
-        caught_up_at: &mut Timestamp,
-    ) -> Result<(), FoldError> {
-        if place.is_none() {
-            *place = self.find_place(runtime)?;
+    fn stopped(&self, error: &FoldError, passes: &mut Passes) {
+        if let FoldError::Log(_) = error {
+            self.counters.log_unreadable.set(1);
+        }
+        passes.place = None; // Read again from where the database says it is.
+        passes.failed = passes.failed.saturating_add(1);
+        if !error.may_pass() {
+            passes.rest_until = Some(Instant::now() + REFUSED_REST);
+        } else if passes.failed < 2 {
+            return debug!(error = error.whole(), "fold step failed, will retry");
+        }
+        let text = "shares are not booked: the share log cannot be written to the database";
+        let detail = format!("{text}: {}; mining goes on, the backlog grows", error.whole());
+        self.conditions.set(ConditionKind::FoldStopped, text, &detail);
+    }
+
+    fn catch_up(&self, runtime: &tokio::runtime::Runtime, passes: &mut Passes) -> Result<(), FoldError> {
+        if passes.place.is_none() {
+            passes.place = self.find_place(runtime)?;
         }
         // Before the log's end is read: what is logged later is not meant.
-        let now = (self.clock)();
+        let (now, retry_is_free) = ((self.clock)(), self.progress.retry_is_free());
         // Without a file all of it is folded, too.
         let mut folded = Seq::ZERO;
-        if let Some(place) = place {
+        if let Some(place) = &mut passes.place {
+            if place.aside.items > 0 {
+                place.aside = self.read_aside(runtime)?;
+            }
             while self.step(runtime, place)? {}
             folded = place.folded;
+            if retry_is_free && place.aside.is_wanted {
+                self.offer_retry(runtime)?;
+            }
         }
         self.counters.log_unreadable.set(0);
-        if now.since(*caught_up_at) >= CAUGHT_UP_EVERY {
+        if passes.caught_up_at.is_none_or(|at| now.since(at) >= CAUGHT_UP_EVERY) {
             let told = runtime.block_on(self.store.host_caught_up(self.host, folded, now));
             told.map_err(|source| FoldError::Store { from: folded, to: folded, source })?;
-            *caught_up_at = now;
+            passes.caught_up_at = Some(now);
         }
-        place.as_ref().map_or(Ok(()), |place| Ok(self.tidy(place)?))
+        passes.place.as_ref().map_or(Ok(()), |place| Ok(self.tidy(place)?))
     }
 
     fn find_place(&self, runtime: &tokio::runtime::Runtime) -> Result<Option<Place>, FoldError> {
@@ -133,29 +201,66 @@ impl Fold {
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
         self.publish(folded);
         let minute = reader.head().minute;
-        Ok(Some(Place { reader, folded, minute, definitions: Definitions::default() }))
+        let (definitions, intake, aside) = (Definitions::default(), Intake::default(), self.read_aside(runtime)?);
+        Ok(Some(Place { reader, folded, minute, definitions, intake, aside }))
     }
 
     /// One transaction; `false` when nothing durable is left. What comes before damage is still folded.
     fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut Place) -> Result<bool, FoldError> {
         let durable = self.progress.durable();
-        // In force when it was written: what was found then is not priced by younger settings.
-        let policy = place.reader.head().policy.unwrap_or(self.policy);
+        let policy = self.policy_of(place);
         let mut step = StepBuilder::new(place.folded, place.minute);
         let (mut at_end, mut new_file, mut damage) = (false, false, None);
+        let Place { reader, folded, definitions, intake, aside, .. } = &mut *place;
+        let asker = Asker { store: &self.store, host: self.host, runtime, released: aside.released };
         while !step.is_full() && damage.is_none() && !at_end && !new_file {
-            match place.reader.next(durable) {
+            match reader.next(durable) {
                 Ok(Step::End) => at_end = true,
                 // What was defined ends with its file, so the step does too.
                 Ok(Step::NewFile) => new_file = true,
                 Ok(Step::Record(seq, record)) => {
-                    let taken = step.take(seq, &record, &mut place.definitions);
-                    damage = taken.err().map(|why| place.reader.damage(&why));
+                    let sorted =
+                        intake.sort(seq, record, *folded, &asker).map_err(|source| unanswered(*folded, source))?;
+                    let taken = step.take(seq, &sorted, definitions, aside);
+                    damage = taken.err().map(|why| reader.damage(&why));
                 }
                 Err(error) => damage = Some(error),
             }
         }
+        let to = step.to();
+        match self.write(runtime, place, step, policy) {
+            Err(error) if error.is_refusal() && to > place.folded => {
+                debug!(error = error.whole(), "fold step refused, looking for the record");
+                *place = self.isolate(runtime, std::mem::take(&mut place.aside), to)?;
+                return Ok(true);
+            }
+            written => written?,
+        }
+        if new_file {
+            place.definitions = Definitions::default();
+            place.minute = place.minute.max(place.reader.head().minute);
+        }
+        damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
+    }
+
+    /// In force when it was written: what was found then is not priced by younger settings.
+    fn policy_of(&self, place: &Place) -> PolicyId {
+        place.reader.head().policy.unwrap_or(self.policy)
+    }
+
+    fn write(
+        &self,
+        runtime: &tokio::runtime::Runtime,
+        place: &mut Place,
+        step: StepBuilder,
+        policy: PolicyId,
+    ) -> Result<(), FoldError> {
         let (from, to, minute) = (place.folded, step.to(), step.minute());
+        let (set_aside, changes_aside) = (step.set_aside(), step.set_aside() > 0 || step.has_retried());
+        if set_aside > 0 && place.aside.records + set_aside > RECORDS_MAX {
+            let what = format!("{} records", place.aside.records);
+            return Err(FoldError::TooMuchAside { at: from.plus(1), what, source: None });
+        }
         if let Some(step) = step.build(self.host, policy, self.window, (self.clock)()) {
             let span = info_span!("fold", from = from.0, to = to.0);
             if let Some(mark) = self.progress.take_trace() {
@@ -164,14 +269,50 @@ impl Fold {
             let done = runtime.block_on(self.store.fold(step).instrument(span));
             done.map_err(|source| FoldError::Store { from, to, source })?;
             place.folded = to;
+            self.counters.log_set_aside_total.add(set_aside);
+            place.intake.written();
+            if changes_aside {
+                place.aside = self.read_aside(runtime)?;
+            }
         }
         place.minute = minute;
-        if new_file {
-            place.definitions = Definitions::default();
-            place.minute = minute.max(place.reader.head().minute);
-        }
         self.publish(place.folded);
-        damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
+        Ok(())
+    }
+
+    /// What is set aside, and whether that is to be told.
+    fn read_aside(&self, runtime: &tokio::runtime::Runtime) -> Result<KnownAside, FoldError> {
+        let state = runtime.block_on(self.store.set_aside_state(self.host));
+        let aside = KnownAside::of(state.map_err(|source| unanswered(Seq::ZERO, source))?);
+        self.counters.log_set_aside_items.set(aside.items as u64);
+        self.counters.log_set_aside_records.set(aside.records);
+        let state = aside.oldest.as_ref().map(|oldest| {
+            let text = "share log records that the database refuses are set aside";
+            let (items, records) = (aside.items, aside.records);
+            let OpenItem { kind, seq, why, .. } = oldest;
+            let detail = format!(
+                "{text}: {records} records of {items} refused ones; the first is the {kind} of record {seq}: {why}; \
+                 mend the cause, then run `meshpool log retry`"
+            );
+            (text.to_owned(), detail)
+        });
+        self.conditions.put(ConditionKind::RecordsSetAside, state);
+        Ok(aside)
+    }
+
+    /// Hands on what an operator wants to be tried again. It is in the log when the slot is free again, or will never be;
+    /// everything that was in the log before is folded, so the row is not in there.
+    fn offer_retry(&self, runtime: &tokio::runtime::Runtime) -> Result<(), FoldError> {
+        let failed = |source| unanswered(Seq::ZERO, source);
+        let Some(row) = runtime.block_on(self.store.set_aside_next(self.host)).map_err(failed)? else { return Ok(()) };
+        let count = positions(&row.body).count() as u64;
+        if count != row.records {
+            let (what, why) = (format!("set_aside_records {}", row.id), format!("it has {count} records"));
+            return Err(failed(StoreError::Damaged { what, why }));
+        }
+        info!(row = row.id, records = row.records, "records that were set aside are appended to the share log again");
+        self.progress.offer_retry(RetriedRows { row: row.id, body: row.body });
+        Ok(())
     }
 
     fn publish(&self, folded: Seq) {

@@ -22,8 +22,12 @@
 //!   written before the next one opens the log ([`LogOwner`]), and what died in its mailbox was never written.
 //!
 //! `meshpool audit` holds the stored log to it.
+//!
+//! A record that the database refuses is set aside there, with its bytes, and the fold goes on (`fold::isolate`); what an
+//! operator has tried again comes into the log again (`record::Retried`), and counts from then on.
 #![warn(missing_docs)]
 
+mod aside;
 mod audit;
 mod booked;
 mod claims;
@@ -31,6 +35,7 @@ mod disk;
 mod files;
 mod find;
 mod fold;
+mod intake;
 mod probe;
 mod reader;
 pub mod record;
@@ -57,7 +62,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 use units::{HostId, PolicyId};
 
-pub use audit::{LogAudit, LogAuditError, audit_log};
+pub use audit::{LogAudit, LogAuditError, audit_log, set_aside_shares};
 pub use claims::OpenClaims;
 pub use disk::{DiskStall, LogOwner};
 pub use files::{LogDirectory, LogEnd, LogError, LogFile};
@@ -97,7 +102,7 @@ pub struct ShareLedgerParts {
     pub ids: Arc<LocalIds>,
     /// Counters.
     pub counters: Arc<Counters>,
-    /// Where it is said that the disk refuses.
+    /// What is wrong now.
     pub conditions: Arc<Conditions>,
     /// Where the log's ends are published; nothing before it is open.
     pub position: watch::Sender<Option<LogPosition>>,
@@ -204,7 +209,8 @@ impl Actor for ShareLedger {
     async fn open(&mut self) -> Result<(), Fault> {
         let parts = self.parts.clone();
         let progress = Arc::clone(&self.progress);
-        let (disk, jobs) = bounded(parts.capacity);
+        // One more for what comes into the log again, which no message brings.
+        let (disk, jobs) = bounded(parts.capacity + 1);
         let (wake_fold, woken) = bounded(1);
         let disk_thread = Disk {
             directory: parts.directory.clone(),
@@ -228,6 +234,7 @@ impl Actor for ShareLedger {
             kept_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
             counters: Arc::clone(&parts.counters),
+            conditions: Arc::clone(&parts.conditions),
             progress,
             position: parts.position.clone(),
         };
@@ -287,6 +294,9 @@ impl Handler<FoldNow> for ShareLedger {
             return Err(Fault::because("the disk thread or the fold thread has ended"));
         }
         self.hand_on_claims();
+        if let Some(rows) = self.progress.take_retry() {
+            self.hand_over(Job::Retry(rows))?;
+        }
         let wake = self.wake_fold.as_ref().expect("`open` has run");
         match wake.try_send(()) {
             Ok(()) | Err(TrySendError::Full(())) => reply.send(()),

@@ -106,7 +106,7 @@ impl LogReader {
         };
         let start = self.at;
         let Some(record) = whole_frame(&self.buffer[start..start + taken]) else { return Err(self.unreadable(start)) };
-        self.at += taken;
+        self.at += record.advance(taken);
         let seq = record.is_positioned().then_some(self.next);
         self.next = self.next.plus(u64::from(seq.is_some()));
         Ok(Step::Record(seq, record))

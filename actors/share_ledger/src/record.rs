@@ -8,6 +8,11 @@
 //! Decoding never trusts a length and never panics.
 use units::{Amount, Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
+mod retried;
+
+use retried::RETRIED_HEAD;
+pub use retried::Retried;
+
 /// Bytes before a payload.
 pub const FRAME_HEAD: usize = 9;
 /// No frame is larger: a template carries a whole block as JSON.
@@ -26,6 +31,8 @@ const SHARE: u8 = 4;
 const VERDICT: u8 = 5;
 const CANDIDATE: u8 = 6;
 const REJECTS: u8 = 7;
+const RETRIED: u8 = 8;
+const AT: u8 = 9;
 
 /// Bit of [`Share::flags`]: the hash was recomputed before the acknowledgement.
 pub const VERIFIED: u8 = 1;
@@ -65,6 +72,10 @@ pub enum Record<'a> {
     Candidate(CandidateRecord),
     /// Counted refusals.
     Rejects(RejectsRecord<'a>),
+    /// Records that were set aside follow, as many as it says.
+    Retried(Retried<'a>),
+    /// Where the next record was before it was set aside.
+    At(Seq),
 }
 
 /// See [`Record::Line`].
@@ -169,7 +180,7 @@ pub struct RejectsRecord<'a> {
 /// What stands at a place of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A record, and how many bytes it takes.
+    /// A record, and how many bytes it takes; of a [`Retried`] those before its first frame.
     Whole(Record<'a>, usize),
     /// No bytes are left.
     End,
@@ -229,6 +240,11 @@ impl Record<'_> {
     #[must_use]
     pub fn is_positioned(&self) -> bool {
         matches!(self, Record::Share(_) | Record::Verdict(_) | Record::Candidate(_) | Record::Rejects(_))
+    }
+
+    /// Bytes to the next frame, of a record whose own takes `whole`: what follows a [`Retried`] lies in it.
+    pub(crate) fn advance(&self, whole: usize) -> usize {
+        if matches!(self, Record::Retried(_)) { FRAME_HEAD + RETRIED_HEAD } else { whole }
     }
 
     /// Appends the record as a frame of file `number`.
@@ -300,6 +316,14 @@ impl Record<'_> {
                 put_text(rejects.reason, &mut put);
                 REJECTS
             }
+            Record::Retried(retried) => {
+                retried.put(put);
+                RETRIED
+            }
+            Record::At(seq) => {
+                put(&seq.0.to_le_bytes());
+                AT
+            }
         }
     }
 }
@@ -312,7 +336,10 @@ pub fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     }
     let Some((kind, payload)) = checked_payload(number, bytes) else { return Frame::Broken };
     match decode(kind, payload) {
-        Some(record) => Frame::Whole(record, FRAME_HEAD + payload.len()),
+        Some(record) => {
+            let advance = record.advance(FRAME_HEAD + payload.len());
+            Frame::Whole(record, advance)
+        }
         None => Frame::Broken,
     }
 }
@@ -395,6 +422,8 @@ fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
             count: read.u32()?,
             reason: read.text()?,
         }),
+        RETRIED => Record::Retried(Retried::read(&mut read)?),
+        AT => Record::At(Seq(read.u64()?)),
         _ => return None,
     };
     read.0.is_empty().then_some(record)

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use chain::HeaderBase;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
+use store::fold::{
+    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, LineKey, RejectRow, Retried, SegmentDelta, TemplateRow,
+    VerdictRow,
+};
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
-use crate::record::{CandidateRecord, Record, Share};
+use crate::aside::{AsideWriter, KnownAside};
+use crate::record::{CandidateRecord, LineDefinition, Record, Share};
 
 /// Names of verdicts, by their number in the log.
 pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
@@ -20,6 +24,25 @@ pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 pub(crate) struct Definitions {
     lines: HashMap<u32, LineKey>,
     templates: HashMap<u32, TemplateRow>,
+    /// The first local id of each: what comes into the log again is defined a second time.
+    first_lines: HashMap<LineKey, u32>,
+    first_templates: HashMap<String, u32>,
+    /// Local ids of second definitions, and those that they stand for.
+    same_lines: HashMap<u32, u32>,
+    same_templates: HashMap<u32, u32>,
+}
+
+/// What is to be done with a record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sorted<'a> {
+    /// To be booked, unless what it refers to is set aside.
+    Book(Record<'a>),
+    /// Follows what is set aside already, by the item's number.
+    Follow(i64, Record<'a>),
+    /// Its position is passed, and that is all.
+    Skip,
+    /// Records that were set aside come again.
+    Retried(Retried),
 }
 
 /// Collects records into one step.
@@ -35,6 +58,11 @@ pub(crate) struct StepBuilder {
     verdicts: Vec<VerdictRow>,
     rejects: Vec<RejectRow>,
     candidate: Option<CandidateRow>,
+    aside: AsideWriter,
+    retried: Vec<Retried>,
+    booked: u64,
+    /// Of files before this one.
+    earlier_templates: Vec<TemplateRow>,
 }
 
 /// Values in order of first use, found by a local id.
@@ -73,7 +101,38 @@ impl StepBuilder {
             verdicts: Vec::new(),
             rejects: Vec::new(),
             candidate: None,
+            aside: AsideWriter::default(),
+            retried: Vec::new(),
+            booked: 0,
+            earlier_templates: Vec::new(),
         }
+    }
+
+    /// Local ids mean something else from now on. Only where it has booked nothing.
+    pub(crate) fn next_file(&mut self) {
+        self.earlier_templates.append(&mut self.templates.values);
+        self.templates = Indexed::new();
+        self.aside.next_file();
+    }
+
+    /// Records that it books.
+    pub(crate) fn booked(&self) -> u64 {
+        self.booked
+    }
+
+    /// Records that it sets aside.
+    pub(crate) fn set_aside(&self) -> u64 {
+        self.aside.records()
+    }
+
+    /// Whether it ends with a candidate.
+    pub(crate) fn has_candidate(&self) -> bool {
+        self.candidate.is_some()
+    }
+
+    /// Whether records come in that were set aside before.
+    pub(crate) fn has_retried(&self) -> bool {
+        !self.retried.is_empty()
     }
 
     /// Position of its last record.
@@ -97,27 +156,34 @@ impl StepBuilder {
     pub(crate) fn take(
         &mut self,
         seq: Option<Seq>,
-        record: &Record<'_>,
+        sorted: &Sorted<'_>,
         known: &mut Definitions,
+        aside: &KnownAside,
     ) -> Result<(), String> {
-        if let Record::Share(share) = record {
+        if let Sorted::Book(Record::Share(share)) | Sorted::Follow(_, Record::Share(share)) = sorted {
             self.minute = self.minute.max(share.minute);
         }
-        match (seq, record) {
+        match (seq, sorted) {
             (Some(seq), _) if seq <= self.from => {}
-            (Some(seq), record) => {
-                self.positioned(seq, record, known)?;
+            (Some(seq), Sorted::Skip | Sorted::Retried(_)) => self.to = seq,
+            (Some(seq), Sorted::Follow(item, record)) => {
+                self.aside.put(&ItemRef::Known(*item), seq, record, known)?;
                 self.to = seq;
             }
-            (None, Record::Line(line)) => {
-                let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
-                known.lines.insert(line.local_id, key);
+            (Some(seq), Sorted::Book(record)) => {
+                match aside.item_of(seq, record, known) {
+                    Some(item) => self.aside.put(&item, seq, record, known)?,
+                    None => self.positioned(seq, record, known)?,
+                }
+                self.to = seq;
             }
-            (None, Record::Template(template)) => {
+            (None, Sorted::Retried(retried)) if retried.first > self.from => self.retried.push(*retried),
+            (None, Sorted::Book(Record::Line(line))) => known.line(line),
+            (None, Sorted::Book(Record::Template(template))) => {
                 let row = template_row(template);
-                known.templates.insert(template.local_id, row.clone());
+                let local_id = known.template(template.local_id, &row);
                 // Known to the database from now on, used or not: a block on it can be recognised.
-                self.templates.place(template.local_id, || Some(row));
+                self.templates.place(local_id, || Some(row));
             }
             (None, _) => {}
         }
@@ -125,6 +191,7 @@ impl StepBuilder {
     }
 
     fn positioned(&mut self, seq: Seq, record: &Record<'_>, known: &Definitions) -> Result<(), String> {
+        self.booked += 1;
         match record {
             Record::Share(share) => self.share(seq, share, known)?,
             Record::Verdict(verdict) => {
@@ -144,18 +211,20 @@ impl StepBuilder {
                 let (reason, count) = (rejects.reason.to_owned(), u64::from(rejects.count));
                 self.rejects.push(RejectRow { line, minute: rejects.minute, reason, count });
             }
-            Record::Commit { .. } | Record::Line(_) | Record::Template(_) => {}
+            Record::Commit { .. } | Record::Line(_) | Record::Template(_) | Record::Retried(_) | Record::At(_) => {}
         }
         Ok(())
     }
 
     fn line(&mut self, local_id: u32, known: &Definitions) -> Result<usize, String> {
-        let place = self.lines.place(local_id, || known.lines.get(&local_id).cloned());
+        let first = known.first_line(local_id);
+        let place = self.lines.place(first, || known.lines.get(&first).cloned());
         place.ok_or_else(|| format!("a record refers to line {local_id}, which the file does not define"))
     }
 
     fn template(&mut self, local_id: u32, known: &Definitions) -> Result<usize, String> {
-        let place = self.templates.place(local_id, || known.templates.get(&local_id).cloned());
+        let first = known.first_template(local_id);
+        let place = self.templates.place(first, || known.templates.get(&first).cloned());
         place.ok_or_else(|| format!("a record refers to template {local_id}, which the file does not define"))
     }
 
@@ -228,11 +297,13 @@ impl StepBuilder {
     }
 
     /// `None` when it would change nothing.
-    pub(crate) fn build(self, host: HostId, policy: PolicyId, window: Duration, at: Timestamp) -> Option<FoldStep> {
-        if self.to == self.from && self.templates.values.is_empty() {
+    pub(crate) fn build(mut self, host: HostId, policy: PolicyId, window: Duration, at: Timestamp) -> Option<FoldStep> {
+        let batch = self.batch();
+        // Behind those that the others refer to by their place.
+        self.templates.values.append(&mut self.earlier_templates);
+        if self.to == self.from && self.templates.values.is_empty() && self.retried.is_empty() {
             return None;
         }
-        let batch = self.batch();
         Some(FoldStep {
             host,
             from: self.from,
@@ -244,6 +315,7 @@ impl StepBuilder {
             verdicts: self.verdicts,
             rejects: self.rejects,
             candidate: self.candidate,
+            aside: Aside { records: self.aside.finish(), retried: self.retried },
             policy,
             window,
             at,
@@ -268,6 +340,58 @@ impl StepBuilder {
             digest: encoded.digest(),
             body: encoded.encode(),
         })
+    }
+}
+
+impl Definitions {
+    /// Takes in what a record defines.
+    pub(crate) fn note(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Line(line) => self.line(line),
+            Record::Template(template) => {
+                self.template(template.local_id, &template_row(template));
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&mut self, line: &LineDefinition<'_>) {
+        let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
+        let first = *self.first_lines.entry(key.clone()).or_insert(line.local_id);
+        if first == line.local_id {
+            self.lines.insert(line.local_id, key);
+        } else {
+            self.same_lines.insert(line.local_id, first);
+        }
+    }
+
+    /// The local id that stands for it.
+    fn template(&mut self, local_id: u32, row: &TemplateRow) -> u32 {
+        let first = *self.first_templates.entry(row.merkle_root.clone()).or_insert(local_id);
+        if first == local_id {
+            self.templates.insert(local_id, row.clone());
+        } else {
+            self.same_templates.insert(local_id, first);
+        }
+        first
+    }
+
+    fn first_line(&self, local_id: u32) -> u32 {
+        self.same_lines.get(&local_id).copied().unwrap_or(local_id)
+    }
+
+    fn first_template(&self, local_id: u32) -> u32 {
+        self.same_templates.get(&local_id).copied().unwrap_or(local_id)
+    }
+
+    /// What a local id names.
+    pub(crate) fn find_line(&self, local_id: u32) -> Option<&LineKey> {
+        self.lines.get(&self.first_line(local_id))
+    }
+
+    /// See [`Definitions::find_line`].
+    pub(crate) fn find_template(&self, local_id: u32) -> Option<&TemplateRow> {
+        self.templates.get(&self.first_template(local_id))
     }
 }
 

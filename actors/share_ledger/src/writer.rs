@@ -1,4 +1,5 @@
 //! What the disk thread writes: messages as records, and a commit of them as one write and one sync.
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -9,10 +10,11 @@ use messages::facts::{Line, Template};
 use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, PolicyId, Seq};
 
+use crate::aside::frames;
 use crate::files::LogDirectory;
 use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Share,
-    TemplateDefinition, VERIFIED, VerdictRecord,
+    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Retried,
+    Share, TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
 /// Bytes that a probe writes at most.
@@ -267,5 +269,62 @@ impl Writer {
                 self.put(&Record::Rejects(RejectsRecord { line, minute, count, reason }));
             }
         }
+    }
+
+    /// Puts records in again that were set aside: `body` is what was kept of them in row `row`. Their shares are booked
+    /// to the minute of this commit, and what they refer to is defined anew.
+    pub(crate) fn retried(&mut self, row: i64, body: &[u8]) {
+        let (first, minute) = (self.next, self.minute);
+        let (mut was, mut count, mut inner) = (None, 0, Vec::with_capacity(body.len()));
+        // Ids of the kept bytes, and those of this file. The same definition may come more than once.
+        let (mut ids, mut defined) = (HashMap::<(bool, u32), u32>::new(), HashMap::<Vec<u8>, u32>::new());
+        for record in frames(body) {
+            let kept_id = match &record {
+                Record::Line(line) => Some((false, line.local_id)),
+                Record::Template(template) => Some((true, template.local_id)),
+                _ => None,
+            };
+            if let Some(kept_id) = kept_id {
+                let mut bytes = Vec::new();
+                with_ids(&record, 0, 0, minute).encode(self.number, &mut bytes);
+                let id = *defined.entry(bytes).or_insert_with(|| {
+                    self.at.ids += 1;
+                    with_ids(&record, self.at.ids, self.at.ids, minute).encode(self.number, &mut inner);
+                    self.at.ids
+                });
+                ids.insert(kept_id, id);
+                continue;
+            }
+            if let Record::At(seq) = &record {
+                was.get_or_insert(*seq);
+            }
+            let id = |is_template, local_id| ids.get(&(is_template, local_id)).copied().unwrap_or(0);
+            let (line, template) = match &record {
+                Record::Share(share) => (share.line, share.template),
+                Record::Candidate(candidate) => (candidate.line, candidate.template),
+                Record::Verdict(verdict) => (verdict.line, 0),
+                Record::Rejects(rejects) => (rejects.line, 0),
+                _ => (0, 0),
+            };
+            count += u32::from(record.is_positioned());
+            with_ids(&record, id(false, line), id(true, template), minute).encode(self.number, &mut inner);
+        }
+        let was = was.unwrap_or(first);
+        self.put(&Record::Retried(Retried { row, was, first, minute, count, frames: &inner }));
+        self.next = self.next.plus(u64::from(count));
+    }
+}
+
+/// The record with other local ids, and its work booked to another minute.
+fn with_ids<'a>(record: &Record<'a>, line: u32, template: u32, minute: Minute) -> Record<'a> {
+    match record.clone() {
+        Record::Line(definition) => Record::Line(LineDefinition { local_id: line, ..definition }),
+        Record::Template(definition) => Record::Template(TemplateDefinition { local_id: template, ..definition }),
+        Record::Share(share) => Record::Share(Share { line, template, minute, ..share }),
+        Record::Candidate(candidate) => Record::Candidate(CandidateRecord { line, template, ..candidate }),
+        // Where the share is now, the fold knows.
+        Record::Verdict(verdict) => Record::Verdict(VerdictRecord { line, ..verdict }),
+        Record::Rejects(rejects) => Record::Rejects(RejectsRecord { line, minute, ..rejects }),
+        other => other,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use messages::facts::Clock;
 use messages::validation::KeepSuspects;
 use runtime::{Actor, Fault, Handler, Reply};
-use store::Store;
+use store::{Store, put_in_parts};
 use tracing::{debug, warn};
 
 use crate::Suspects;
@@ -39,17 +39,14 @@ impl SuspectKeeper {
     async fn keep(&mut self) -> store::Result<()> {
         let now = (self.clock)();
         let dirty = self.suspects.take_dirty();
-        if !dirty.is_empty()
-            && let Err(error) = self.store.suspects_put(&dirty, now).await
-        {
-            self.suspects.put_back(&dirty);
-            return Err(error);
-        }
+        let written = put_in_parts(dirty, async |rows| self.store.suspects_put(rows, now).await).await;
+        // What is refused is tried again with the next ones.
+        self.suspects.put_back(&written.left);
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_REFRESH) {
             self.suspects.refresh(self.store.suspects_list(now).await?, now);
         }
-        Ok(())
+        written.error.map_or(Ok(()), Err)
     }
 }
 
@@ -75,5 +72,47 @@ impl Handler<KeepSuspects> for SuspectKeeper {
         }
         reply.send(());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+    use messages::facts::Origin;
+    use settings::ValidationSettings;
+    use units::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_strike_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON suspects WHEN NEW.address = 'W2' \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        let now = Timestamp::from_ms(1_795_000_000_000);
+        let suspects = Arc::new(Suspects::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
+        let strike = |n: usize| {
+            suspects.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now);
+        };
+        (1..=5).for_each(strike);
+        let mut keeper = SuspectKeeper::factory(Arc::clone(&suspects), store.clone(), Arc::new(move || now))();
+        runtime::block_on(async {
+            let refused = keeper.keep().await.unwrap_err().to_string();
+            assert!(refused.contains("not this one"), "{refused}");
+            assert_eq!(store.suspects_list(now).await.unwrap().len(), 4);
+            strike(6);
+            keeper.ticks = TICKS_PER_REFRESH - 1;
+            keeper.keep().await.unwrap_err();
+            assert_eq!(store.suspects_list(now).await.unwrap().len(), 5);
+            assert_eq!(suspects.restrictions().forced.len(), 6, "it is in force all the same");
+            sql("DROP TRIGGER refusal");
+            keeper.keep().await.unwrap();
+            assert_eq!(store.suspects_list(now).await.unwrap().len(), 6);
+        });
     }
 }

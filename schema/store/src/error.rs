@@ -1,4 +1,8 @@
 //! Why a query or the start failed.
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
+
+/// Longest text of a database's that is passed on: it may quote a whole row.
+const TEXT_MAX: usize = 1_000;
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -7,8 +11,17 @@ pub enum StoreError {
     #[error("no database connection within the time limit")]
     NoConnection,
     /// The database refused or broke off.
-    #[error("query failed")]
-    Query(#[from] diesel::result::Error),
+    #[error("query failed: {}", described(.0))]
+    Query(#[from] Error),
+    /// The database refuses what was to be written, and would do so again: its SQLSTATE is of class 22, or a check
+    /// constraint is violated. Only the fold asks for it.
+    #[error("database refused the data: {text} (SQLSTATE {code})")]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// What the database said.
+        text: String,
+    },
     /// Another holder has a newer lease: this writer must stop.
     #[error("lease `{name}` was lost: epoch {ours} is not the current one")]
     Fenced {
@@ -66,6 +79,17 @@ pub enum OpenError {
         /// The version that this binary does not know.
         version: String,
     },
+    /// Texts of miners do not fit into every encoding.
+    #[error(
+        "database {place} has the encoding {encoding}, which cannot hold every worker name; make one with UTF8 \
+         (`createdb --encoding=UTF8 --template=template0 NAME`), move what is in this one there, and set database.url"
+    )]
+    Encoding {
+        /// The place, without credentials.
+        place: String,
+        /// As the server calls it.
+        encoding: String,
+    },
     /// A migration failed.
     #[error("database {place} could not be migrated: {why}")]
     MigrationFailed {
@@ -74,4 +98,65 @@ pub enum OpenError {
         /// What went wrong.
         why: String,
     },
+}
+
+impl StoreError {
+    /// What the database said of data that it refuses.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            StoreError::Refused { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The database server's own words, in one line: message, detail, hint, and what of it the error is about.
+pub(crate) fn described(error: &Error) -> String {
+    let Error::DatabaseError(kind, info) = error else { return error.to_string() };
+    let mut text = one_line(info.message());
+    if let Some(code) = code(kind) {
+        text.push_str(&format!(" (SQLSTATE {code})"));
+    }
+    for (name, value) in parts(&**info) {
+        // PostgreSQL's message often names them already.
+        if !text.contains(value) {
+            text.push_str(&format!("; {name}: {}", one_line(value)));
+        }
+    }
+    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
+fn parts(info: &(dyn DatabaseErrorInformation + Send + Sync)) -> impl Iterator<Item = (&'static str, &str)> {
+    let parts = [
+        ("detail", info.details()),
+        ("hint", info.hint()),
+        ("table", info.table_name()),
+        ("column", info.column_name()),
+        ("constraint", info.constraint_name()),
+    ];
+    parts.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+}
+
+/// Of the kinds that the driver makes of one SQLSTATE each, on PostgreSQL; the nearest one of what SQLite says.
+fn code(kind: &DatabaseErrorKind) -> Option<&'static str> {
+    match kind {
+        DatabaseErrorKind::UniqueViolation => Some("23505"),
+        DatabaseErrorKind::ForeignKeyViolation => Some("23503"),
+        DatabaseErrorKind::NotNullViolation => Some("23502"),
+        DatabaseErrorKind::CheckViolation => Some("23514"),
+        DatabaseErrorKind::RestrictViolation => Some("23001"),
+        DatabaseErrorKind::ExclusionViolation => Some("23P01"),
+        DatabaseErrorKind::SerializationFailure => Some("40001"),
+        DatabaseErrorKind::ReadOnlyTransaction => Some("25006"),
+        _ => None,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,13 +1,18 @@
 //! From the share log into the tables: one transaction per step, with the log position in it.
+use std::sync::Arc;
+
+use diesel::result::{DatabaseErrorKind, Error};
 use units::{Amount, Difficulty, Height, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
-use crate::db::txn;
+use crate::db::{Db, txn};
 use crate::sql::binds;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, sqlstate};
 
 mod apply;
+pub(crate) mod aside;
 mod plan;
 
+pub use aside::{Aside, AsideRecords, ItemRef, NewItem, Retried};
 pub(crate) use plan::storable;
 
 /// A line as the log defines it.
@@ -156,6 +161,8 @@ pub struct FoldStep {
     pub rejects: Vec<RejectRow>,
     /// Ends the step.
     pub candidate: Option<CandidateRow>,
+    /// What the database refuses, or refused.
+    pub aside: Aside,
     /// In force when this was logged: prices the blocks that are made of the step's templates.
     pub policy: PolicyId,
     /// Length of the payout window where a policy does not say it.
@@ -215,12 +222,29 @@ impl Store {
     /// Of several verdicts on one share the first counts, but `voided` replaces any other.
     ///
     /// # Errors
-    /// `Conflict` when the position is not `from`; `Damaged` for a step that contradicts itself.
+    /// `Conflict` when the position is not `from`; `Damaged` for a step that contradicts itself; `Refused` for data that
+    /// the database would refuse again.
     pub async fn fold(&self, step: FoldStep) -> Result<()> {
-        self.run(|db| async move {
-            let written = plan::Written::of(&step)?;
-            txn!(db, conn => apply::step(conn, &step, &written).await?)
-        })
-        .await
+        let step = Arc::new(step);
+        match self.fold_once(Arc::clone(&step)).await {
+            // Nothing was written. What it was about costs a second try, so only failures are asked.
+            Err(StoreError::Query(Error::DatabaseError(kind, _))) if may_be_data(&kind) => {
+                self.run(|db| sqlstate::asking(apply_in_txn(db, step))).await
+            }
+            outcome => outcome,
+        }
     }
+
+    async fn fold_once(&self, step: Arc<FoldStep>) -> Result<()> {
+        self.run(|db| apply_in_txn(db, step)).await
+    }
+}
+
+async fn apply_in_txn(db: Db, step: Arc<FoldStep>) -> Result<()> {
+    let written = plan::Written::of(&step)?;
+    txn!(db, conn => apply::step(conn, &step, &written).await?)
+}
+
+fn may_be_data(kind: &DatabaseErrorKind) -> bool {
+    matches!(kind, DatabaseErrorKind::CheckViolation | DatabaseErrorKind::Unknown)
 }

@@ -12,8 +12,10 @@ mod connect;
 mod db;
 mod error;
 mod migrate;
+mod parts;
 mod schema;
 mod sql;
+mod sqlstate;
 
 pub mod audit;
 pub mod bans;
@@ -29,10 +31,12 @@ pub mod payouts;
 pub mod reads;
 pub mod rechecks;
 pub mod retention;
+pub mod set_aside;
 pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};
+pub use parts::{Parts, put_in_parts};
 
 /// What every query returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -46,6 +46,7 @@ pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
         }
         Place::Pg(url) => {
             let mut conn = connect::connect_pg(url).await.map_err(|error| place.unreachable(&error))?;
+            refuse_encoding(place, &mut conn).await?;
             (applied_pg(place, &mut conn).await?, known::<diesel::pg::Pg>(&PG))
         }
     };
@@ -98,6 +99,7 @@ fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
     let rt = db::runtime().map_err(|error| place.unreachable(&error))?;
     let mut conn = rt.block_on(connect::connect_pg(url)).map_err(|error| place.unreachable(&error))?;
     let applied = rt.block_on(async {
+        refuse_encoding(place, &mut conn).await?;
         // A migration may take long, and so may the one of another host that this one waits for.
         let no_limits = format!("SET statement_timeout = 0; SET lock_timeout = 0; {LOCK};");
         diesel_async::SimpleAsyncConnection::batch_execute(&mut conn, &no_limits)
@@ -138,6 +140,22 @@ fn refuse_newer(place: &Place, applied: &[String], known: &[Known]) -> Result<()
     match applied.iter().find(|version| known.iter().all(|migration| migration.version != **version)) {
         Some(version) => Err(OpenError::TooNew { place: place.to_string(), version: version.clone() }),
         None => Ok(()),
+    }
+}
+
+/// Worker names are any text, and one that the database cannot hold would be refused with all its shares.
+async fn refuse_encoding(place: &Place, conn: &mut AsyncPgConnection) -> Result<(), OpenError> {
+    #[derive(QueryableByName)]
+    struct Encoding {
+        #[diesel(sql_type = Text)]
+        encoding: String,
+    }
+    let show = diesel::sql_query("SELECT current_setting('server_encoding') AS encoding");
+    let row: QueryResult<Encoding> = AsyncRunQueryDsl::get_result(show, conn).await;
+    let Encoding { encoding } = row.map_err(|error| place.unreachable(&error))?;
+    match encoding.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(OpenError::Encoding { place: place.to_string(), encoding }),
     }
 }
 

@@ -308,6 +308,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    set_aside (id) {
+        id -> BigInt,
+        host_id -> BigInt,
+        kind -> Text,
+        seq -> BigInt,
+        definition -> Binary,
+        why -> Text,
+        set_aside_at -> BigInt,
+        retry_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    set_aside_records (id) {
+        id -> BigInt,
+        item_id -> BigInt,
+        host_id -> BigInt,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        records -> BigInt,
+        body -> Binary,
+        retried_seq -> Nullable<BigInt>,
+        retried_minute -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     share_days (miner_id, day) {
         miner_id -> BigInt,
         day -> BigInt,
@@ -387,6 +414,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     client_bans,
     suspects,
     retention_marks,
+    set_aside,
+    set_aside_records,
     share_days,
     reject_days,
     payout_days,
@@ -412,7 +441,7 @@ mod tests {
         let mut conn = SqliteConnection::establish(&path).unwrap();
         for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
             block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
-            client_bans suspects retention_marks share_days reject_days payout_days)
+            client_bans suspects retention_marks set_aside set_aside_records share_days reject_days payout_days)
         {
             conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
         }

@@ -2,13 +2,14 @@
 //!
 //! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
 //! is first read. So every text must mention its parameters first in rising order; repeats are free.
-use diesel::QueryableByName;
 use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::Sqlite;
+use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
 use crate::db::Conn;
+use crate::sqlstate::Question;
 use crate::{Result, Store};
 
 /// A parameter.
@@ -91,18 +92,29 @@ fn mentions_in_order(text: &str) -> bool {
 impl Conn<'_> {
     /// Rows of a query.
     pub(crate) async fn rows<R: Row>(&mut self, text: &str, binds: Vec<Bind>) -> Result<Vec<R>> {
-        Ok(match self {
-            Conn::Pg(c) => bound!(Pg, text, binds).load(*c).await?,
-            Conn::Lite(c) => bound!(Sqlite, text, binds).load(*c).await?,
-        })
+        let question = Question::prepare(self, text, &binds).await?;
+        let outcome = match self {
+            Conn::Pg(c) => bound!(Pg, text, binds).load(*c).await,
+            Conn::Lite(c) => bound!(Sqlite, text, binds).load(*c).await,
+        };
+        self.explained(question, outcome).await
     }
 
     /// Runs a statement; how many rows it touched.
     pub(crate) async fn run(&mut self, text: &str, binds: Vec<Bind>) -> Result<usize> {
-        Ok(match self {
-            Conn::Pg(c) => bound!(Pg, text, binds).execute(*c).await?,
-            Conn::Lite(c) => bound!(Sqlite, text, binds).execute(*c).await?,
-        })
+        let question = Question::prepare(self, text, &binds).await?;
+        let outcome = match self {
+            Conn::Pg(c) => bound!(Pg, text, binds).execute(*c).await,
+            Conn::Lite(c) => bound!(Sqlite, text, binds).execute(*c).await,
+        };
+        self.explained(question, outcome).await
+    }
+
+    async fn explained<T>(&mut self, question: Option<Question>, outcome: QueryResult<T>) -> Result<T> {
+        match (outcome, question) {
+            (Err(error), Some(question)) => Err(question.explain(self, error).await),
+            (outcome, _) => Ok(outcome?),
+        }
     }
 
     /// The number that a query calls `n`, of its first row; `None` without a row and for NULL.

@@ -90,13 +90,26 @@ impl Scratch {
     /// When there is no such cluster.
     #[must_use]
     pub fn postgres() -> Scratch {
+        Scratch::made("")
+    }
+
+    /// One with an encoding of its own.
+    ///
+    /// # Panics
+    /// When there is no such cluster or encoding.
+    #[must_use]
+    pub fn of_encoding(encoding: &str) -> Scratch {
+        Scratch::made(&format!(" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
+    }
+
+    fn made(options: &str) -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let cluster = std::env::var(CLUSTER).unwrap_or_else(|_| {
             panic!("{CLUSTER} must be the URL of a PostgreSQL cluster: ops/throwaway-postgres start DIR prints one")
         });
         let name = format!("meshpool_e2e_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         sql(&cluster, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        sql(&cluster, &format!("CREATE DATABASE {name}"));
+        sql(&cluster, &format!("CREATE DATABASE {name}{options}"));
         Scratch { cluster, name }
     }
 

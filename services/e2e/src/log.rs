@@ -22,7 +22,7 @@ pub struct LoggedShare {
 /// When a share refers to what its file did not define before.
 #[must_use]
 pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
-    let mut shares = Vec::new();
+    let (mut shares, mut again) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(log_dir).into_iter().flatten() {
         let path = entry.expect("a directory can be listed").path();
         if path.extension().is_none_or(|extension| extension != "log") {
@@ -32,8 +32,10 @@ pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let Some((head, mut at)) = FileHead::decode(&bytes) else { continue };
         let (mut lines, mut templates) = (HashMap::new(), HashMap::new());
+        let mut comes_again = false;
         while let Frame::Whole(record, length) = frame(head.number, &bytes[at..]) {
             at += length;
+            let comes_at = matches!(record, Record::At(_));
             match record {
                 Record::Line(line) => drop(lines.insert(line.local_id, line.address.to_owned())),
                 Record::Template(template) => {
@@ -43,11 +45,19 @@ pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
                 Record::Share(share) => {
                     let merkle_root = templates[&share.template].clone();
                     let address = lines[&share.line].clone();
-                    shares.push(LoggedShare { merkle_root, nonce: share.nonce.get(), address });
+                    let share = LoggedShare { merkle_root, nonce: share.nonce.get(), address };
+                    if comes_again { again.push(share) } else { shares.push(share) }
                 }
                 _ => {}
             }
+            comes_again = comes_at;
         }
     }
+    // What was set aside is the same share, wherever it was first.
+    let is_there = |share: &LoggedShare, all: &[LoggedShare]| {
+        all.iter().any(|one| one.nonce == share.nonce && one.merkle_root == share.merkle_root)
+    };
+    again.retain(|share| !is_there(share, &shares));
+    shares.append(&mut again);
     shares
 }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 use settings::Settings;
-use share_ledger::{LogAuditError, audit_log};
+use share_ledger::{LogAuditError, audit_log, set_aside_shares};
 use store::audit::Difference;
 use store::batch::ShareBatch;
 use store::{Store, StoreError};
@@ -40,10 +40,11 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
         let log = audit_log(&settings.data.dir.join("log"), &store).await?;
         found.extend(log.differences);
         found.extend(look_for(&store, &accepted).await?);
-        Ok::<_, LogAuditError>((found, log.pending, log.compared))
+        let set_aside = store.set_aside_list().await?;
+        Ok::<_, LogAuditError>((found, log.pending, log.compared, set_aside))
     });
     match report {
-        Ok((found, pending, compared)) => {
+        Ok((found, pending, compared, set_aside)) => {
             let mut checks: HashMap<&str, usize> = HashMap::new();
             for difference in &found {
                 *checks.entry(difference.check).or_default() += 1;
@@ -52,6 +53,8 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
                 "differences": found.len(),
                 "pending": pending,
                 "compared_with_log": compared,
+                "set_aside": set_aside.iter().map(|item| item.records).sum::<u64>(),
+                "set_aside_items": set_aside.len(),
                 "acknowledged": accepted.len(),
                 "by_check": checks,
                 "found": found,
@@ -94,7 +97,7 @@ fn acknowledged(lists: &[PathBuf]) -> Result<Vec<Accepted>, String> {
     Ok(shares)
 }
 
-/// Every acknowledged share is in a batch, once.
+/// Every acknowledged share is in a batch or set aside, once.
 async fn look_for(store: &Store, accepted: &[Accepted]) -> Result<Vec<Difference>, StoreError> {
     let mut times = vec![0u8; accepted.len()];
     let mut count = |batch: &ShareBatch| {
@@ -115,6 +118,11 @@ async fn look_for(store: &Store, accepted: &[Accepted]) -> Result<Vec<Difference
             after = last.first_seq;
             // One that cannot be decoded is a difference already.
             page.iter().filter_map(|row| ShareBatch::decode(&row.body).ok()).for_each(|batch| count(&batch));
+        }
+    }
+    for (merkle_root, nonce) in set_aside_shares(store).await? {
+        if let Ok(place) = accepted.binary_search(&Accepted { merkle_root, nonce: nonce.get() }) {
+            times[place] = times[place].saturating_add(1);
         }
     }
     let wrong = accepted.iter().zip(times).filter(|(_, times)| *times != 1);

@@ -12,7 +12,7 @@ use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, check_config, hosts, payouts, up};
+use crate::{audit, check_config, hosts, payouts, set_aside, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -58,6 +58,13 @@ enum Command {
         #[command(subcommand)]
         action: Option<HostAction>,
     },
+    /// Lists records of the share log that the database refuses: whose, how many, and what it said.
+    Log {
+        #[command(flatten)]
+        common: Common,
+        #[command(subcommand)]
+        action: Option<LogAction>,
+    },
     /// Lists open payouts: state, amounts, transaction, and why an operator must look.
     Payouts {
         #[command(flatten)]
@@ -89,6 +96,15 @@ enum PayoutAction {
         /// How you know; kept with the payout.
         #[arg(long, value_name = "TEXT")]
         because: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum LogAction {
+    /// Appends them to the share log again, when what they were refused for is mended.
+    Retry {
+        /// As `meshpool log` lists it; all of them without it.
+        id: Option<i64>,
     },
 }
 
@@ -132,6 +148,7 @@ pub(crate) fn run() -> ExitCode {
     | Command::AcceptChain { common, .. }
     | Command::Audit { common, .. }
     | Command::Hosts { common, .. }
+    | Command::Log { common, .. }
     | Command::Payouts { common, .. }) = &cli.command;
     let load = sources(common);
     let settings = match settings::load(&load) {
@@ -146,6 +163,8 @@ pub(crate) fn run() -> ExitCode {
         Command::AcceptChain { yes, .. } => accept_chain(&settings, *yes),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
         Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
+        Command::Log { action: None, .. } => set_aside::list(&settings),
+        Command::Log { action: Some(LogAction::Retry { id }), .. } => set_aside::retry(&settings, *id),
         Command::Hosts { action: None, .. } => hosts::list(&settings),
         Command::Hosts { action: Some(HostAction::Retire { name }), .. } => hosts::retire(&settings, name),
     }

@@ -13,6 +13,7 @@ mod lease;
 mod payouts;
 mod place;
 mod roster;
+mod set_aside;
 mod up;
 mod writes;
 

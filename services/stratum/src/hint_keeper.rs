@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use messages::facts::Clock;
 use runtime::{Actor, Fault, Handler, Message, Reply};
-use store::Store;
+use store::{Store, put_in_parts};
 use tracing::{debug, warn};
 use units::Timestamp;
 
@@ -53,7 +53,7 @@ impl HintKeeper {
     }
 
     async fn keep(&mut self) -> store::Result<()> {
-        self.write().await?;
+        let written = self.write().await;
         if self.ticks.is_multiple_of(TICKS_PER_REFRESH) {
             let now = (self.clock)();
             let oldest = Hints::oldest(now);
@@ -63,20 +63,26 @@ impl HintKeeper {
             self.store.hints_prune(oldest, CAPACITY as u32).await?;
         }
         self.ticks = self.ticks.wrapping_add(1);
-        Ok(())
+        written
     }
 
+    /// What is refused is tried again with the next ones.
     async fn write(&self) -> store::Result<()> {
+        let (mut left, mut failure) = (Vec::new(), None);
         loop {
             let rows = self.hints.take_unwritten(BATCH);
             if rows.is_empty() {
-                return Ok(());
+                break;
             }
-            if let Err(error) = self.store.hints_put(&rows).await {
-                self.hints.put_back(rows);
-                return Err(error);
+            let written = put_in_parts(rows, async |rows| self.store.hints_put(rows).await).await;
+            left.extend(written.left);
+            failure = failure.or(written.error);
+            if !written.is_about_rows {
+                break;
             }
         }
+        self.hints.put_back(left);
+        failure.map_or(Ok(()), Err)
     }
 
     fn report(&mut self, outcome: store::Result<()>) {
@@ -107,5 +113,48 @@ impl Handler<KeepHints> for HintKeeper {
         self.report(outcome);
         reply.send(());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+    use messages::facts::Origin;
+    use units::Difficulty;
+
+    use super::*;
+    use crate::hints::Hint;
+
+    #[test]
+    fn a_hint_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON vardiff_hints WHEN NEW.worker = 'rig-7' \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        let now = Timestamp::from_ms(1_795_000_000_000);
+        let hints = Arc::new(Hints::new(Arc::default()));
+        let measured = |n: usize| {
+            let hint = Hint { difficulty: Difficulty::ONE, measured_at: now, origin: Origin([1; 16]) };
+            (("W1".into(), format!("rig-{n}").as_str().into()), hint)
+        };
+        hints.note((0..BATCH + 10).map(measured));
+        let mut keeper = HintKeeper::factory(Arc::clone(&hints), store.clone(), Arc::new(move || now))();
+        runtime::block_on(async {
+            let stored = async || store.hints_since(Hints::oldest(now), 10_000).await.unwrap().len();
+            let refused = keeper.keep().await.unwrap_err().to_string();
+            assert!(refused.contains("not this one"), "{refused}");
+            assert_eq!(stored().await, BATCH + 9);
+            assert_eq!(keeper.read_until, Some(now), "what other hosts stored was read");
+            hints.note([measured(BATCH + 10)]);
+            keeper.keep().await.unwrap_err();
+            assert_eq!(stored().await, BATCH + 10);
+            sql("DROP TRIGGER refusal");
+            keeper.keep().await.unwrap();
+            assert_eq!(stored().await, BATCH + 11);
+        });
     }
 }

@@ -2,6 +2,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel::SqliteConnection;
+use diesel::connection::{Connection, SimpleConnection};
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::LogPosition;
 use tokio::sync::watch;
@@ -19,6 +22,7 @@ pub(crate) struct Host {
     place: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
 }
 
 impl Host {
@@ -27,7 +31,8 @@ impl Host {
         let url = format!("sqlite:{}", place.path().join("pool.sqlite").display());
         Store::migrate(&url).unwrap();
         let store = Store::open(&url, 2).unwrap();
-        Host { place, store, counters: Arc::default() }
+        let conditions = Arc::new(Conditions::new(Arc::new(|| Timestamp::from_ms(1_795_000_000_000))));
+        Host { place, store, counters: Arc::default(), conditions }
     }
 
     pub(crate) fn log(&self) -> LogDirectory {
@@ -63,6 +68,11 @@ impl Host {
     }
 
     pub(crate) fn fold_until(&self, durable: Durable) {
+        self.fold_on(Arc::new(Progress::at(durable)));
+    }
+
+    /// One pass.
+    pub(crate) fn fold_on(&self, progress: Arc<Progress>) {
         let now = Timestamp::from_ms(1_795_000_000_000);
         let host = runtime::block_on(self.store.host_register("h1", now)).unwrap();
         let policy = runtime::block_on(self.store.policy_ensure("{}", now)).unwrap();
@@ -76,12 +86,21 @@ impl Host {
             kept_max_bytes: u64::MAX,
             clock: Arc::new(move || now),
             counters: Arc::clone(&self.counters),
-            progress: Arc::new(Progress::at(durable)),
+            conditions: Arc::clone(&self.conditions),
+            progress,
             position,
         };
         let (wake, woken) = crossbeam_channel::bounded(1);
         drop(wake);
         std::thread::spawn(move || fold.run(&woken)).join().unwrap();
+    }
+
+    /// Runs SQL past the store.
+    pub(crate) fn sql(&self, text: &str) {
+        let path = self.place.path().join("pool.sqlite").display().to_string();
+        let mut conn = SqliteConnection::establish(&path).unwrap();
+        conn.batch_execute("PRAGMA busy_timeout = 5000;").unwrap();
+        conn.batch_execute(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
     pub(crate) fn audit(&self) -> LogAudit {

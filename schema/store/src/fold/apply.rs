@@ -4,6 +4,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable};
 use units::{PolicyId, Seq};
 
+use super::aside;
 use super::plan::{self, HostTotals, LineState, Planned, Segment, Written};
 use super::{BatchRow, CandidateRow, FoldStep};
 use crate::blocks::insert::{NewBlock, block_insert_in_txn};
@@ -31,7 +32,7 @@ pub(super) async fn step(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -
     if let Some(candidate) = &step.candidate {
         candidate_put(c, step, candidate, &states).await?;
     }
-    Ok(())
+    aside::put(c, step).await
 }
 
 /// Keeps other folders of the host out until the transaction ends; its closed position and its totals.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
+use store::fold::{Aside, BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use units::{Amount, Difficulty, Height, HostId, Minute, Nonce, PolicyId, Seq, Timestamp, Work};
 
 pub const WINDOW: Duration = Duration::from_secs(6 * 3600);
@@ -153,6 +153,7 @@ impl Log {
             verdicts,
             rejects: rejects.collect(),
             candidate: None,
+            aside: Aside::default(),
             policy: self.policy,
             window: self.window,
             at: at(fresh.last().map_or(EPOCH, |share| share.minute)),

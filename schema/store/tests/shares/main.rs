@@ -13,6 +13,7 @@ mod hints;
 mod meta;
 mod open;
 mod rechecks;
+mod refused;
 mod retention;
 mod suspects;
 mod tls;

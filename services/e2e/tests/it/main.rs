@@ -16,6 +16,7 @@ mod postgres;
 mod pressure;
 mod recorded;
 mod refusals;
+mod set_aside;
 mod start;
 mod telemetry;
 mod writes;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use messages::conditions::Conditions;
 use messages::share_ledger::{AppendEvents, AppendRefusal, Appended, Event, FoldNow};
 use runtime::{ActorRef, Host, Limits, Message, OnExhausted, Policy, Recipient, Restart};
 use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
@@ -67,6 +68,7 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
             clock: Arc::new(now),
             ids: Arc::clone(&setup.ids),
             counters: Arc::clone(&setup.counters),
+            conditions: Arc::new(Conditions::new(Arc::new(now))),
             position: watch::channel(None).0,
             owner: Arc::default(),
             stall: Arc::default(),

@@ -1,0 +1,440 @@
+//! Refusals at each place of the fold: nothing is lost, nothing behind them waits, and what is tried again is booked once.
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use chain::HeaderBase;
+use messages::conditions::ConditionKind;
+use store::batch::ShareBatch;
+use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
+
+use crate::audit::tests::{HEADER, Host, log_of};
+use crate::disk::Progress;
+use crate::record::{
+    CandidateRecord, FileHead, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
+    VerdictRecord,
+};
+use crate::writer::Writer;
+
+const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
+const MINUTE: Minute = Minute(29_916_666);
+/// Local id of the second line.
+const BAD: u32 = 3;
+const GOOD: u32 = 1;
+
+fn share(line: u32, nonce: u64, flags: u8) -> Record<'static> {
+    let (template, difficulty, received_at) = (2, Difficulty::new(60).unwrap(), NOW);
+    Record::Share(Share { line, template, nonce: Nonce::new(nonce), difficulty, received_at, minute: MINUTE, flags })
+}
+
+fn verdict(line: u32, of: u64, verdict: u8) -> Record<'static> {
+    let difficulty = Difficulty::new(60).unwrap();
+    Record::Verdict(VerdictRecord { share: Seq(of), minute: MINUTE, line, difficulty, verdict })
+}
+
+fn rejects(line: u32, reason: &'static str) -> Record<'static> {
+    Record::Rejects(RejectsRecord { line, minute: MINUTE, count: 2, reason })
+}
+
+fn candidate(line: u32, of: u64, nonce: u64) -> Record<'static> {
+    let (nonce, received_at) = (Nonce::new(nonce), NOW);
+    Record::Candidate(CandidateRecord { share: Seq(of), line, template: 2, nonce, received_at })
+}
+
+/// The log of two workers, and a template that nobody uses.
+fn log_of_both(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
+    let worker = LineDefinition { local_id: BAD, origin: [8; 16], address: "Sw8X", worker: "Рига" };
+    log_of([vec![Record::Line(worker)], records].concat())
+}
+
+/// The hash of the candidate of a nonce.
+fn hash(nonce: u64) -> String {
+    HeaderBase::from_bytes(HEADER).block_id(Nonce::new(nonce)).to_string()
+}
+
+/// A host, and where its log ends for the fold.
+struct Rig {
+    host: Host,
+    progress: Arc<Progress>,
+}
+
+impl Rig {
+    fn new(records: Vec<Record<'static>>) -> Rig {
+        let host = Host::new();
+        host.write(&log_of_both(records));
+        let progress = Arc::new(Progress::at(host.log().readable().unwrap().unwrap()));
+        Rig { host, progress }
+    }
+
+    fn refuse(&self, name: &str, event: &str, when: &str) {
+        self.host.sql(&format!(
+            "CREATE TRIGGER {name} BEFORE {event} WHEN {when} BEGIN SELECT RAISE(ABORT, 'no {name} like this'); END"
+        ));
+    }
+
+    fn mend(&self, names: &[&str]) {
+        names.iter().for_each(|name| self.host.sql(&format!("DROP TRIGGER {name}")));
+    }
+
+    fn fold(&self) {
+        self.host.fold_on(Arc::clone(&self.progress));
+    }
+
+    /// Kinds of what is set aside, with how many records.
+    fn aside(&self) -> Vec<(String, u64)> {
+        let items = runtime::block_on(self.host.store.set_aside_list()).unwrap();
+        items.into_iter().map(|item| (item.kind, item.records)).collect()
+    }
+
+    fn has(&self, kind: ConditionKind) -> bool {
+        self.host.conditions.has(kind)
+    }
+
+    fn detail(&self, kind: ConditionKind) -> String {
+        let all = self.host.conditions.list();
+        all.into_iter().find(|condition| condition.kind == kind).map(|condition| condition.detail).unwrap_or_default()
+    }
+
+    /// How often each nonce is booked.
+    fn booked(&self) -> BTreeMap<u64, u32> {
+        let host = runtime::block_on(self.host.store.host_list()).unwrap()[0].0;
+        let mut booked = BTreeMap::new();
+        for row in runtime::block_on(self.host.store.batch_list(host, Seq::ZERO, 1_000)).unwrap() {
+            let batch = ShareBatch::decode(&row.body).unwrap();
+            batch.shares.iter().for_each(|share| *booked.entry(share.nonce.get()).or_default() += 1);
+        }
+        booked
+    }
+
+    fn nonces(&self) -> Vec<u64> {
+        self.booked()
+            .into_iter()
+            .map(|(nonce, times)| if times == 1 { nonce } else { panic!("{nonce} {times} times") })
+            .collect()
+    }
+
+    /// Puts what the fold offers into the log, as the disk thread does; false when it offers nothing.
+    fn append(&mut self) -> bool {
+        let Some(rows) = self.progress.take_retry() else { return false };
+        let log = self.host.log();
+        let end = log.recover().unwrap();
+        let mut writer = Writer::new(log, units::PolicyId(1), end.next_file, end.next_seq, end.minute);
+        writer.begin(Minute(MINUTE.0 + 5), 1 << 30);
+        writer.retried(rows.row, &rows.body);
+        assert!(writer.commit().is_ok());
+        self.restart();
+        true
+    }
+
+    /// What a new process knows: the log alone.
+    fn restart(&mut self) {
+        self.progress = Arc::new(Progress::at(self.host.log().readable().unwrap().unwrap()));
+    }
+
+    fn retry(&mut self) {
+        runtime::block_on(self.host.store.set_aside_retry(None, NOW)).unwrap();
+        self.fold();
+        while self.append() {
+            self.fold();
+        }
+    }
+
+    #[track_caller]
+    fn assert_clean(&self) {
+        let audit = self.host.audit();
+        assert_eq!((audit.differences, audit.pending), (vec![], 0));
+        assert_eq!(runtime::block_on(self.host.store.audit_shares()).unwrap(), vec![]);
+    }
+}
+
+/// Writes a file with one more record.
+fn append(rig: &Rig, record: &Record<'static>) {
+    let log = rig.host.log();
+    let end = log.recover().unwrap();
+    let head = FileHead { number: end.next_file, base: end.next_seq, minute: end.minute, policy: None };
+    let mut bytes = Vec::new();
+    for record in log_of_both(vec![record.clone()]) {
+        record.encode(end.next_file, &mut bytes);
+    }
+    log.create(head).unwrap().write_all(&bytes).unwrap();
+}
+
+/// Everything is written, what was refused is set aside as `kinds`, and all of it is booked when it is tried again.
+fn check(records: Vec<Record<'static>>, event: &str, when: &str, kinds: &[(&str, u64)]) {
+    let positions = records.len() as u64;
+    let shares = records.iter().filter(|record| matches!(record, Record::Share(_))).count();
+    let mut rig = Rig::new(records);
+    rig.refuse("refusal", event, when);
+    rig.fold();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, records)| ((*kind).to_owned(), *records)).collect();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq(positions), kinds), "{event} {when}");
+    assert!(rig.has(ConditionKind::RecordsSetAside) && !rig.has(ConditionKind::FoldStopped));
+    let detail = rig.detail(ConditionKind::RecordsSetAside);
+    assert!(detail.contains("no refusal like this"), "{detail}");
+    rig.assert_clean();
+    rig.mend(&["refusal"]);
+    rig.retry();
+    assert_eq!(rig.aside(), [], "{event} {when}");
+    assert_eq!(rig.nonces().len(), shares, "{event} {when}");
+    assert!(!rig.has(ConditionKind::RecordsSetAside));
+    assert_eq!(rig.host.counters.log_set_aside_records.get(), 0);
+    rig.assert_clean();
+}
+
+fn mixed() -> Vec<Record<'static>> {
+    vec![
+        share(GOOD, 1, 0),
+        share(BAD, 2, VERIFIED),
+        share(GOOD, 3, 0),
+        verdict(BAD, 2, 2),
+        rejects(BAD, "stale job"),
+        verdict(GOOD, 1, 0),
+        share(BAD, 4, 0),
+        rejects(GOOD, "low difficulty"),
+        verdict(GOOD, 3, 1),
+        share(GOOD, 5, 0),
+    ]
+}
+
+#[test]
+fn a_refused_worker_is_set_aside_with_all_that_is_said_of_it_and_the_others_are_booked() {
+    let of_the_worker = [("line", 4)];
+    check(mixed(), "INSERT ON lines", "NEW.worker = 'Рига'", &of_the_worker);
+    check(mixed(), "INSERT ON miners", "NEW.address = 'Sw8X'", &of_the_worker);
+}
+
+#[test]
+fn a_refused_share_is_set_aside_with_its_verdicts() {
+    let of_the_third = [("share", 2)];
+    check(mixed(), "INSERT ON share_batches", "NEW.first_seq <= 3 AND NEW.last_seq >= 3", &of_the_third);
+    check(mixed(), "INSERT ON segments", "NEW.start_seq = 2", &[("share", 2)]);
+    // At the beginning, and with nothing behind it.
+    check(mixed(), "INSERT ON share_batches", "NEW.first_seq = 1", &[("share", 2)]);
+    check(mixed(), "INSERT ON share_batches", "NEW.last_seq = 10", &[("share", 1)]);
+}
+
+#[test]
+fn a_refused_verdict_or_reject_is_set_aside_alone() {
+    check(mixed(), "INSERT ON verdicts", "NEW.share_seq = 3", &[("verdict", 1)]);
+    check(mixed(), "INSERT ON rejects", "NEW.reason = 'stale job'", &[("rejects", 1)]);
+    // One that was verified before it was acknowledged has its verdict with it.
+    check(mixed(), "INSERT ON verdicts", "NEW.share_seq = 2", &[("share", 2)]);
+}
+
+#[test]
+fn a_refused_candidate_is_set_aside_and_what_is_behind_it_is_booked() {
+    let found = || {
+        vec![
+            share(GOOD, 1, VERIFIED),
+            candidate(GOOD, 1, 1),
+            share(GOOD, 2, VERIFIED),
+            candidate(GOOD, 3, 2),
+            share(BAD, 3, 0),
+        ]
+    };
+    let when = format!("NEW.hash = '{}'", hash(1));
+    check(found(), "INSERT ON blocks", &when, &[("candidate", 1)]);
+    let mut rig = Rig::new(found());
+    rig.refuse("refusal", "INSERT ON blocks", &when);
+    rig.fold();
+    let block = |nonce| runtime::block_on(rig.host.store.block_find(&hash(nonce))).unwrap();
+    assert!(block(1).is_none() && block(2).is_some());
+    rig.mend(&["refusal"]);
+    rig.retry();
+    let block = runtime::block_on(rig.host.store.block_find(&hash(1))).unwrap();
+    assert!(block.is_some(), "it is a block when it is tried again");
+}
+
+#[test]
+fn a_refused_template_is_held_and_said() {
+    let rig = Rig::new(mixed());
+    rig.refuse("refusal", "INSERT ON templates", "NEW.height >= 0");
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
+    assert!(rig.detail(ConditionKind::FoldStopped).contains("no refusal like this"));
+    rig.mend(&["refusal"]);
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.has(ConditionKind::FoldStopped)), (Seq(10), false));
+    rig.assert_clean();
+}
+
+#[test]
+fn when_nothing_goes_in_it_is_not_the_records_fault() {
+    let rig = Rig::new(vec![share(GOOD, 1, 0), share(BAD, 2, 0), share(GOOD, 3, 0)]);
+    rig.refuse("refusal", "INSERT ON share_batches", "true");
+    rig.fold();
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
+    assert!(rig.detail(ConditionKind::FoldStopped).contains("no refusal like this"));
+    rig.mend(&["refusal"]);
+    rig.fold();
+    assert_eq!((rig.nonces(), rig.has(ConditionKind::FoldStopped)), (vec![1, 2, 3], false));
+}
+
+#[test]
+fn a_record_with_nothing_around_it_waits_for_one_that_goes_in() {
+    let mut rig = Rig::new(vec![share(BAD, 1, 0)]);
+    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
+    assert!(rig.has(ConditionKind::FoldStopped));
+    rig.host.write(&log_of_both(vec![share(BAD, 1, 0), share(GOOD, 2, 0)]));
+    rig.restart();
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq(2), vec![("line".to_owned(), 1)]));
+    assert!(!rig.has(ConditionKind::FoldStopped));
+    // From now on its records go aside without a try.
+    rig.host.write(&log_of_both(vec![share(BAD, 1, 0), share(GOOD, 2, 0), share(BAD, 3, 0)]));
+    rig.restart();
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq(3), vec![("line".to_owned(), 2)]));
+}
+
+#[test]
+fn what_is_no_matter_of_data_sets_nothing_aside() {
+    let rig = Rig::new(mixed());
+    rig.host.sql("ALTER TABLE segments RENAME TO hidden");
+    rig.fold();
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
+    rig.host.sql("ALTER TABLE hidden RENAME TO segments");
+    rig.fold();
+    assert_eq!(rig.host.folded(), Seq(10));
+    rig.assert_clean();
+}
+
+#[test]
+fn the_hundredth_refused_record_stops_the_fold() {
+    let many = (1..=300).map(|nonce| share(GOOD, nonce, 0)).collect();
+    let mut rig = Rig::new(many);
+    rig.refuse(
+        "refusal",
+        "INSERT ON share_batches",
+        "NEW.first_seq = NEW.last_seq AND NEW.first_seq % 2 = 0 OR NEW.shares > 1",
+    );
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.aside().len()), (Seq(199), 99));
+    let detail = rig.detail(ConditionKind::FoldStopped);
+    assert!(detail.contains("record 200") && detail.contains("99 refused records"), "{detail}");
+    assert!(detail.contains("no refusal like this"), "{detail}");
+    // Those that an operator has tried again do not count, or nothing would ever go on.
+    runtime::block_on(rig.host.store.set_aside_retry(None, NOW)).unwrap();
+    rig.fold();
+    assert_eq!((rig.host.folded(), rig.has(ConditionKind::FoldStopped)), (Seq(300), false));
+    assert_eq!(rig.aside().len(), 150);
+    rig.mend(&["refusal"]);
+    rig.retry();
+    assert_eq!((rig.aside(), rig.nonces().len()), (vec![], 300));
+    rig.assert_clean();
+}
+
+#[test]
+fn what_is_appended_again_is_appended_once_whatever_dies_when() {
+    let mut rig = Rig::new(mixed());
+    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.fold();
+    rig.mend(&["refusal"]);
+    runtime::block_on(rig.host.store.set_aside_retry(None, NOW)).unwrap();
+    // Offered, and then the process dies before anything is written.
+    rig.fold();
+    rig.restart();
+    rig.fold();
+    // Written, and the process dies before it is folded.
+    assert!(rig.append());
+    let end = rig.host.log().readable().unwrap().unwrap();
+    assert_eq!(end.seq, Seq(14));
+    rig.fold();
+    assert!(!rig.append(), "it is not offered again");
+    assert_eq!((rig.host.folded(), rig.nonces()), (Seq(14), vec![1, 2, 3, 4, 5]));
+    // Its shares are booked to the minute in which they came again, its verdict with them.
+    let judged = runtime::block_on(rig.host.store.verdict_list(units::HostId(1), Seq(1), Seq(20))).unwrap();
+    assert!(judged.contains(&(Seq(11), "voided".to_owned(), Seq(12))), "{judged:?}");
+    rig.assert_clean();
+    // A torn tail takes all of it, and it is offered again.
+    let mut torn = Rig::new(mixed());
+    torn.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    torn.fold();
+    torn.mend(&["refusal"]);
+    runtime::block_on(torn.host.store.set_aside_retry(None, NOW)).unwrap();
+    torn.fold();
+    assert!(torn.append());
+    let file = torn.host.log().files().unwrap().pop().unwrap();
+    let length = std::fs::metadata(&file.path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&file.path).unwrap().set_len(length - 1).unwrap();
+    assert_eq!(torn.host.log().recover().unwrap().next_seq, Seq(11));
+    torn.restart();
+    torn.fold();
+    assert!(torn.append());
+    torn.fold();
+    assert_eq!(torn.nonces(), [1, 2, 3, 4, 5]);
+    torn.assert_clean();
+}
+
+#[test]
+fn what_is_refused_again_is_set_aside_again_and_verdicts_find_it() {
+    let mut rig = Rig::new(mixed());
+    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.fold();
+    rig.retry();
+    assert_eq!(rig.aside(), [("line".to_owned(), 4)], "they wait for a record that goes in");
+    assert!(rig.has(ConditionKind::FoldStopped));
+    append(&rig, &rejects(GOOD, "stale job"));
+    rig.restart();
+    rig.fold();
+    assert_eq!((rig.aside(), rig.has(ConditionKind::FoldStopped)), (vec![("line".to_owned(), 4)], false));
+    rig.assert_clean();
+    // A verdict that comes late, on where the share was at first.
+    append(&rig, &verdict(BAD, 7, 1));
+    rig.restart();
+    rig.fold();
+    assert_eq!(rig.aside(), [("line".to_owned(), 5)]);
+    rig.assert_clean();
+    rig.mend(&["refusal"]);
+    rig.retry();
+    assert_eq!((rig.aside(), rig.nonces()), (vec![], vec![1, 2, 3, 4, 5]));
+    rig.assert_clean();
+    append(&rig, &verdict(BAD, 2, 1));
+    rig.restart();
+    rig.fold();
+    rig.assert_clean();
+}
+
+#[test]
+fn records_that_come_again_into_books_that_never_set_them_aside_are_passed_over() {
+    let mut rig = Rig::new(mixed());
+    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.fold();
+    rig.mend(&["refusal"]);
+    rig.retry();
+    let other = Rig { host: Host::new(), progress: Arc::clone(&rig.progress) };
+    for file in rig.host.log().files().unwrap() {
+        std::fs::copy(&file.path, other.host.log().path().join(file.path.file_name().unwrap())).unwrap();
+    }
+    other.fold();
+    assert_eq!((other.host.folded(), other.nonces()), (Seq(14), vec![1, 2, 3, 4, 5]));
+    other.assert_clean();
+}
+
+#[test]
+fn templates_of_what_comes_again_are_known_once() {
+    let template = TemplateDefinition {
+        local_id: 9,
+        header_base: &HEADER,
+        target: &[6; 32],
+        reward: Amount::from_atoms(1).unwrap(),
+        fetched_at: NOW,
+        daemon_id: "",
+        reward_address: "",
+        block: "",
+    };
+    let again = |nonce| match share(GOOD, nonce, 0) {
+        Record::Share(share) => Record::Share(Share { template: 9, ..share }),
+        other => other,
+    };
+    let rig = Rig::new(vec![share(GOOD, 1, 0), Record::Template(template), again(2), share(GOOD, 3, 0)]);
+    rig.fold();
+    assert_eq!(rig.nonces(), [1, 2, 3]);
+    rig.assert_clean();
+}
+
+mod random;

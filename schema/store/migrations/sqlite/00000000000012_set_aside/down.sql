@@ -1,0 +1,2 @@
+DROP TABLE set_aside_records;
+DROP TABLE set_aside;

@@ -1,0 +1,151 @@
+//! Records that are kept beside the tables, since the database refuses what they say.
+//!
+//! What they are is the log's business: here they are bytes with positions. They are written by the step that goes past
+//! them, so a record is folded or set aside, once, whatever is killed when.
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary};
+use units::{Minute, Seq};
+
+use super::{FoldStep, storable};
+use crate::db::Conn;
+use crate::sql::binds;
+use crate::{Result, StoreError};
+
+/// A row takes no more records when it has so many: one row is appended to the log at once when it is retried.
+const RECORDS_PER_ROW: i64 = 500;
+
+/// What was refused: a record by itself, or a definition and with it all that refers to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewItem {
+    /// `line`, `share`, `verdict`, `rejects` or `candidate`.
+    pub kind: &'static str,
+    /// Position of the record that failed.
+    pub seq: Seq,
+    /// The definition as the log has it, for kind `line`; else empty.
+    pub definition: Vec<u8>,
+    /// What the database said.
+    pub why: String,
+}
+
+/// The item that records belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemRef {
+    /// One that is there.
+    Known(i64),
+    /// One that this step brings.
+    New(NewItem),
+}
+
+/// Records of one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsideRecords {
+    /// Whose.
+    pub item: ItemRef,
+    /// First and last position.
+    pub first: Seq,
+    /// See `first`.
+    pub last: Seq,
+    /// How many.
+    pub records: u64,
+    /// The records with their positions, and what they refer to.
+    pub body: Vec<u8>,
+}
+
+/// Records that were set aside and are in the log again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retried {
+    /// Row of the records.
+    pub row: i64,
+    /// New position of the first one.
+    pub first: Seq,
+    /// The minute that its shares are booked to now.
+    pub minute: Minute,
+}
+
+/// What a step does with records that the database refuses, or refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Set aside by this step.
+    pub records: Vec<AsideRecords>,
+    /// In the log again by this step.
+    pub retried: Vec<Retried>,
+}
+
+/// Packs records for a row.
+pub(crate) fn pack(body: &[u8]) -> Vec<u8> {
+    lz4_flex::block::compress_prepend_size(body)
+}
+
+/// The inverse of [`pack`].
+pub(crate) fn unpack(row: i64, packed: &[u8]) -> Result<Vec<u8>> {
+    /// No row is larger: a step is bounded far below it.
+    const BODY_MAX: usize = 256 * 1024 * 1024;
+    let damaged = |why: &str| StoreError::Damaged { what: format!("set_aside_records {row}"), why: why.to_owned() };
+    let length = packed.first_chunk().and_then(|length| usize::try_from(u32::from_le_bytes(*length)).ok());
+    match length {
+        Some(length) if length <= BODY_MAX => {
+            lz4_flex::block::decompress_size_prepended(packed).map_err(|_| damaged("it cannot be decompressed"))
+        }
+        _ => Err(damaged("its length is impossible")),
+    }
+}
+
+/// Writes what the step sets aside, and notes what is in the log again.
+pub(super) async fn put(c: &mut Conn<'_>, step: &FoldStep) -> Result<()> {
+    for retried in &step.aside.retried {
+        let mark = "UPDATE set_aside_records SET retried_seq = $1, retried_minute = $2 \
+                    WHERE id = $3 AND host_id = $4 AND retried_seq IS NULL";
+        let binds = binds![retried.first.to_i64(), i64::from(retried.minute.0), retried.row, step.host.0];
+        if c.run(mark, binds).await? != 1 {
+            return Err(StoreError::Conflict { what: format!("set_aside_records {}", retried.row) });
+        }
+    }
+    for records in &step.aside.records {
+        let item = match &records.item {
+            ItemRef::Known(id) => *id,
+            ItemRef::New(item) => item_insert(c, step, item).await?,
+        };
+        records_put(c, step, item, records).await?;
+    }
+    Ok(())
+}
+
+async fn item_insert(c: &mut Conn<'_>, step: &FoldStep, item: &NewItem) -> Result<i64> {
+    let insert = "INSERT INTO set_aside (host_id, kind, seq, definition, why, set_aside_at) \
+                  VALUES ($1, $2, $3, $4, $5, $6) RETURNING id AS n";
+    let binds =
+        binds![step.host.0, item.kind, item.seq.to_i64(), item.definition.clone(), storable(&item.why), step.at.ms()];
+    c.number(insert, binds)
+        .await?
+        .ok_or_else(|| StoreError::Damaged { what: "set_aside".to_owned(), why: "a new row has no number".to_owned() })
+}
+
+/// Goes on with the item's last row while there is room in it.
+async fn records_put(c: &mut Conn<'_>, step: &FoldStep, item: i64, new: &AsideRecords) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Last {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+        #[diesel(sql_type = BigInt)]
+        records: i64,
+        #[diesel(sql_type = Binary)]
+        body: Vec<u8>,
+    }
+    let added = i64::try_from(new.records).unwrap_or(i64::MAX);
+    // One that is being retried stays as it is.
+    let last = "SELECT r.id, r.records, r.body FROM set_aside_records r JOIN set_aside s ON s.id = r.item_id \
+                WHERE r.item_id = $1 AND s.retry_at IS NULL ORDER BY r.id DESC LIMIT 1";
+    let last: Option<Last> = c.rows(last, binds![item]).await?.pop();
+    if let Some(last) = last.filter(|last| last.records.saturating_add(added) <= RECORDS_PER_ROW) {
+        let mut body = unpack(last.id, &last.body)?;
+        body.extend_from_slice(&new.body);
+        let update = "UPDATE set_aside_records SET last_seq = $1, records = $2, body = $3 WHERE id = $4";
+        c.run(update, binds![new.last.to_i64(), last.records + added, pack(&body), last.id]).await?;
+        return Ok(());
+    }
+    let insert = "INSERT INTO set_aside_records (item_id, host_id, first_seq, last_seq, records, body) \
+                  VALUES ($1, $2, $3, $4, $5, $6)";
+    let binds = binds![item, step.host.0, new.first.to_i64(), new.last.to_i64(), added, pack(&new.body)];
+    c.run(insert, binds).await?;
+    Ok(())
+}
