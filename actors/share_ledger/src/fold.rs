@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use messages::conditions::{ConditionKind, Conditions};
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
 use store::{Store, StoreError};
@@ -13,14 +14,14 @@ use tokio::sync::watch;
 use tracing::{Instrument, info, info_span, warn};
 use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
-use crate::disk::Progress;
+use crate::disk::{LogOwner, Progress};
 use crate::files::{LogDirectory, LogError};
 use crate::reader::{LogReader, Step};
 use crate::step::{Definitions, StepBuilder};
 use crate::tidy::tidy;
 
 /// How often the database is told that everything is folded, for the sake of blocks that wait for it.
-const CAUGHT_UP_EVERY: Duration = Duration::from_secs(15);
+const CAUGHT_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Why folding stopped.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,9 @@ pub(crate) struct Fold {
     pub(crate) kept_max_bytes: u64,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) owner: Arc<LogOwner>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
 }
 
@@ -72,17 +75,23 @@ impl Fold {
             Ok(runtime) => runtime,
             Err(error) => return warn!(%error, "fold thread has no runtime"),
         };
+        let number = self.owner.fold_begins();
         let mut place = None;
         let mut caught_up_at = Timestamp::from_ms(0);
         let mut said = None;
         let mut is_last = false;
         while !is_last {
             is_last = wake.recv().is_err();
-            match self.catch_up(&runtime, &mut place, &mut caught_up_at) {
+            let caught_up = self.catch_up(&runtime, &mut place, &mut caught_up_at);
+            if is_last && caught_up.is_ok() {
+                self.owner.fold_is_complete(number);
+            }
+            self.note_gap(&caught_up);
+            match caught_up {
                 Ok(()) if said.take().is_some() => info!("share log is folded again"),
                 Ok(()) => {}
                 Err(error) => {
-                    if let FoldError::Log(_) = error {
+                    if !matches!(error, FoldError::Store { .. } | FoldError::Log(LogError::Gap { .. })) {
                         self.counters.log_unreadable.set(1);
                     }
                     let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -172,6 +181,27 @@ impl Fold {
         }
         self.publish(place.folded);
         damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
+    }
+
+    /// Books that are older than the log's oldest file wait for an operator.
+    fn note_gap(&self, outcome: &Result<(), FoldError>) {
+        let state = match outcome {
+            Err(FoldError::Log(LogError::Gap { from, to, .. })) => {
+                let name = self.directory.stored_host_name().ok().flatten().unwrap_or_default();
+                let text = "share log lacks records that the database does not have either: shares are not booked";
+                let detail = format!(
+                    "the share log of host {name} in {} lacks positions {from} to {to}, which the database does not have \
+                     either: put back the log's files, or a later copy of the database, or give them up with \
+                     `meshpool hosts accept-gap {name}`",
+                    self.directory.path().display(),
+                );
+                Some((text.to_owned(), detail))
+            }
+            // Nobody knows while the database is away.
+            Err(FoldError::Store { .. }) => return,
+            _ => None,
+        };
+        self.conditions.put(ConditionKind::LogGap, state);
     }
 
     fn publish(&self, folded: Seq) {

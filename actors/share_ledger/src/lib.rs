@@ -27,6 +27,7 @@
 mod audit;
 mod booked;
 mod claims;
+mod continuity;
 mod disk;
 mod files;
 mod find;
@@ -45,6 +46,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use messages::blocks::SubmitCandidate;
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
 use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FindShares, FoldNow, ReopenClaims};
@@ -57,6 +59,7 @@ use units::{HostId, PolicyId};
 
 pub use audit::{LogAudit, LogAuditError, audit_log};
 pub use claims::OpenClaims;
+pub use continuity::{Continuity, OldestRecord, continuity};
 pub use disk::{DiskStall, LogOwner};
 pub use files::{LogDirectory, LogEnd, LogError, LogFile};
 pub use reader::{Durable, LogReader, Step};
@@ -95,6 +98,8 @@ pub struct ShareLedgerParts {
     pub ids: Arc<LocalIds>,
     /// Counters.
     pub counters: Arc<Counters>,
+    /// Where a gap of the log is said.
+    pub conditions: Arc<Conditions>,
     /// Where the log's ends are published; nothing before it is open.
     pub position: watch::Sender<Option<LogPosition>>,
     /// Held by the disk thread: the next generation begins when the one before has written what it was given.
@@ -223,7 +228,9 @@ impl Actor for ShareLedger {
             kept_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
             counters: Arc::clone(&parts.counters),
+            conditions: Arc::clone(&parts.conditions),
             progress,
+            owner: Arc::clone(&parts.owner),
             position: parts.position.clone(),
         };
         let owner = Arc::clone(&parts.owner);

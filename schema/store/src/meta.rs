@@ -8,6 +8,7 @@ use units::Timestamp;
 
 use crate::db::{on, q, txn};
 use crate::schema::{meta, snapshots};
+use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
 impl Store {
@@ -66,6 +67,18 @@ impl Store {
             .await?;
         let damaged = || StoreError::Damaged { what: format!("counter `{key}`"), why: format!("`{text}`") };
         text.parse().map_err(|_| damaged())
+    }
+
+    /// The same, but above `floor`: what somebody remembers who knows that this database may be an older copy.
+    pub async fn meta_count_above(&self, key: &str, floor: u32) -> Result<u32> {
+        let (key, next) = (key.to_owned(), i64::from(floor) + 1);
+        let upsert = "INSERT INTO meta (key, value) VALUES ($1, CAST($2 AS TEXT)) ON CONFLICT (key) DO UPDATE SET \
+            value = CAST(CASE WHEN CAST(meta.value AS BIGINT) < $2 THEN $2 ELSE CAST(meta.value AS BIGINT) + 1 END AS TEXT) \
+            RETURNING CAST(value AS BIGINT) AS n";
+        let number =
+            self.run(move |db| async move { db.write().await?.conn().number(upsert, binds![key, next]).await }).await?;
+        let damaged = || StoreError::Damaged { what: "a counter".to_owned(), why: format!("{number:?}") };
+        number.and_then(|number| u32::try_from(number).ok()).ok_or_else(damaged)
     }
 
     /// Stores a host's live snapshot (JSON).

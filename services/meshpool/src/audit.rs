@@ -40,10 +40,11 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
         let log = audit_log(&settings.data.dir.join("log"), &store).await?;
         found.extend(log.differences);
         found.extend(look_for(&store, &accepted).await?);
-        Ok::<_, LogAuditError>((found, log.pending, log.compared))
+        let gaps = store.gap_totals().await?;
+        Ok::<_, LogAuditError>((found, log.pending, log.compared, gaps))
     });
     match report {
-        Ok((found, pending, compared)) => {
+        Ok((found, pending, compared, (gaps, records))) => {
             let mut checks: HashMap<&str, usize> = HashMap::new();
             for difference in &found {
                 *checks.entry(difference.check).or_default() += 1;
@@ -52,6 +53,7 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
                 "differences": found.len(),
                 "pending": pending,
                 "compared_with_log": compared,
+                "gaps": { "count": gaps, "records": records },
                 "acknowledged": accepted.len(),
                 "by_check": checks,
                 "found": found,

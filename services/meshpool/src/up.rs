@@ -1,4 +1,5 @@
 //! `meshpool up`: settings to running actors, and the way back.
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,11 +25,11 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
+use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, Listeners, OriginSalt, StratumParts};
 use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
-use units::{HostId, PolicyId, Timestamp};
+use units::{PolicyId, Timestamp};
 use validation::{Lanes, Validation, ValidationParts};
 use web::{DrillOrder, WebParts};
 
@@ -36,6 +37,8 @@ use crate::announce::announce;
 use crate::checks::{Helpers, Memory};
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
+use crate::high_mark::HighMark;
+use crate::membership::Membership;
 use crate::place::Place;
 use crate::{daemons, figures, lease, roster};
 
@@ -72,11 +75,11 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-fn config(text: impl ToString) -> Failure {
+pub(crate) fn config(text: impl ToString) -> Failure {
     Failure { code: boot::CONFIG, text: text.to_string() }
 }
 
-fn database(text: impl ToString) -> Failure {
+pub(crate) fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
@@ -105,8 +108,8 @@ fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetr
     }
     let outcome = runtime::block_on(async {
         let shutdown = Shutdown::listen().map_err(config)?;
-        let pool = Pool::prepare(settings, store, counters, lanes).await?;
-        pool.run(telemetry, shutdown).await
+        let (pool, ports) = Pool::prepare(settings, store, counters, lanes).await?;
+        pool.run(ports, telemetry, shutdown).await
     });
     if child.as_mut().is_some_and(Devnet::has_ended) {
         warn!("the simulated network had ended before the pool");
@@ -114,6 +117,22 @@ fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetr
     drop(child);
     drop(place);
     outcome
+}
+
+/// The ports, taken and not served yet.
+struct Ports {
+    stratum: Listeners,
+    api: TcpListener,
+}
+
+impl Ports {
+    fn bind(settings: &Settings, counters: &Arc<Counters>) -> Result<Ports, Failure> {
+        let stratum = Listeners::bind(&settings.stratum, counters).map_err(config)?;
+        let listen = settings.api.listen;
+        let api = web::bind(listen);
+        let api = api.map_err(|error| config(format!("api.listen: cannot listen on {listen}: {error}")))?;
+        Ok(Ports { stratum, api })
+    }
 }
 
 /// Everything that is known before the first actor starts.
@@ -126,8 +145,7 @@ struct Pool {
     clock: Clock,
     ids: Arc<LocalIds>,
     directory: LogDirectory,
-    host_name: String,
-    host: HostId,
+    membership: Membership,
     policy: Policy,
     policy_id: PolicyId,
     salt: OriginSalt,
@@ -145,27 +163,19 @@ impl Pool {
         store: Store,
         counters: Arc<Counters>,
         lanes: Arc<Lanes>,
-    ) -> Result<Pool, Failure> {
+    ) -> Result<(Pool, Ports), Failure> {
         let clock: Clock = Arc::new(|| Timestamp::from_system(SystemTime::now()));
         let directory = LogDirectory::open(&settings.data.dir.join("log")).map_err(config)?;
-        let host_name = directory.host_name(|| hex::encode(rand::rng().random::<[u8; 6]>())).map_err(config)?;
-        let host = store.host_register(&host_name, clock()).await.map_err(database)?;
-        let policy = Policy {
-            scheme: settings.pool.scheme.as_str().to_owned(),
-            fee_bps: settings.pool.fee_bps,
-            fee_flat: settings.pool.fee_flat,
-            finder_bonus_bps: settings.pool.finder_bonus_bps,
-            fee_address: settings.pool.fee_address.clone(),
-            provisional_cap: settings.provisional_cap().map(u64::from),
-            window_ms: u64::try_from(settings.pplns.window.as_millis()).unwrap_or(u64::MAX),
-            confirmations: settings.blocks.confirmations,
-        };
-        let policy_id = store.policy_ensure(&policy.to_json(), clock()).await.map_err(database)?;
+        let policy = parts::policy(&settings);
+        let logged = directory.last_policy().map_err(config)?;
+        let policy_id = store.policy_ensure_above(&policy.to_json(), logged, clock()).await.map_err(database)?;
         let fresh = hex::encode(rand::rng().random::<[u8; 32]>());
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
-        let era = Era(store.meta_count("stratum_era").await.map_err(database)?);
+        let mut used = HighMark::read(&settings.data.dir, "era").map_err(config)?;
+        let era = Era(store.meta_count_above("stratum_era", used.highest()).await.map_err(database)?);
+        used.raise(era.0).map_err(config)?;
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
@@ -173,17 +183,20 @@ impl Pool {
         let memory = Memory::load(&settings, &store, &counters, &clock).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
-        Ok(Pool {
+        let conditions = Arc::new(Conditions::new(Arc::clone(&clock)));
+        // Last: a start that fails changes no host.
+        let ports = Ports::bind(&settings, &counters)?;
+        let membership = Membership::open(&store, &directory, &clock, &conditions).await?;
+        let pool = Pool {
             settings,
             store,
             counters,
-            conditions: Arc::new(Conditions::new(Arc::clone(&clock))),
+            conditions,
             lanes,
             clock,
             ids: Arc::new(LocalIds::default()),
             directory,
-            host_name,
-            host,
+            membership,
             policy,
             policy_id,
             salt: OriginSalt(bytes),
@@ -192,10 +205,11 @@ impl Pool {
             bans: Arc::new(bans),
             memory,
             daemons,
-        })
+        };
+        Ok((pool, ports))
     }
 
-    async fn run(self, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
+    async fn run(self, ports: Ports, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
         let mut host = Host::with_watchdog(|stuck| {
             error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");
@@ -232,7 +246,7 @@ impl Pool {
             &live,
             roster::COSMETIC,
             Live::factory(LiveParts {
-                host: self.host_name.clone(),
+                host: self.membership.name.clone(),
                 store: self.store.clone(),
                 counters: Arc::clone(&self.counters),
                 published: snapshots,
@@ -251,7 +265,7 @@ impl Pool {
             memory: &self.memory,
             settings: &settings,
             store: &self.store,
-            host: self.host,
+            host: self.membership.id,
             ids: &self.ids,
             counters: &self.counters,
             clock: &clock,
@@ -262,13 +276,14 @@ impl Pool {
         let parts = LifecycleParts {
             daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
-            host: self.host,
+            host: self.membership.id,
             policy: self.policy_id,
             window: self.policy.window(),
             tip: published.tips(),
             position: position.subscribe(),
             lease: epoch.clone(),
             clock: Arc::clone(&clock),
+            conditions: Arc::clone(&self.conditions),
         };
         host.start(&lifecycle, roster::MONEY, move || BlockLifecycle::new(parts.clone()));
         host.start(
@@ -277,7 +292,7 @@ impl Pool {
             ShareLedger::factory(ShareLedgerParts {
                 directory: self.directory.clone(),
                 store: self.store.clone(),
-                host: self.host,
+                host: self.membership.id,
                 capacity: ledger.capacity(),
                 segment_max_bytes: settings.ledger.segment_bytes(),
                 backlog_max_bytes: settings.ledger.backlog_bytes(),
@@ -286,8 +301,9 @@ impl Pool {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&self.ids),
                 counters: Arc::clone(&self.counters),
+                conditions: Arc::clone(&self.conditions),
                 position: position.clone(),
-                owner: Arc::default(),
+                owner: Arc::clone(&self.membership.owner),
                 stall: Arc::clone(&stall),
                 validation: validation.recipient(),
                 submitter: submitter.recipient(),
@@ -334,11 +350,12 @@ impl Pool {
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
         ];
+        let _restored = self.membership.watch(&self.conditions);
         let (stopping, stop) = watch::channel(false);
-        let lease = tokio::spawn(lease::keep(self.store.clone(), self.host_name.clone(), epochs, stop));
+        let lease = tokio::spawn(lease::keep(self.store.clone(), self.membership.name.clone(), epochs, stop));
 
-        let ports = host.ports();
-        let metrics = figures::export(&ports, &self.counters, &settings, arbiters());
+        let actors = host.ports();
+        let metrics = figures::export(&actors, &self.counters, &settings, arbiters());
         metrics.daemons(published.daemons());
         metrics.conditions(&self.conditions);
 
@@ -366,13 +383,13 @@ impl Pool {
             ids: Arc::clone(&self.ids),
             sessions: Arc::new(SessionIds::default()),
         }
-        .start()
+        .start_on(ports.stratum)
         .map_err(config)?;
         let api = WebParts {
             store: self.store.clone(),
             settings: Arc::clone(&settings),
             live: snapshot,
-            ports: ports.clone(),
+            ports: actors.clone(),
             counters: Arc::clone(&self.counters),
             conditions: Arc::clone(&self.conditions),
             tip: published.tips(),
@@ -383,10 +400,10 @@ impl Pool {
             drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::Drill {
                 Arc::new(move |order| match order {
                     DrillOrder::Panic(name) => {
-                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_panic())
+                        actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_panic())
                     }
                     DrillOrder::Hang(name) => {
-                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_hang())
+                        actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_hang())
                     }
                     DrillOrder::StallDisk(stalled) => {
                         stall.set(stalled);
@@ -399,8 +416,7 @@ impl Pool {
             started_at: clock(),
             settle_depth: self.settle_depth(),
         };
-        let (server, page) = web::serve(api)
-            .map_err(|error| config(format!("api.listen: cannot listen on {}: {error}", settings.api.listen)))?;
+        let (server, page) = web::serve_on(api, ports.api).map_err(|error| config(format!("api.listen: {error}")))?;
         let server_handle = server.handle();
         let server = tokio::spawn(server);
 
@@ -421,6 +437,7 @@ impl Pool {
         if let Err(failure) = &outcome {
             manager.stopping(&failure.to_string());
         }
+        self.membership.close().await;
         stopping.send_replace(true);
         server_handle.stop(true).await;
         for (what, ended) in [("lease", lease.await.is_ok()), ("server", server.await.is_ok())] {

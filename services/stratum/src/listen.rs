@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use listenfd::ListenFd;
+use messages::counters::Counters;
 use runtime::Pulse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use settings::StratumSettings;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -56,6 +58,32 @@ pub enum ListenError {
     Tls(#[from] TlsError),
 }
 
+/// The ports, taken and not served yet, and the certificate.
+pub struct Listeners {
+    plain: StdListener,
+    secure: Option<StdListener>,
+    tls: Option<Arc<TlsGate>>,
+}
+
+impl Listeners {
+    /// Takes them. Until [`StratumParts::start_on`] the system keeps connections waiting.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, or the certificate cannot be used.
+    pub fn bind(settings: &StratumSettings, counters: &Arc<Counters>) -> Result<Listeners, ListenError> {
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, counters)?)),
+            _ => None,
+        };
+        let mut inherited = Inherited::take();
+        let plain = inherited.listener("stratum.listen", settings.listen);
+        let secure = settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose();
+        // Before an error: a socket that nobody took may be the one that holds the port.
+        inherited.warn_of_rest();
+        Ok(Listeners { plain: plain?, secure: secure?, tls })
+    }
+}
+
 /// A running front.
 pub struct Stratum {
     address: SocketAddr,
@@ -67,19 +95,10 @@ pub struct Stratum {
 }
 
 impl Stratum {
-    pub(crate) fn start(parts: StratumParts) -> Result<Stratum, ListenError> {
+    pub(crate) fn start(parts: StratumParts, listeners: Listeners) -> Result<Stratum, ListenError> {
         let settings = &parts.settings;
         raise_descriptors(u64::from(settings.max_connections) + DESCRIPTORS_BESIDE);
-        let tls = match (&settings.tls_cert, &settings.tls_key) {
-            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, &parts.counters)?)),
-            _ => None,
-        };
-        let mut inherited = Inherited::take();
-        let plain = inherited.listener("stratum.listen", settings.listen);
-        let secure = settings.tls_listen.map(|address| inherited.listener("stratum.tls_listen", address)).transpose();
-        // Before an error: a socket that nobody took may be the one that holds the port.
-        inherited.warn_of_rest();
-        let (plain, secure) = (plain?, secure?);
+        let Listeners { plain, secure, tls } = listeners;
         let bind = |source| ListenError::Bind { key: "stratum.listen", address: settings.listen, source };
         let address = plain.local_addr().map_err(bind)?;
         let tls_address = secure.as_ref().map(StdListener::local_addr).transpose().map_err(bind)?;

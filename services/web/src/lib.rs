@@ -15,7 +15,7 @@ mod page;
 mod stats;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_web::dev::Server;
@@ -94,12 +94,29 @@ pub struct WebParts {
     pub settle_depth: u64,
 }
 
+/// Takes the port, without answering there yet.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(listen)
+}
+
 /// Binds and makes the server; the caller runs it.
 ///
 /// # Errors
 /// When the address cannot be bound.
 pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
-    let listen = parts.settings.api.listen;
+    let listener = bind(parts.settings.api.listen)?;
+    serve_on(parts, listener)
+}
+
+/// Makes the server on a port that was taken by [`bind`]; the caller runs it.
+///
+/// # Errors
+/// When the system does not take the listener.
+pub fn serve_on(parts: WebParts, listener: TcpListener) -> io::Result<(Server, SocketAddr)> {
+    let address = listener.local_addr()?;
     let ui_dir = parts.settings.api.ui_dir.clone();
     let shared = web::Data::new(parts);
     let server = HttpServer::new(move || {
@@ -125,8 +142,7 @@ pub fn serve(parts: WebParts) -> io::Result<(Server, SocketAddr)> {
     .workers(1)
     .disable_signals()
     .shutdown_timeout(LAST_ANSWERS_SECS)
-    .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
+    .listen(listener)?;
     Ok((server.run(), address))
 }
 

@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::LogPosition;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ pub(crate) struct Host {
     place: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conditions: Arc<Conditions>,
 }
 
 impl Host {
@@ -27,7 +29,8 @@ impl Host {
         let url = format!("sqlite:{}", place.path().join("pool.sqlite").display());
         Store::migrate(&url).unwrap();
         let store = Store::open(&url, 2).unwrap();
-        Host { place, store, counters: Arc::default() }
+        let conditions = Arc::new(Conditions::new(Arc::new(|| Timestamp::from_ms(1_795_000_000_000))));
+        Host { place, store, counters: Arc::default(), conditions }
     }
 
     pub(crate) fn log(&self) -> LogDirectory {
@@ -76,7 +79,9 @@ impl Host {
             kept_max_bytes: u64::MAX,
             clock: Arc::new(move || now),
             counters: Arc::clone(&self.counters),
+            conditions: Arc::clone(&self.conditions),
             progress: Arc::new(Progress::at(durable)),
+            owner: Arc::default(),
             position,
         };
         let (wake, woken) = crossbeam_channel::bounded(1);
