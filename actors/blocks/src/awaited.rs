@@ -39,7 +39,7 @@ impl Awaited {
         let awaited = (!self.hosts.is_empty()).then(|| {
             let hosts: Vec<_> = self.hosts.iter().map(|(name, blocks)| told(&known, name, Some(*blocks))).collect();
             let text = "blocks are not credited: the share log of another host is not folded past their find";
-            (text.to_owned(), detail(&format!("{} blocks wait for ", self.blocks), hosts))
+            (text.to_owned(), detail(&format!("blocks that wait: {}; for ", self.blocks), hosts))
         });
         parts.conditions.put(ConditionKind::HostsAwaited, awaited);
         let silent = (!silent.is_empty()).then(|| {
@@ -58,6 +58,7 @@ fn told(known: &[HostRow], name: &str, blocks: Option<usize>) -> String {
         None => "never heard of".to_owned(),
     };
     match blocks {
+        Some(1) => format!("{name} (1 block, {heard})"),
         Some(blocks) => format!("{name} ({blocks} blocks, {heard})"),
         None => format!("{name} ({heard})"),
     }

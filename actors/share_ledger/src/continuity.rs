@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use chain::{HeaderBase, MerkleRoot};
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
+use tracing::warn;
 use units::{HostId, Minute, PolicyId, Seq};
 
 use crate::audit::LogAuditError;
@@ -54,13 +55,14 @@ impl LogDirectory {
     /// The highest number of a policy under which a stored file was written; zero when none says one.
     ///
     /// # Errors
-    /// [`LogError`] when a file cannot be read.
+    /// [`LogError::Io`].
     pub fn last_policy(&self) -> Result<PolicyId, LogError> {
         let mut last = 0;
         for file in self.files()? {
             let mut open = std::fs::File::open(&file.path).map_err(crate::files::at(&file.path))?;
-            let (head, _) = crate::files::read_head(&file, &mut open)?;
-            last = last.max(head.policy.map_or(0, |policy| policy.0));
+            // One that is damaged is somebody else's finding.
+            let head = crate::files::read_head(&file, &mut open).ok();
+            last = last.max(head.and_then(|(head, _)| head.policy).map_or(0, |policy| policy.0));
         }
         Ok(PolicyId(last))
     }
@@ -77,13 +79,14 @@ pub async fn continuity(
     folded: Seq,
     end: Seq,
 ) -> Result<Continuity, LogAuditError> {
-    let oldest = directory.oldest()?.map_or(end.plus(1), |oldest| oldest.seq);
+    // Damage that the start did not meet stops the fold, not the miners: then nothing is compared.
+    let oldest = directory.oldest().unwrap_or_else(incomparable).map_or(end.plus(1), |oldest| oldest.seq);
     let newest = store.batch_newest(host, end.min(folded)).await?;
     // Without one there is nothing to compare: it was cleaned up, or the log has no file as old as that.
     let stored = newest.and_then(|row| ShareBatch::decode(&row.body).ok()).unwrap_or_default();
     let is_in_log = |share: &StoredShare| share.seq >= oldest && share.seq <= end;
     let differs = match stored.shares.iter().find(|share| is_in_log(share)) {
-        Some(first) => compare(directory, &stored, first.seq, end)?.differs,
+        Some(first) => compare(directory, &stored, first.seq, end).unwrap_or_else(incomparable).differs,
         None => false,
     };
     match (differs, folded > end) {
@@ -91,6 +94,11 @@ pub async fn continuity(
         (false, true) => Ok(Continuity::Parted { agrees: end }),
         (true, _) => Ok(Continuity::Parted { agrees: last_agreed(directory, store, host, oldest, end).await? }),
     }
+}
+
+fn incomparable<T: Default>(error: LogError) -> T {
+    warn!(%error, "share log could not be compared with the database");
+    T::default()
 }
 
 /// The last share that is in the log as in the database, after that everything differs.

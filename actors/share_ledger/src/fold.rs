@@ -149,7 +149,7 @@ impl Fold {
     fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut Place) -> Result<bool, FoldError> {
         let durable = self.progress.durable();
         // In force when it was written: what was found then is not priced by younger settings.
-        let policy = place.reader.head().policy.unwrap_or(self.policy);
+        let policy = self.policy_of(runtime, place)?;
         let mut step = StepBuilder::new(place.folded, place.minute);
         let (mut at_end, mut new_file, mut damage) = (false, false, None);
         while !step.is_full() && damage.is_none() && !at_end && !new_file {
@@ -181,6 +181,19 @@ impl Fold {
         }
         self.publish(place.folded);
         damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
+    }
+
+    /// The one that a file was written under; the present one where that is not known, or only the log knows it since the
+    /// database was put back from an older copy.
+    fn policy_of(&self, runtime: &tokio::runtime::Runtime, place: &Place) -> Result<PolicyId, FoldError> {
+        let Some(policy) = place.reader.head().policy.filter(|policy| *policy != self.policy) else {
+            return Ok(self.policy);
+        };
+        match runtime.block_on(self.store.policy_get(policy)) {
+            Ok(_) => Ok(policy),
+            Err(StoreError::Conflict { .. }) => Ok(self.policy),
+            Err(source) => Err(FoldError::Store { from: place.folded, to: place.folded, source }),
+        }
     }
 
     /// Books that are older than the log's oldest file wait for an operator.

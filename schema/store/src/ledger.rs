@@ -184,7 +184,7 @@ async fn lease_take_in_txn(c: &mut Conn<'_>, name: &str, holder: &str, ttl_ms: i
     let now = c.now_ms();
     // By the clock: a database that was put back from a copy must not give an epoch again that a frozen process holds.
     let take = format!(
-        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ($1, $2, {now} / 1000, {now} + $3) \
+        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ($1, $2, {now}, {now} + $3) \
          ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
          epoch = CASE WHEN leases.holder = excluded.holder THEN leases.epoch \
          WHEN leases.epoch < excluded.epoch THEN excluded.epoch ELSE leases.epoch + 1 END \

@@ -5,6 +5,23 @@
 //! folded; a process that dies, or stops while the database is away, stays open, and `meshpool hosts` says so.
 //!
 //! A log that is an older copy of what the database has folded goes on under another name: see [`Continuity`].
+//!
+//! A database that is put back from an older copy takes rows back with it. What becomes of each kind:
+//!
+//! | Rows | Then |
+//! |---|---|
+//! | shares, verdicts, finds | folded again from the share log; where that has no such file any more, `accept-gap` |
+//! | hosts: names, positions | known again at their next start; blocks wait for them from their logs' beginning on |
+//! | hosts: closed, given up | open again: the condition on held blocks names them; start them, or `retire` again |
+//! | policies | the log's numbers are not given again; finds under one that is gone are priced by the present one |
+//! | nonce counter (`stratum_era`) | goes on above the highest that this data directory has used (file `era`) |
+//! | lease epochs | are given by the clock, so that none comes twice and a frozen process stays fenced |
+//! | best chain seen | a lower one is believed until a daemon shows more work, within seconds; credits wait for depth |
+//! | height swept | is swept again; a block is booked once |
+//! | bans, penalties | the later ones are forgotten; false shares cost as much as before, and are found as often |
+//! | vardiff hints | are measured again |
+//! | retention marks | as old as the rows that they speak of, so both are cleaned up again |
+//! | an operator's words on payouts, `accept-chain` | must be said again: the condition that asked for them is back |
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +97,8 @@ impl Membership {
             }
             None => {}
         }
-        let begins = directory.oldest().map_err(config)?.filter(|_| end > Seq::ZERO).map_or(at, begin);
+        let oldest = directory.oldest().ok().flatten().filter(|_| end > Seq::ZERO);
+        let begins = oldest.map_or(at, begin);
         let opening = HostOpening { name: name.clone(), at, begins, end: Some(end) };
         let id = store.host_open(opening).await.map_err(database)?;
         let (store, directory, clock) = (store.clone(), directory.clone(), Arc::clone(clock));

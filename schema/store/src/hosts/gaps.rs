@@ -1,7 +1,7 @@
 //! Positions of a host's log that its tables never get, and what refers to them.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
-use units::{HostId, PolicyId, Seq, Timestamp};
+use units::{HostId, Seq, Timestamp};
 
 use crate::db::{Conn, txn};
 use crate::fold::FoldStep;
@@ -135,23 +135,17 @@ async fn list(c: &mut Conn<'_>, host: HostId) -> Result<Vec<LogGap>> {
     rows.into_iter().map(gap).collect()
 }
 
-/// Takes from a step what refers to things that this database does not have: verdicts on shares in a gap, the finder of
-/// a candidate whose share lies in one (its block is found all the same), and a policy that was stored after the
-/// database's copy was made (the newest one prices its blocks).
+/// Takes from a step what refers to shares in a gap: verdicts on them, and the finder of a candidate whose share lies in
+/// one (its block is found all the same).
 pub(crate) async fn settle_step(c: &mut Conn<'_>, step: &mut FoldStep) -> Result<()> {
-    if !step.verdicts.is_empty() || step.candidate.is_some() {
-        let gaps = list(c, step.host).await?;
-        let is_gone = |share: Seq| gaps.iter().any(|gap| gap.has(share));
-        step.verdicts.retain(|verdict| !is_gone(verdict.share_seq));
-        if let Some(candidate) = step.candidate.as_mut().filter(|candidate| is_gone(candidate.share_seq)) {
-            candidate.share_seq = Seq::ZERO;
-        }
+    if step.verdicts.is_empty() && step.candidate.is_none() {
+        return Ok(());
     }
-    if !step.templates.is_empty() || step.candidate.is_some() {
-        let known = "SELECT COALESCE((SELECT id FROM policies WHERE id = $1), (SELECT MAX(id) FROM policies)) AS n";
-        if let Some(policy) = c.number(known, binds![step.policy.0]).await? {
-            step.policy = PolicyId(policy);
-        }
+    let gaps = list(c, step.host).await?;
+    let is_gone = |share: Seq| gaps.iter().any(|gap| gap.has(share));
+    step.verdicts.retain(|verdict| !is_gone(verdict.share_seq));
+    if let Some(candidate) = step.candidate.as_mut().filter(|candidate| is_gone(candidate.share_seq)) {
+        candidate.share_seq = Seq::ZERO;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use e2e::{Config, Network, Proof, Scratch, audit, logged_shares, sql, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const SHOWN: Duration = Duration::from_secs(10);
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 fn copy(from: &Path, to: &Path) {
@@ -41,23 +42,27 @@ fn with_an_older_log(config: &Config, network: &Network, place: &Path, clean: bo
 
     let mut second = config.start_ready();
     wait_shares(network, 60);
-    proof.shares_are_booked(network, config);
     match clean {
         true => assert_eq!(second.terminate(), 0),
-        false => second.process.kill(),
+        false => {
+            // Nothing more is acknowledged, and all that was is booked.
+            second.drill(&serde_json::json!({ "stall_disk": true }));
+            proof.shares_are_booked(network, config);
+            second.process.kill();
+        }
     }
     put_back(&copied, &config.log_dir());
 
     let mut third = config.start();
     wait_shares(network, 20);
     assert_ne!(name(config), old, "the old positions are taken");
-    wait_until("a word on it", MINUTE, || third.degraded().iter().any(|text| text.contains("older than the books")));
+    wait_until("a word on it", SHOWN, || third.degraded().iter().any(|text| text.contains("older than the books")));
     proof.shares_are_booked(network, config);
     let hosts = config.command("hosts").1;
     if !clean {
         // What it had beyond its last word nobody knows.
         assert!(hosts.contains("open"), "{hosts}");
-        sql(&config.database_url(), "UPDATE hosts SET caught_up_at = 1, folded_at = 1, opened_at = 0 WHERE id = 1");
+        sql(&config.database_url(), "UPDATE hosts SET caught_up_at = 1, folded_at = 1 WHERE id = 1");
         let (code, _, log) = config.command_with("hosts", &["retire", &old]);
         assert_eq!(code, 0, "{log}");
     }
@@ -117,7 +122,7 @@ fn with_older_books(config: &Config, network: &Network, save: impl Fn(), restore
     let accept = |args: &[&str]| config.command_with("hosts", args);
     let (code, out, log) = accept(&["accept-gap", &name]);
     assert_eq!(code, 64, "it asks, and nobody answers: {out}");
-    assert!(out.contains("positions") && log.contains("--yes"), "{out}\n{log}");
+    assert!(out.contains("Positions") && log.contains("--yes"), "{out}\n{log}");
     assert!(pool.reasons().unwrap().iter().any(|why| why.contains("share log lacks records")));
     let (code, out, log) = accept(&["accept-gap", &name, "--yes"]);
     assert_eq!(code, 0, "{out}\n{log}");
@@ -154,7 +159,7 @@ fn books_behind_the_logs_oldest_file_name_the_gap_and_go_on_when_it_is_given_up(
     let network = Network::brisk(&place.path().join("network"), &[]);
     let config = Config::new(place.path(), &network).set("payout.enabled", false);
     let (file, saved) = (config.data_dir().join("meshpool.sqlite"), place.path().join("saved.sqlite"));
-    let save = || drop(std::fs::copy(&file, &saved).unwrap());
+    let save = || sql(&config.database_url(), &format!("VACUUM INTO '{}'", saved.display()));
     let restore = || {
         for end in ["-wal", "-shm"] {
             drop(std::fs::remove_file(format!("{}{end}", file.display())));
@@ -174,7 +179,11 @@ fn books_on_postgres_behind_the_logs_oldest_file_go_on_when_the_gap_is_given_up(
     let url = postgres.url();
     let (server, name) = url.rsplit_once('/').unwrap();
     let (admin, saved) = (format!("{server}/postgres"), format!("{name}_saved"));
-    let save = || sql(&admin, &format!("CREATE DATABASE {saved} TEMPLATE {name}"));
+    let save = || {
+        postgres.shut();
+        sql(&admin, &format!("CREATE DATABASE {saved} TEMPLATE {name}"));
+        postgres.open();
+    };
     let restore = || {
         sql(&admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
         sql(&admin, &format!("CREATE DATABASE {name} TEMPLATE {saved}"));

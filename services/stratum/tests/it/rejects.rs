@@ -66,6 +66,7 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
             clock: Arc::new(now),
             ids: Arc::clone(&setup.ids),
             counters: Arc::clone(&setup.counters),
+            conditions: Arc::new(messages::conditions::Conditions::new(Arc::new(now))),
             position: watch::channel(None).0,
             owner: Arc::default(),
             stall: Arc::default(),
