@@ -3,31 +3,51 @@ use std::collections::BTreeMap;
 
 use messages::conditions::ConditionKind;
 use store::hosts::HostRow;
-use units::Timestamp;
+use units::{BlockRowId, Timestamp};
 
 use crate::lifecycle::{LifecycleParts, StepError};
 
 /// Hosts that a condition names.
 const NAMED_MAX: usize = 5;
 
-/// Of one pass: how many blocks at credit depth wait for each host.
+/// Of one pass: which blocks at credit depth wait, and how many of them for each host.
 #[derive(Default)]
 pub(crate) struct Awaited {
-    blocks: usize,
+    blocks: Vec<BlockRowId>,
     hosts: BTreeMap<String, usize>,
 }
 
 impl Awaited {
-    pub(crate) fn begin(&mut self) {
-        *self = Awaited::default();
+    /// Begins a pass. What the last one saw is looked at again first: credits that come after a wait take long, and what
+    /// is said must not outlive the wait.
+    pub(crate) async fn begin(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
+        let before = std::mem::take(self);
+        for block in &before.blocks {
+            let lagging = parts.store.block_window_close(epoch, *block).await?;
+            if !lagging.is_empty() {
+                return Ok(());
+            }
+        }
+        parts.conditions.clear(ConditionKind::HostsAwaited);
+        Ok(())
     }
 
-    /// One block waits for these.
-    pub(crate) fn add(&mut self, lagging: &[String]) {
-        self.blocks += 1;
+    /// One block waits for these. The first one of a pass is said at once: a pass over many blocks takes long.
+    pub(crate) async fn add(
+        &mut self,
+        parts: &LifecycleParts,
+        block: BlockRowId,
+        lagging: &[String],
+    ) -> Result<(), StepError> {
+        self.blocks.push(block);
         for name in lagging {
             *self.hosts.entry(name.clone()).or_default() += 1;
         }
+        if self.blocks.len() == 1 && !parts.conditions.has(ConditionKind::HostsAwaited) {
+            let known = parts.store.host_overview().await?;
+            parts.conditions.put(ConditionKind::HostsAwaited, self.state(&known));
+        }
+        Ok(())
     }
 
     /// Sets or clears the conditions; `silent` are hosts that the sweep waits for.
@@ -36,18 +56,22 @@ impl Awaited {
             true => Vec::new(),
             false => parts.store.host_overview().await?,
         };
-        let awaited = (!self.hosts.is_empty()).then(|| {
-            let hosts: Vec<_> = self.hosts.iter().map(|(name, blocks)| told(&known, name, Some(*blocks))).collect();
-            let text = "blocks are not credited: the share log of another host is not folded past their find";
-            (text.to_owned(), detail(&format!("blocks that wait: {}; for ", self.blocks), hosts))
-        });
-        parts.conditions.put(ConditionKind::HostsAwaited, awaited);
+        parts.conditions.put(ConditionKind::HostsAwaited, self.state(&known));
         let silent = (!silent.is_empty()).then(|| {
             let hosts = silent.iter().map(|name| told(&known, name, None)).collect();
             ("a host is silent: blocks that are found wait for it".to_owned(), detail("blocks will wait for ", hosts))
         });
         parts.conditions.put(ConditionKind::HostSilent, silent);
         Ok(())
+    }
+
+    fn state(&self, known: &[HostRow]) -> Option<(String, String)> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let hosts = self.hosts.iter().map(|(name, blocks)| told(known, name, Some(*blocks))).collect();
+        let text = "blocks are not credited: the share log of another host is not folded past their find";
+        Some((text.to_owned(), detail(&format!("held: {}, for ", counted(self.blocks.len())), hosts)))
     }
 }
 
@@ -58,10 +82,13 @@ fn told(known: &[HostRow], name: &str, blocks: Option<usize>) -> String {
         None => "never heard of".to_owned(),
     };
     match blocks {
-        Some(1) => format!("{name} (1 block, {heard})"),
-        Some(blocks) => format!("{name} ({blocks} blocks, {heard})"),
+        Some(blocks) => format!("{name} ({}, {heard})", counted(blocks)),
         None => format!("{name} ({heard})"),
     }
+}
+
+fn counted(blocks: usize) -> String {
+    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
 }
 
 fn detail(what: &str, mut hosts: Vec<String>) -> String {

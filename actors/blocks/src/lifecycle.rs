@@ -123,9 +123,9 @@ impl BlockLifecycle {
         if self.passed.as_ref() == Some(&seen) {
             return Ok(());
         }
+        self.awaited.begin(&self.parts, epoch).await?;
         let mut settled = self.sweep.pass(&daemon, &seen.0, epoch).await?;
         let mut trouble = None;
-        self.awaited.begin();
         for block in blocks {
             match self.follow(&daemon, &block, &seen.0, epoch).await {
                 Ok(done) => settled &= done,
@@ -172,7 +172,7 @@ impl BlockLifecycle {
         if state == BlockState::Seen {
             let lagging = self.parts.store.block_window_close(epoch, block.id).await?;
             if !lagging.is_empty() {
-                self.awaited.add(&lagging);
+                self.awaited.add(&self.parts, block.id, &lagging).await?;
                 let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
                 return self.hold(block, epoch, &why).await.map(|()| false);
             }

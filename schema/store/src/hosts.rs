@@ -8,7 +8,8 @@
 //! may be folded.
 //!
 //! Clocks: finds have the time of the finder's clock. A host is opened by its own clock or by the database's, whichever
-//! is behind, and half a minute of difference is allowed for: too long a wait costs nothing, too short a one loses shares.
+//! is behind: a block that waits too long loses nothing. What clocks of two hosts differ by otherwise are seconds, in
+//! which a host that has just started logs nothing that matters to a window of hours.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use units::{HostId, Seq, Timestamp};
@@ -25,7 +26,7 @@ pub use gaps::{GapKind, LogGap};
 /// That block `b` may have shares of host `h` which are not folded: the host is open, and was at the find.
 macro_rules! is_open_at_find {
     () => {
-        "(h.retired_at IS NULL AND h.closed_at IS NULL AND h.opened_at <= b.found_at + 30000)"
+        "(h.retired_at IS NULL AND h.closed_at IS NULL AND h.opened_at <= b.found_at)"
     };
 }
 pub(crate) use is_open_at_find;
@@ -47,7 +48,7 @@ pub(crate) use has_passed_find;
 /// That host `h` may have shares in the window of block `b`: it was there at the find.
 macro_rules! was_there_at_find {
     () => {
-        "(h.registered_at <= b.found_at + 30000 OR h.opened_at <= b.found_at + 30000)"
+        "(h.registered_at <= b.found_at OR h.opened_at <= b.found_at)"
     };
 }
 pub(crate) use was_there_at_find;
