@@ -1,5 +1,6 @@
 //! Says which hosts blocks wait for.
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use messages::conditions::ConditionKind;
 use store::hosts::HostRow;
@@ -7,6 +8,8 @@ use units::{BlockRowId, Timestamp};
 
 use crate::lifecycle::{LifecycleParts, StepError};
 
+/// A block that waited is looked at again after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Hosts that a condition names.
 const NAMED_MAX: usize = 5;
 
@@ -15,19 +18,42 @@ const NAMED_MAX: usize = 5;
 pub(crate) struct Awaited {
     blocks: Vec<BlockRowId>,
     hosts: BTreeMap<String, usize>,
+    /// Those of this pass and of the one before.
+    seen: Vec<BlockRowId>,
+    looked: Option<Instant>,
 }
 
 impl Awaited {
-    /// Begins a pass. What the last one saw is looked at again first: credits that come after a wait take long, and what
-    /// is said must not outlive the wait.
+    /// Begins a pass.
     pub(crate) async fn begin(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
-        let before = std::mem::take(self);
-        for block in &before.blocks {
-            let lagging = parts.store.block_window_close(epoch, *block).await?;
-            if !lagging.is_empty() {
+        self.look_again(parts, epoch).await?;
+        let seen = std::mem::take(&mut self.seen);
+        *self = Awaited { seen, looked: Some(Instant::now()), ..Awaited::default() };
+        Ok(())
+    }
+
+    /// Between two blocks of a pass, every few seconds: a pass with many credits takes long, and what is said must not
+    /// outlive the wait.
+    pub(crate) async fn go_on(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
+        if self.looked.is_none_or(|looked| looked.elapsed() < LOOK_AGAIN) {
+            return Ok(());
+        }
+        self.look_again(parts, epoch).await?;
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Ends the condition if none of the blocks that were seen to wait does so any more.
+    async fn look_again(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
+        if self.seen.is_empty() {
+            return Ok(());
+        }
+        for block in &self.seen {
+            if !parts.store.block_window_close(epoch, *block).await?.is_empty() {
                 return Ok(());
             }
         }
+        *self = Awaited { looked: self.looked, ..Awaited::default() };
         parts.conditions.clear(ConditionKind::HostsAwaited);
         Ok(())
     }
@@ -40,6 +66,7 @@ impl Awaited {
         lagging: &[String],
     ) -> Result<(), StepError> {
         self.blocks.push(block);
+        self.seen.push(block);
         for name in lagging {
             *self.hosts.entry(name.clone()).or_default() += 1;
         }
@@ -51,7 +78,8 @@ impl Awaited {
     }
 
     /// Sets or clears the conditions; `silent` are hosts that the sweep waits for.
-    pub(crate) async fn finish(&self, parts: &LifecycleParts, silent: Vec<String>) -> Result<(), StepError> {
+    pub(crate) async fn finish(&mut self, parts: &LifecycleParts, silent: Vec<String>) -> Result<(), StepError> {
+        self.seen.clone_from(&self.blocks);
         let known = match self.hosts.is_empty() && silent.is_empty() {
             true => Vec::new(),
             false => parts.store.host_overview().await?,

@@ -135,6 +135,7 @@ impl BlockLifecycle {
                 }
                 Err(error) => return Err(error),
             }
+            self.awaited.go_on(&self.parts, epoch).await?;
         }
         self.awaited.finish(&self.parts, self.sweep.barrier.silent()).await?;
         self.passed = (settled && trouble.is_none()).then_some(seen);
