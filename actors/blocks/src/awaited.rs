@@ -98,7 +98,7 @@ impl Awaited {
             return None;
         }
         let hosts = self.hosts.iter().map(|(name, blocks)| told(known, name, Some(*blocks))).collect();
-        let text = "blocks are not credited: the share log of another host is not folded past their find";
+        let text = "blocks are not credited: the share log of a host is not folded past their find";
         Some((text.to_owned(), detail(&format!("held: {}, for ", counted(self.blocks.len())), hosts)))
     }
 }

@@ -1,4 +1,5 @@
 //! Blocks and the logs of other hosts.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::common::{FIRST_HEIGHT, Stage, id};
 use messages::conditions::{Condition, ConditionKind};

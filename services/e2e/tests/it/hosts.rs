@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Config, Fleet, Network, Pool, Proof, Scratch, audit, free_port, request, sql, wait_for, wait_until};
+use e2e::{Config, Network, Pool, Proof, Scratch, audit, free_port, request, sql, wait_for, wait_until};
 use serde_json::Value;
 use store::blocks::{Block, BlockState};
 
