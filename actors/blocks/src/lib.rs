@@ -8,6 +8,8 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod awaited;
+mod barrier;
 mod courier;
 mod lifecycle;
 mod policy;

@@ -1,10 +1,12 @@
 //! From a found block to a credit, and back if the chain changes its mind.
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accounting::{Entry, MinerWork, Scheme, allocate};
 use daemon::{Daemon, DaemonError, DaemonSettings};
 use messages::blocks::LifecycleTick;
+use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
 use runtime::{Actor, Fault, Handler, Reply};
 use store::blocks::{Block, BlockState, BlockWeight, HELD_UNCHECKED, WindowWork};
@@ -13,6 +15,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use units::{Amount, BlockRowId, HostId, PolicyId, Work};
 
+use crate::awaited::Awaited;
+use crate::barrier::Barrier;
 use crate::policy::Policy;
 use crate::sweep::Sweep;
 
@@ -44,6 +48,8 @@ pub struct LifecycleParts {
     pub lease: LeaseEpoch,
     /// The wall clock.
     pub clock: Clock,
+    /// Where it is said that blocks wait for hosts.
+    pub conditions: Arc<Conditions>,
 }
 
 /// Follows blocks; see the crate's documentation.
@@ -54,6 +60,7 @@ pub struct BlockLifecycle {
     policies: HashMap<PolicyId, Policy>,
     /// Blocks that waited for checks when they were looked at last.
     unchecked: HashMap<BlockRowId, Instant>,
+    awaited: Awaited,
     /// What the last pass without trouble saw: the tip, and the blocks that were open.
     passed: Option<(Tip, Vec<BlockRowId>)>,
     said: Option<String>,
@@ -92,9 +99,8 @@ impl BlockLifecycle {
             host: parts.host,
             policy: parts.policy,
             window: parts.window,
-            position: parts.position.clone(),
             clock: parts.clock.clone(),
-            waiting: None,
+            barrier: Barrier::new(parts.host, parts.position.clone()),
         };
         let daemons = parts.daemons.iter().map(Daemon::new).collect();
         BlockLifecycle {
@@ -103,6 +109,7 @@ impl BlockLifecycle {
             sweep,
             policies: HashMap::new(),
             unchecked: HashMap::new(),
+            awaited: Awaited::default(),
             passed: None,
             said: None,
         }
@@ -116,6 +123,7 @@ impl BlockLifecycle {
         if self.passed.as_ref() == Some(&seen) {
             return Ok(());
         }
+        self.awaited.begin(&self.parts, epoch).await?;
         let mut settled = self.sweep.pass(&daemon, &seen.0, epoch).await?;
         let mut trouble = None;
         for block in blocks {
@@ -127,7 +135,9 @@ impl BlockLifecycle {
                 }
                 Err(error) => return Err(error),
             }
+            self.awaited.go_on(&self.parts, epoch).await?;
         }
+        self.awaited.finish(&self.parts, self.sweep.barrier.silent()).await?;
         self.passed = (settled && trouble.is_none()).then_some(seen);
         trouble.map_or(Ok(()), Err)
     }
@@ -163,6 +173,7 @@ impl BlockLifecycle {
         if state == BlockState::Seen {
             let lagging = self.parts.store.block_window_close(epoch, block.id).await?;
             if !lagging.is_empty() {
+                self.awaited.add(&self.parts, block.id, &lagging).await?;
                 let why = format!("hosts have not folded past the block: {}", lagging.join(", "));
                 return self.hold(block, epoch, &why).await.map(|()| false);
             }
@@ -320,6 +331,10 @@ impl Handler<LifecycleTick> for BlockLifecycle {
                 }
                 self.said = trouble;
             }
+        } else if epoch.is_none() {
+            // Whoever holds the lease says it.
+            self.parts.conditions.clear(ConditionKind::HostsAwaited);
+            self.parts.conditions.clear(ConditionKind::HostSilent);
         }
         reply.send(());
         Ok(())

@@ -1,17 +1,19 @@
 //! Finds blocks of the pool that no candidate explains: a process that dies between the daemon's acceptance and the
 //! record must lose nothing.
 //!
-//! Every main-chain block that was not looked at yet is compared, by its merkle root, with the logged templates.
+//! Every main-chain block that was not looked at yet is compared, by its merkle root, with the logged templates. Only when
+//! all that hosts had made durable by then is folded do "no such template" and "no such candidate" mean something: see
+//! `barrier`.
 use std::time::Duration;
 
 use chain::BlockId;
 use daemon::{BlockInfo, Daemon};
-use messages::facts::{Clock, LogPosition, Tip};
+use messages::facts::{Clock, Tip};
 use store::Store;
-use tokio::sync::watch;
 use tracing::{info, warn};
 use units::{Height, HostId, PolicyId, Timestamp};
 
+use crate::barrier::Barrier;
 use crate::lifecycle::{FINAL_DEPTH, StepError};
 
 /// Where the height is stored up to which everything was looked at.
@@ -27,27 +29,28 @@ pub(crate) struct Sweep {
     pub(crate) host: HostId,
     pub(crate) policy: PolicyId,
     pub(crate) window: Duration,
-    pub(crate) position: watch::Receiver<Option<LogPosition>>,
     pub(crate) clock: Clock,
-    /// The block that is looked at, and what was durable when it was first seen: only when that is folded, "no such
-    /// template" and "no such candidate" mean something.
-    pub(crate) waiting: Option<(BlockId, u64)>,
+    pub(crate) barrier: Barrier,
 }
 
 impl Sweep {
     /// One pass towards the tip; whether it got there.
     pub(crate) async fn pass(&mut self, daemon: &Daemon, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
         let Some(swept) = self.start(daemon, tip).await? else { return Ok(true) };
-        let until = tip.height.get().min(swept.saturating_add(BLOCKS_PER_PASS));
+        if swept >= tip.height.get() {
+            return Ok(true);
+        }
+        let Some(folded) = self.barrier.reached(&self.store, daemon, tip.height, swept).await? else {
+            return Ok(false);
+        };
+        let until = folded.min(swept.saturating_add(BLOCKS_PER_PASS));
         let mut last = None;
         for height in swept.saturating_add(1)..=until {
             let Some(block) = daemon.block_by_height(Height::new(height)).await? else { break };
-            if !self.look(&block, epoch).await? {
-                break;
-            }
+            self.look(&block, epoch).await?;
             last = Some(block);
         }
-        let Some(last) = last else { return Ok(swept >= tip.height.get()) };
+        let Some(last) = last else { return Ok(false) };
         self.done(last.height, last.hash).await?;
         Ok(last.height >= tip.height)
     }
@@ -77,23 +80,12 @@ impl Sweep {
         Ok(self.store.meta_set(SWEPT_KEY, &height.to_string()).await?)
     }
 
-    /// Whether the block is settled: not ours, or in the books.
-    async fn look(&mut self, block: &BlockInfo, epoch: i64) -> Result<bool, StepError> {
-        // Before the log is open nobody knows how much of it is not folded.
-        let Some(position) = *self.position.borrow() else { return Ok(false) };
-        let needed = match self.waiting {
-            Some((waiting, needed)) if waiting == block.hash => needed,
-            _ => position.durable,
-        };
-        self.waiting = Some((block.hash, needed));
+    /// Settles a block: it is not ours, or it is in the books.
+    async fn look(&self, block: &BlockInfo, epoch: i64) -> Result<(), StepError> {
         let (hash, merkle_root) = (block.hash.to_string(), block.merkle_root.to_string());
         let known = self.store.block_find(&hash).await?.is_some();
-        if !known && position.folded < needed {
-            return Ok(false); // Its template and its candidate may be on the way.
-        }
-        self.waiting = None;
         if known || self.store.template_find(&merkle_root).await?.is_none() {
-            return Ok(true);
+            return Ok(());
         }
         let found_at = Timestamp::from_ms(block.timestamp.saturating_mul(1_000)).min((self.clock)());
         let nonce = block.nonce.get();
@@ -107,6 +99,6 @@ impl Sweep {
         } else {
             info!(hash, "block was recorded meanwhile");
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -57,6 +57,14 @@ kinds! {
     FoldStopped = "fold_stopped", Stops;
     /// Records of the share log wait beside the tables, since the database refuses them.
     RecordsSetAside = "records_set_aside", Degrades;
+    /// Blocks at credit depth wait for a host that has not folded its share log past their find.
+    HostsAwaited = "hosts_awaited", Stops;
+    /// A host that is not closed has been silent: blocks that are found wait for it.
+    HostSilent = "host_silent", Degrades;
+    /// The database and the share log lack the same records.
+    LogGap = "log_gap", Stops;
+    /// The share log is an older copy of what the database has folded, and goes on under another name.
+    LogRestored = "log_restored", Degrades;
 }
 
 /// What a condition does to the pool.

@@ -14,6 +14,7 @@ use chain::{HeaderBase, MerkleRoot};
 use store::audit::Difference;
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::LineKey;
+use store::hosts::LogGap;
 use store::retention::Mark;
 use store::{Store, StoreError};
 use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
@@ -83,7 +84,8 @@ pub async fn audit_log(path: &Path, store: &Store) -> Result<LogAudit, LogAuditE
         };
         let Some(readable) = directory.readable()? else { return Ok(LogAudit::default()) };
         let Some(mut reader) = LogReader::open_oldest(&directory)? else { return Ok(LogAudit::default()) };
-        let mut pass = Pass::new(store, host, folded, store.retention_marked(Mark::Details).await?);
+        let (kept, gaps) = (store.retention_marked(Mark::Details).await?, store.gap_list(host).await?);
+        let mut pass = Pass::new(store, host, folded, kept, gaps);
         pass.aside = SetAside::load(store, host).await?;
         match pass.walk(&mut reader, readable).await {
             Ok(()) => return pass.finish(readable).await,
@@ -126,11 +128,13 @@ struct Pass<'a> {
     aside: SetAside,
     /// The first record that is still stored.
     oldest: Seq,
+    /// What the tables lack, and are known to lack.
+    gaps: Vec<LogGap>,
     audit: LogAudit,
 }
 
 impl<'a> Pass<'a> {
-    fn new(store: &'a Store, host: HostId, folded: Seq, kept: Minute) -> Pass<'a> {
+    fn new(store: &'a Store, host: HostId, folded: Seq, kept: Minute, gaps: Vec<LogGap>) -> Pass<'a> {
         Pass {
             store,
             host,
@@ -143,6 +147,7 @@ impl<'a> Pass<'a> {
             seen: Seen::default(),
             aside: SetAside::default(),
             oldest: Seq::ZERO,
+            gaps,
             audit: LogAudit::default(),
         }
     }
@@ -157,6 +162,7 @@ impl<'a> Pass<'a> {
                     self.lines.clear();
                     self.templates.clear();
                 }
+                Step::Record(Some(seq), _) if self.is_gone(seq) => {}
                 Step::Record(Some(seq), _) if seq > self.folded => self.audit.pending += 1,
                 Step::Record(seq, record) if self.aside.passes(seq, &record) => {}
                 Step::Record(seq, record) => self.take(seq, &record).await?,
@@ -191,8 +197,15 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    fn is_gone(&self, seq: Seq) -> bool {
+        self.gaps.iter().any(|gap| gap.has(seq))
+    }
+
     /// Of several verdicts on one share the first counts, but a void replaces any other.
     fn say(&mut self, share: Seq, verdict: &'static str, at: Seq) {
+        if self.is_gone(share) {
+            return;
+        }
         let said = self.judged.entry(share).or_insert(Said { verdict, at });
         if verdict == VOIDED && said.verdict != VOIDED {
             *said = Said { verdict, at };

@@ -148,9 +148,34 @@ impl DiskStall {
     }
 }
 
-/// Held by the disk thread that writes: two generations of the actor never write at once.
+/// Held by the disk thread that writes: two generations of the actor never write at once. Says when both the disk thread
+/// and the fold have ended with nothing left to do.
 #[derive(Debug, Default)]
-pub struct LogOwner(Mutex<Owned>);
+pub struct LogOwner {
+    owned: Mutex<Owned>,
+    /// Folds that have begun, and the number of the last one that ended with everything folded.
+    folds: AtomicU64,
+    complete: AtomicU64,
+}
+
+impl LogOwner {
+    /// Nothing is written any more, and all that was written is folded, definitions included.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let begun = self.folds.load(Ordering::Acquire);
+        begun > 0 && self.complete.load(Ordering::Acquire) == begun && self.owned.try_lock().is_ok()
+    }
+
+    /// A fold thread begins; its number.
+    pub(crate) fn fold_begins(&self) -> u64 {
+        self.folds.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// It ends, with everything folded.
+    pub(crate) fn fold_is_complete(&self, number: u64) {
+        self.complete.fetch_max(number, Ordering::AcqRel);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Owned {
@@ -191,7 +216,7 @@ impl Disk {
     ///
     /// `owner` keeps two generations of the actor apart: the thread of the one before ends with what it was given.
     pub(crate) fn run(self, owner: &LogOwner, opened: oneshot::Sender<Result<LogEnd, LogError>>, jobs: &Receiver<Job>) {
-        let mut owned = owner.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owned = owner.owned.lock().unwrap_or_else(PoisonError::into_inner);
         let mut end = match self.directory.recover() {
             Ok(end) => end,
             // Nobody is left to hear it when the actor was stopped meanwhile.

@@ -30,7 +30,20 @@ pub enum LogError {
         /// What is wrong.
         why: String,
     },
-    /// The database has folded records that this log does not have, or lacks some that are no longer kept.
+    /// The database lacks records that are no longer kept: it was put back from an older copy.
+    #[error(
+        "share log {path} lacks records {from} to {to}, which the database does not have either; put the files back, \
+         or give them up with `meshpool hosts accept-gap`"
+    )]
+    Gap {
+        /// The directory.
+        path: PathBuf,
+        /// The first one that is missing.
+        from: Seq,
+        /// The last one.
+        to: Seq,
+    },
+    /// The database has folded records that this log does not have.
     #[error("share log {path} and the database do not belong together: {why}")]
     Foreign {
         /// The directory.
@@ -100,8 +113,17 @@ impl LogDirectory {
         if let Some(name) = self.stored_host_name()? {
             return Ok(name);
         }
-        let path = self.path.join("host");
-        let (name, fresh) = (draw(), self.path.join("host.new"));
+        let name = draw();
+        self.set_host_name(&name)?;
+        Ok(name)
+    }
+
+    /// Gives the log another name: the database has more under the old one than this directory.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn set_host_name(&self, name: &str) -> Result<(), LogError> {
+        let (path, fresh) = (self.path.join("host"), self.path.join("host.new"));
         let write = || {
             let mut file = File::create(&fresh)?;
             file.write_all(name.as_bytes())?;
@@ -109,8 +131,7 @@ impl LogDirectory {
             fs::rename(&fresh, &path)?;
             sync_directory(&self.path)
         };
-        write().map_err(at(&path))?;
-        Ok(name)
+        write().map_err(at(&path))
     }
 
     /// The name, if one was drawn.

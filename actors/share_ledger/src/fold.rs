@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
 use crate::aside::{KnownAside, RECORDS_MAX, positions};
-use crate::disk::{Progress, RetriedRows};
+use crate::disk::{LogOwner, Progress, RetriedRows};
 use crate::files::{LogDirectory, LogError};
 use crate::intake::{Asker, Intake};
 use crate::reader::{LogReader, Step};
@@ -26,7 +26,7 @@ use crate::tidy::tidy;
 mod isolate;
 
 /// How often the database is told that everything is folded, for the sake of blocks that wait for it.
-const CAUGHT_UP_EVERY: Duration = Duration::from_secs(15);
+const CAUGHT_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// A step that the database refuses is tried again after this time: the tries are many.
 const REFUSED_REST: Duration = Duration::from_secs(5);
@@ -98,6 +98,7 @@ pub(crate) struct Fold {
     pub(crate) counters: Arc<Counters>,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) owner: Arc<LogOwner>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
 }
 
@@ -130,6 +131,7 @@ impl Fold {
             Ok(runtime) => runtime,
             Err(error) => return warn!(%error, "fold thread has no runtime"),
         };
+        let number = self.owner.fold_begins();
         let mut passes = Passes::default();
         let mut is_last = false;
         while !is_last {
@@ -137,7 +139,12 @@ impl Fold {
             if !is_last && passes.rest_until.is_some_and(|until| Instant::now() < until) {
                 continue;
             }
-            match self.catch_up(&runtime, &mut passes) {
+            let outcome = self.catch_up(&runtime, &mut passes);
+            if is_last && outcome.is_ok() {
+                self.owner.fold_is_complete(number);
+            }
+            self.note_gap(&outcome);
+            match outcome {
                 Ok(()) => {
                     (passes.failed, passes.rest_until) = (0, None);
                     self.conditions.clear(ConditionKind::FoldStopped);
@@ -148,10 +155,14 @@ impl Fold {
     }
 
     fn stopped(&self, error: &FoldError, passes: &mut Passes) {
+        passes.place = None; // Read again from where the database says it is.
+        if let FoldError::Log(LogError::Gap { .. }) = error {
+            // It has a condition of its own.
+            return self.conditions.clear(ConditionKind::FoldStopped);
+        }
         if let FoldError::Log(_) = error {
             self.counters.log_unreadable.set(1);
         }
-        passes.place = None; // Read again from where the database says it is.
         passes.failed = passes.failed.saturating_add(1);
         if !error.may_pass() {
             passes.rest_until = Some(Instant::now() + REFUSED_REST);
@@ -208,7 +219,7 @@ impl Fold {
     /// One transaction; `false` when nothing durable is left. What comes before damage is still folded.
     fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut Place) -> Result<bool, FoldError> {
         let durable = self.progress.durable();
-        let policy = self.policy_of(place);
+        let policy = self.policy_of(runtime, place)?;
         let mut step = StepBuilder::new(place.folded, place.minute);
         let (mut at_end, mut new_file, mut damage) = (false, false, None);
         let Place { reader, folded, definitions, intake, aside, .. } = &mut *place;
@@ -241,11 +252,6 @@ impl Fold {
             place.minute = place.minute.max(place.reader.head().minute);
         }
         damage.map_or(Ok(!at_end), |damage| Err(damage.into()))
-    }
-
-    /// In force when it was written: what was found then is not priced by younger settings.
-    fn policy_of(&self, place: &Place) -> PolicyId {
-        place.reader.head().policy.unwrap_or(self.policy)
     }
 
     fn write(
@@ -313,6 +319,40 @@ impl Fold {
         info!(row = row.id, records = row.records, "records that were set aside are appended to the share log again");
         self.progress.offer_retry(RetriedRows { row: row.id, body: row.body });
         Ok(())
+    }
+
+    /// The one that a file was written under: what was found then is not priced by younger settings. The present one
+    /// where that is not known, or only the log knows it since the database was put back from an older copy.
+    fn policy_of(&self, runtime: &tokio::runtime::Runtime, place: &Place) -> Result<PolicyId, FoldError> {
+        let Some(policy) = place.reader.head().policy.filter(|policy| *policy != self.policy) else {
+            return Ok(self.policy);
+        };
+        match runtime.block_on(self.store.policy_get(policy)) {
+            Ok(_) => Ok(policy),
+            Err(StoreError::Conflict { .. }) => Ok(self.policy),
+            Err(source) => Err(FoldError::Store { from: place.folded, to: place.folded, source }),
+        }
+    }
+
+    /// Books that are older than the log's oldest file wait for an operator.
+    fn note_gap(&self, outcome: &Result<(), FoldError>) {
+        let state = match outcome {
+            Err(FoldError::Log(LogError::Gap { from, to, .. })) => {
+                let name = self.directory.stored_host_name().ok().flatten().unwrap_or_default();
+                let text = "share log lacks records that the database does not have either: shares are not booked";
+                let detail = format!(
+                    "the share log of host {name} in {} lacks positions {from} to {to}, which the database does not have \
+                     either: put back the log's files, or a later copy of the database, or give them up with \
+                     `meshpool hosts accept-gap {name}`",
+                    self.directory.path().display(),
+                );
+                Some((text.to_owned(), detail))
+            }
+            // Nobody knows while the database is away.
+            Err(FoldError::Store { .. }) => return,
+            _ => None,
+        };
+        self.conditions.put(ConditionKind::LogGap, state);
     }
 
     fn publish(&self, folded: Seq) {

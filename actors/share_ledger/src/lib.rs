@@ -31,6 +31,7 @@ mod aside;
 mod audit;
 mod booked;
 mod claims;
+mod continuity;
 mod disk;
 mod files;
 mod find;
@@ -64,6 +65,7 @@ use units::{HostId, PolicyId};
 
 pub use audit::{LogAudit, LogAuditError, audit_log, set_aside_shares};
 pub use claims::OpenClaims;
+pub use continuity::{Continuity, OldestRecord, continuity};
 pub use disk::{DiskStall, LogOwner};
 pub use files::{LogDirectory, LogEnd, LogError, LogFile};
 pub use reader::{Durable, LogReader, Step};
@@ -236,6 +238,7 @@ impl Actor for ShareLedger {
             counters: Arc::clone(&parts.counters),
             conditions: Arc::clone(&parts.conditions),
             progress,
+            owner: Arc::clone(&parts.owner),
             position: parts.position.clone(),
         };
         let owner = Arc::clone(&parts.owner);

@@ -48,7 +48,7 @@ impl LogReader {
     /// At the start of the file that holds position `from`: its definitions come first. `None` when there is no file.
     ///
     /// # Errors
-    /// [`LogError::Foreign`] when that position is older than the log.
+    /// [`LogError::Gap`] when that position is older than the log.
     pub fn open(directory: &LogDirectory, from: Seq) -> Result<Option<LogReader>, LogError> {
         let (mut place, mut oldest) = (None, None);
         for file in directory.files()? {
@@ -59,10 +59,9 @@ impl LogReader {
             }
         }
         match (place, oldest) {
-            (None, Some(oldest)) => Err(LogError::Foreign {
-                path: directory.path().to_owned(),
-                why: format!("record {from} is needed, the oldest stored one is {oldest}"),
-            }),
+            (None, Some(oldest)) => {
+                Err(LogError::Gap { path: directory.path().to_owned(), from, to: Seq(oldest.0.saturating_sub(1)) })
+            }
             (place, _) => Ok(place),
         }
     }

@@ -96,6 +96,17 @@ impl Store {
         self.run(move |db| async move { batches(&mut db.read().await?.conn(), host, after, limit).await }).await
     }
 
+    /// The newest stored batch of a host that begins at or before this position.
+    ///
+    /// # Errors
+    /// `Damaged` for a row that is not a batch.
+    pub async fn batch_newest(&self, host: HostId, until: Seq) -> Result<Option<BatchRow>> {
+        let select = "SELECT first_seq, last_seq, shares, work, first_at, last_at, digest, body FROM share_batches \
+                      WHERE host_id = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1";
+        let rows: Vec<StoredBatch> = self.rows(select, binds![host.0, until.to_i64()]).await?;
+        rows.into_iter().next().map(BatchRow::try_from).transpose()
+    }
+
     /// Shares of a host from `first` to `last` that have a verdict, in order: the share, what was said, and where.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::{Result, Store, StoreError};
 
 mod credit;
 pub(crate) mod insert;
+mod policies;
 mod rows;
 mod weights;
 mod window;
@@ -357,35 +358,5 @@ impl Store {
                       WHERE w.block_id = $1 AND w.credit > 0 ORDER BY m.address";
         let stored: Vec<rows::CreditRow> = self.rows(select, binds![block.0]).await?;
         stored.into_iter().map(rows::CreditRow::read).collect()
-    }
-
-    /// Finds or stores a policy (canonical JSON).
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn policy_ensure(&self, body: &str, at: Timestamp) -> Result<PolicyId> {
-        let body = body.to_owned();
-        let id = self
-            .run(move |db| async move {
-                txn!(db, c => {
-                    let insert = "INSERT INTO policies (body, created_at) SELECT $1, $2 \
-                                  WHERE NOT EXISTS (SELECT 1 FROM policies WHERE body = $1) ON CONFLICT (body) DO NOTHING";
-                    c.run(insert, binds![body.clone(), at.ms()]).await?;
-                    c.number("SELECT id AS n FROM policies WHERE body = $1", binds![body]).await?
-                })
-            })
-            .await?;
-        id.map(PolicyId).ok_or_else(|| StoreError::Conflict { what: "a policy that was just stored".to_owned() })
-    }
-
-    /// A policy's JSON.
-    ///
-    /// # Errors
-    /// `Conflict` for a policy that is not there.
-    pub async fn policy_get(&self, policy: PolicyId) -> Result<String> {
-        let found: Vec<rows::Name> =
-            self.rows("SELECT body AS name FROM policies WHERE id = $1", binds![policy.0]).await?;
-        let body = found.into_iter().next().map(|row| row.name);
-        body.ok_or_else(|| StoreError::Conflict { what: format!("policy {policy}") })
     }
 }

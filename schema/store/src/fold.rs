@@ -5,6 +5,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use units::{Amount, Difficulty, Height, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::db::{Db, txn};
+use crate::hosts::settle_step;
 use crate::sql::binds;
 use crate::{Result, Store, StoreError, sqlstate};
 
@@ -107,7 +108,7 @@ pub struct CandidateRow {
     pub hash: String,
     /// The nonce.
     pub nonce: i64,
-    /// The share's position.
+    /// The share's position; zero when the database does not have that share, and so no finder.
     pub share_seq: Seq,
     /// When the share was received.
     pub found_at: Timestamp,
@@ -172,27 +173,6 @@ pub struct FoldStep {
 }
 
 impl Store {
-    /// Registers the host that writes the share log `name`, or finds it.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn host_register(&self, name: &str, at: Timestamp) -> Result<HostId> {
-        let name = name.to_owned();
-        // One that was given up and is back counts again.
-        let insert = "INSERT INTO hosts (name, registered_at) VALUES ($1, $2) \
-                      ON CONFLICT (name) DO UPDATE SET retired_at = NULL";
-        let find = "SELECT id AS n FROM hosts WHERE name = $1";
-        let id = self
-            .run(move |db| async move {
-                txn!(db, conn => {
-                    conn.run(insert, binds![name.clone(), at.ms()]).await?;
-                    conn.number(find, binds![name]).await?
-                })
-            })
-            .await?;
-        id.map(HostId).ok_or_else(|| StoreError::Conflict { what: "a host that was just registered".to_owned() })
-    }
-
     /// How far the host's log is folded.
     ///
     /// # Errors
@@ -242,7 +222,10 @@ impl Store {
 
 async fn apply_in_txn(db: Db, step: Arc<FoldStep>) -> Result<()> {
     let written = plan::Written::of(&step)?;
-    txn!(db, conn => apply::step(conn, &step, &written).await?)
+    txn!(db, conn => {
+        let step = settle_step(conn, step).await?;
+        apply::step(conn, &step, &written).await?
+    })
 }
 
 fn may_be_data(kind: &DatabaseErrorKind) -> bool {

@@ -182,10 +182,12 @@ struct NamedAmount {
 
 async fn lease_take_in_txn(c: &mut Conn<'_>, name: &str, holder: &str, ttl_ms: i64) -> Result<Option<Lease>> {
     let now = c.now_ms();
+    // By the clock: a database that was put back from a copy must not give an epoch again that a frozen process holds.
     let take = format!(
-        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ($1, $2, 1, {now} + $3) \
+        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ($1, $2, {now}, {now} + $3) \
          ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
-         epoch = leases.epoch + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END \
+         epoch = CASE WHEN leases.holder = excluded.holder THEN leases.epoch \
+         WHEN leases.epoch < excluded.epoch THEN excluded.epoch ELSE leases.epoch + 1 END \
          WHERE leases.holder = excluded.holder OR leases.expires_at <= {now} RETURNING epoch AS n"
     );
     Ok(c.number(&take, binds![name, holder, ttl_ms]).await?.map(|epoch| Lease { epoch }))

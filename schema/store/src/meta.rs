@@ -1,6 +1,4 @@
 //! Small things that are stored once: salts, the pinned reward address, positions; and hosts' live snapshots.
-use diesel::dsl::sql;
-use diesel::sql_types::Text;
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
@@ -8,6 +6,7 @@ use units::Timestamp;
 
 use crate::db::{on, q, txn};
 use crate::schema::{meta, snapshots};
+use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
 impl Store {
@@ -52,20 +51,19 @@ impl Store {
 
     /// The next number under this key, from 1. Nobody gets one twice, however many ask at once.
     pub async fn meta_count(&self, key: &str) -> Result<u32> {
-        let row = (meta::key.eq(key.to_owned()), meta::value.eq("1"));
-        let text: String = self
-            .run(|db| async move {
-                let next = diesel::insert_into(meta::table)
-                    .values(row)
-                    .on_conflict(meta::key)
-                    .do_update()
-                    .set(meta::value.eq(sql::<Text>("CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)")))
-                    .returning(meta::value);
-                Ok(q!(db, write, c => next.get_result(c).await)?)
-            })
-            .await?;
-        let damaged = || StoreError::Damaged { what: format!("counter `{key}`"), why: format!("`{text}`") };
-        text.parse().map_err(|_| damaged())
+        self.meta_count_above(key, 0).await
+    }
+
+    /// The same, but above `floor`: what somebody remembers who knows that this database may be an older copy.
+    pub async fn meta_count_above(&self, key: &str, floor: u32) -> Result<u32> {
+        let (what, key, next) = (format!("counter `{key}`"), key.to_owned(), i64::from(floor) + 1);
+        let upsert = "INSERT INTO meta (key, value) VALUES ($1, CAST($2 AS TEXT)) ON CONFLICT (key) DO UPDATE SET \
+            value = CAST(CASE WHEN CAST(meta.value AS BIGINT) < $2 THEN $2 ELSE CAST(meta.value AS BIGINT) + 1 END AS TEXT) \
+            RETURNING CAST(value AS BIGINT) AS n";
+        let number =
+            self.run(move |db| async move { db.write().await?.conn().number(upsert, binds![key, next]).await }).await?;
+        let damaged = || StoreError::Damaged { what, why: format!("{number:?}") };
+        number.and_then(|number| u32::try_from(number).ok()).ok_or_else(damaged)
     }
 
     /// Stores a host's live snapshot (JSON).

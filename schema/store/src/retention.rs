@@ -78,7 +78,7 @@ impl Mark {
 /// What still needs details.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Whatever a host that is not retired has logged up to then is folded: of the host that is furthest behind.
+    /// Whatever an open host has logged up to then is folded: of the host that is furthest behind.
     pub folded_until: Option<Timestamp>,
     /// Start of the earliest window of a block that is not final.
     pub open_window: Option<Timestamp>,
@@ -146,8 +146,8 @@ async fn step_begin(c: &mut Conn<'_>, epoch: i64) -> Result<()> {
 }
 
 async fn facts(c: &mut Conn<'_>) -> Result<Facts> {
-    let until = "SELECT MIN(CASE WHEN caught_up_at > registered_at THEN caught_up_at ELSE registered_at END) AS n \
-                 FROM hosts WHERE retired_at IS NULL";
+    let until = "SELECT MIN(CASE WHEN caught_up_at > opened_at THEN caught_up_at ELSE opened_at END) AS n \
+                 FROM hosts WHERE retired_at IS NULL AND closed_at IS NULL";
     let folded_until = c.number(until, binds![]).await?;
     let tip = c.number("SELECT MAX(height) AS n FROM templates", binds![]).await?.map_or(0, |next| (next - 1).max(0));
     let open = "SELECT MIN(window_start) AS n FROM blocks WHERE state <> 'lost' AND final_at IS NULL";

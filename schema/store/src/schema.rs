@@ -17,6 +17,9 @@ diesel::table! {
         folded_at -> BigInt,
         caught_up_at -> BigInt,
         retired_at -> Nullable<BigInt>,
+        opened_at -> BigInt,
+        closed_at -> Nullable<BigInt>,
+        replaces -> Nullable<BigInt>,
         shares -> BigInt,
         work -> BigInt,
         rejects -> BigInt,
@@ -368,7 +371,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    log_gaps (host_id, first_seq) {
+        host_id -> BigInt,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        kind -> Text,
+        accepted_at -> BigInt,
+    }
+}
+
 diesel::joinable!(lines -> hosts (host_id));
+diesel::joinable!(log_gaps -> hosts (host_id));
 diesel::joinable!(lines -> miners (miner_id));
 diesel::joinable!(share_batches -> hosts (host_id));
 diesel::joinable!(segments -> lines (line_id));
@@ -419,6 +433,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     share_days,
     reject_days,
     payout_days,
+    log_gaps,
 );
 
 #[cfg(test)]
@@ -441,7 +456,7 @@ mod tests {
         let mut conn = SqliteConnection::establish(&path).unwrap();
         for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
             block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
-            client_bans suspects retention_marks set_aside set_aside_records share_days reject_days payout_days)
+            client_bans suspects retention_marks set_aside set_aside_records share_days reject_days payout_days log_gaps)
         {
             conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
         }

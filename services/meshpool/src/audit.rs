@@ -40,11 +40,11 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
         let log = audit_log(&settings.data.dir.join("log"), &store).await?;
         found.extend(log.differences);
         found.extend(look_for(&store, &accepted).await?);
-        let set_aside = store.set_aside_list().await?;
-        Ok::<_, LogAuditError>((found, log.pending, log.compared, set_aside))
+        let (set_aside, gaps) = (store.set_aside_list().await?, store.gap_totals().await?);
+        Ok::<_, LogAuditError>((found, log.pending, log.compared, set_aside, gaps))
     });
     match report {
-        Ok((found, pending, compared, set_aside)) => {
+        Ok((found, pending, compared, set_aside, (gaps, records))) => {
             let mut checks: HashMap<&str, usize> = HashMap::new();
             for difference in &found {
                 *checks.entry(difference.check).or_default() += 1;
@@ -55,6 +55,7 @@ pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
                 "compared_with_log": compared,
                 "set_aside": set_aside.iter().map(|item| item.records).sum::<u64>(),
                 "set_aside_items": set_aside.len(),
+                "gaps": { "count": gaps, "records": records },
                 "acknowledged": accepted.len(),
                 "by_check": checks,
                 "found": found,

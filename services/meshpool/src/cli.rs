@@ -115,6 +115,15 @@ enum HostAction {
         /// As `meshpool hosts` lists it.
         name: String,
     },
+    /// Gives up positions that neither the database, put back from an older copy, nor the share log has. Run it with the
+    /// data directory of that host.
+    AcceptGap {
+        /// As `meshpool hosts` lists it.
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What every command takes.
@@ -167,6 +176,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Log { action: Some(LogAction::Retry { id }), .. } => set_aside::retry(&settings, *id),
         Command::Hosts { action: None, .. } => hosts::list(&settings),
         Command::Hosts { action: Some(HostAction::Retire { name }), .. } => hosts::retire(&settings, name),
+        Command::Hosts { action: Some(HostAction::AcceptGap { name, yes }), .. } => {
+            hosts::accept_gap(&settings, name, *yes)
+        }
     }
 }
 

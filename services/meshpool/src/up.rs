@@ -1,4 +1,5 @@
 //! `meshpool up`: settings to running actors, and the way back.
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,11 +25,11 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, OriginSalt, StratumParts};
+use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, Listeners, OriginSalt, StratumParts};
 use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
-use units::{HostId, PolicyId, Timestamp};
+use units::{PolicyId, Timestamp};
 use validation::{Lanes, Validation, ValidationParts};
 use web::{DrillOrder, WebParts};
 
@@ -36,7 +37,9 @@ use crate::announce::announce;
 use crate::checks::{Helpers, Memory};
 use crate::cli::fail;
 use crate::devnet::Devnet;
+use crate::high_mark::HighMark;
 use crate::lease::Renewals;
+use crate::membership::Membership;
 use crate::place::Place;
 use crate::writes::Writes;
 use crate::{daemons, doubts, figures, lease, roster};
@@ -83,11 +86,11 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-fn config(text: impl ToString) -> Failure {
+pub(crate) fn config(text: impl ToString) -> Failure {
     Failure { code: boot::CONFIG, text: text.to_string() }
 }
 
-fn database(text: impl ToString) -> Failure {
+pub(crate) fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
@@ -116,8 +119,8 @@ fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetr
     }
     let outcome = runtime::block_on(async {
         let shutdown = Shutdown::listen().map_err(config)?;
-        let pool = Pool::prepare(settings, store, counters, lanes).await?;
-        pool.run(telemetry, shutdown).await
+        let (pool, ports) = Pool::prepare(settings, store, counters, lanes).await?;
+        pool.run(ports, telemetry, shutdown).await
     });
     if child.as_mut().is_some_and(Devnet::has_ended) {
         warn!("the simulated network had ended before the pool");
@@ -125,6 +128,20 @@ fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetr
     drop(child);
     drop(place);
     outcome
+}
+
+/// The ports, taken and not served yet.
+struct Ports {
+    stratum: Listeners,
+    api: Vec<TcpListener>,
+}
+
+impl Ports {
+    fn bind(settings: &Settings, counters: &Arc<Counters>) -> Result<Ports, Failure> {
+        let stratum = Listeners::bind(&settings.stratum, counters).map_err(config)?;
+        let api = web::bind(&settings.api.listen).map_err(config)?;
+        Ok(Ports { stratum, api })
+    }
 }
 
 /// Everything that is known before the first actor starts.
@@ -137,8 +154,7 @@ struct Pool {
     clock: Clock,
     ids: Arc<LocalIds>,
     directory: LogDirectory,
-    host_name: String,
-    host: HostId,
+    membership: Membership,
     policy: Policy,
     policy_id: PolicyId,
     salt: OriginSalt,
@@ -156,27 +172,19 @@ impl Pool {
         store: Store,
         counters: Arc<Counters>,
         lanes: Arc<Lanes>,
-    ) -> Result<Pool, Failure> {
+    ) -> Result<(Pool, Ports), Failure> {
         let clock: Clock = Arc::new(|| Timestamp::from_system(SystemTime::now()));
         let directory = LogDirectory::open(&settings.data.dir.join("log")).map_err(config)?;
-        let host_name = directory.host_name(|| hex::encode(rand::rng().random::<[u8; 6]>())).map_err(config)?;
-        let host = store.host_register(&host_name, clock()).await.map_err(database)?;
-        let policy = Policy {
-            scheme: settings.pool.scheme.as_str().to_owned(),
-            fee_bps: settings.pool.fee_bps,
-            fee_flat: settings.pool.fee_flat,
-            finder_bonus_bps: settings.pool.finder_bonus_bps,
-            fee_address: settings.pool.fee_address.clone(),
-            provisional_cap: settings.provisional_cap().map(u64::from),
-            window_ms: u64::try_from(settings.pplns.window.as_millis()).unwrap_or(u64::MAX),
-            confirmations: settings.blocks.confirmations,
-        };
-        let policy_id = store.policy_ensure(&policy.to_json(), clock()).await.map_err(database)?;
+        let policy = parts::policy(&settings);
+        let logged = directory.last_policy().map_err(config)?;
+        let policy_id = store.policy_ensure_above(&policy.to_json(), logged, clock()).await.map_err(database)?;
         let fresh = hex::encode(rand::rng().random::<[u8; 32]>());
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(database)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
-        let era = Era(store.meta_count("stratum_era").await.map_err(database)?);
+        let mut used = HighMark::read(&settings.data.dir, "era").map_err(config)?;
+        let era = Era(store.meta_count_above("stratum_era", used.highest()).await.map_err(database)?);
+        used.raise(era.0).map_err(config)?;
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
@@ -184,17 +192,20 @@ impl Pool {
         let memory = Memory::load(&settings, &store, &counters, &clock).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
-        Ok(Pool {
+        let conditions = Arc::new(Conditions::new(Arc::clone(&clock)));
+        // Last: a start that fails changes no host.
+        let ports = Ports::bind(&settings, &counters)?;
+        let membership = Membership::open(&store, &directory, &clock, &conditions).await?;
+        let pool = Pool {
             settings,
             store,
             counters,
-            conditions: Arc::new(Conditions::new(Arc::clone(&clock))),
+            conditions,
             lanes,
             clock,
             ids: Arc::new(LocalIds::default()),
             directory,
-            host_name,
-            host,
+            membership,
             policy,
             policy_id,
             salt: OriginSalt(bytes),
@@ -203,10 +214,11 @@ impl Pool {
             bans: Arc::new(bans),
             memory,
             daemons,
-        })
+        };
+        Ok((pool, ports))
     }
 
-    async fn run(self, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
+    async fn run(self, ports: Ports, telemetry: &Telemetry, mut shutdown: Shutdown) -> Result<ExitCode, Failure> {
         let (settings, clock) = (Arc::clone(&self.settings), Arc::clone(&self.clock));
         let log = telemetry.log().clone();
         let mut host = Host::with_watchdog(move |stuck| {
@@ -245,7 +257,7 @@ impl Pool {
             &live,
             roster::COSMETIC,
             Live::factory(LiveParts {
-                host: self.host_name.clone(),
+                host: self.membership.name.clone(),
                 store: self.store.clone(),
                 counters: Arc::clone(&self.counters),
                 conditions: Arc::clone(&self.conditions),
@@ -265,7 +277,7 @@ impl Pool {
             memory: &self.memory,
             settings: &settings,
             store: &self.store,
-            host: self.host,
+            host: self.membership.id,
             ids: &self.ids,
             counters: &self.counters,
             clock: &clock,
@@ -276,13 +288,14 @@ impl Pool {
         let parts = LifecycleParts {
             daemons: self.daemons.iter().map(|source| source.daemon.clone()).collect(),
             store: self.store.clone(),
-            host: self.host,
+            host: self.membership.id,
             policy: self.policy_id,
             window: self.policy.window(),
             tip: published.tips(),
             position: position.subscribe(),
             lease: epoch.clone(),
             clock: Arc::clone(&clock),
+            conditions: Arc::clone(&self.conditions),
         };
         host.start(&lifecycle, roster::MONEY, move || BlockLifecycle::new(parts.clone()));
         host.start(
@@ -291,7 +304,7 @@ impl Pool {
             ShareLedger::factory(ShareLedgerParts {
                 directory: self.directory.clone(),
                 store: self.store.clone(),
-                host: self.host,
+                host: self.membership.id,
                 capacity: ledger.capacity(),
                 segment_max_bytes: settings.ledger.segment_bytes(),
                 backlog_max_bytes: settings.ledger.backlog_bytes(),
@@ -302,7 +315,7 @@ impl Pool {
                 counters: Arc::clone(&self.counters),
                 conditions: Arc::clone(&self.conditions),
                 position: position.clone(),
-                owner: Arc::default(),
+                owner: Arc::clone(&self.membership.owner),
                 stall: Arc::clone(&stall),
                 validation: validation.recipient(),
                 submitter: submitter.recipient(),
@@ -349,14 +362,16 @@ impl Pool {
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
         ];
+        let _restored = self.membership.watch(&self.conditions);
         let (stopping, stop) = watch::channel(false);
         let renewals = Renewals::new();
-        let lease = lease::keep(self.store.clone(), self.host_name.clone(), epochs, Arc::clone(&renewals), stop);
+        let name = self.membership.name.clone();
+        let lease = lease::keep(self.store.clone(), name, epochs, Arc::clone(&renewals), stop);
         let lease = tokio::spawn(lease);
         let _writes = Writes::watch(&self.conditions, &self.counters, position.subscribe(), renewals);
 
-        let ports = host.ports();
-        let metrics = figures::export(&ports, &self.counters, &settings, arbiters(), telemetry);
+        let actors = host.ports();
+        let metrics = figures::export(&actors, &self.counters, &settings, arbiters(), telemetry);
         metrics.daemons(published.daemons());
         metrics.conditions(&self.conditions);
 
@@ -384,13 +399,13 @@ impl Pool {
             ids: Arc::clone(&self.ids),
             sessions: Arc::new(SessionIds::default()),
         }
-        .start()
+        .start_on(ports.stratum)
         .map_err(config)?;
         let api = WebParts {
             store: self.store.clone(),
             settings: Arc::clone(&settings),
             live: snapshot,
-            ports: ports.clone(),
+            ports: actors.clone(),
             counters: Arc::clone(&self.counters),
             conditions: Arc::clone(&self.conditions),
             tip: published.tips(),
@@ -401,10 +416,10 @@ impl Pool {
             drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::Drill {
                 Arc::new(move |order| match order {
                     DrillOrder::Panic(name) => {
-                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_panic())
+                        actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_panic())
                     }
                     DrillOrder::Hang(name) => {
-                        ports.iter().find(|port| port.name() == name).is_some_and(|port| port.inject_hang())
+                        actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_hang())
                     }
                     DrillOrder::StallDisk(stalled) => {
                         stall.set(stalled);
@@ -417,7 +432,7 @@ impl Pool {
             started_at: clock(),
             settle_depth: self.settle_depth(),
         };
-        let (server, pages) = web::serve(api).map_err(config)?;
+        let (server, pages) = web::serve_on(api, ports.api).map_err(config)?;
         let server_handle = server.handle();
         let server = tokio::spawn(server);
 
@@ -440,6 +455,7 @@ impl Pool {
         if let Err(failure) = &outcome {
             manager.stopping(&failure.to_string());
         }
+        self.membership.close().await;
         stopping.send_replace(true);
         server_handle.stop(true).await;
         for (what, ended) in [("lease", lease.await.is_ok()), ("server", server.await.is_ok())] {

@@ -58,7 +58,7 @@ pub use hint_keeper::{HintKeeper, KeepHints};
 pub use hints::Hints;
 /// Acknowledged shares of one arbiter that Validation has not taken yet.
 pub const OFFERS_MAX: usize = ledger_link::OWED_MAX;
-pub use listen::{ListenError, Stratum};
+pub use listen::{ListenError, Listeners, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::Era;
 pub use tls::{TlsError, check_certificate};
@@ -123,6 +123,15 @@ impl StratumParts {
     /// # Errors
     /// When the address cannot be bound.
     pub fn start(self) -> Result<Stratum, ListenError> {
-        Stratum::start(self)
+        let listeners = Listeners::bind(&self.settings, &self.counters)?;
+        self.start_on(listeners)
+    }
+
+    /// Serves on ports that are taken already.
+    ///
+    /// # Errors
+    /// When the system does not give the listeners to all threads.
+    pub fn start_on(self, listeners: Listeners) -> Result<Stratum, ListenError> {
+        Stratum::start(self, listeners)
     }
 }

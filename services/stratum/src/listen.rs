@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use listenfd::ListenFd;
+use messages::counters::Counters;
 use runtime::Pulse;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use settings::Listen;
+use settings::{Listen, StratumSettings};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -51,6 +52,36 @@ pub enum ListenError {
     Tls(#[from] TlsError),
 }
 
+/// The ports, taken and not served yet, and the certificate.
+pub struct Listeners {
+    /// At least one.
+    plain: Vec<StdListener>,
+    secure: Vec<StdListener>,
+    tls: Option<Arc<TlsGate>>,
+}
+
+impl Listeners {
+    /// Takes them. Until [`StratumParts::start_on`] the system keeps connections waiting.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, or the certificate cannot be used.
+    pub fn bind(settings: &StratumSettings, counters: &Arc<Counters>) -> Result<Listeners, ListenError> {
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, counters)?)),
+            _ => None,
+        };
+        let mut inherited = Inherited::take();
+        let plain = inherited.listeners("stratum.listen", &settings.listen);
+        let secure = settings
+            .tls_listen
+            .as_ref()
+            .map_or(Ok(Vec::new()), |wanted| inherited.listeners("stratum.tls_listen", wanted));
+        // Before an error: a socket that nobody took may be the one that holds the port.
+        inherited.warn_of_rest();
+        Ok(Listeners { plain: plain?, secure: secure?, tls })
+    }
+}
+
 /// A running front.
 pub struct Stratum {
     /// At least one.
@@ -63,22 +94,10 @@ pub struct Stratum {
 }
 
 impl Stratum {
-    pub(crate) fn start(parts: StratumParts) -> Result<Stratum, ListenError> {
+    pub(crate) fn start(parts: StratumParts, listeners: Listeners) -> Result<Stratum, ListenError> {
         let settings = &parts.settings;
         raise_descriptors(u64::from(settings.max_connections) + DESCRIPTORS_BESIDE);
-        let tls = match (&settings.tls_cert, &settings.tls_key) {
-            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, &parts.counters)?)),
-            _ => None,
-        };
-        let mut inherited = Inherited::take();
-        let plain = inherited.listeners("stratum.listen", &settings.listen);
-        let secure = settings
-            .tls_listen
-            .as_ref()
-            .map_or(Ok(Vec::new()), |wanted| inherited.listeners("stratum.tls_listen", wanted));
-        // Before an error: a socket that nobody took may be the one that holds the port.
-        inherited.warn_of_rest();
-        let (plain, secure) = (plain?, secure?);
+        let Listeners { plain, secure, tls } = listeners;
         let locals = |all: &[StdListener]| all.iter().map(StdListener::local_addr).collect::<io::Result<Vec<_>>>();
         let (addresses, tls_addresses) = (locals(&plain)?, locals(&secure)?);
         let gate = Gate::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));

@@ -15,7 +15,7 @@ mod page;
 mod routes;
 mod stats;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_web::dev::Server;
@@ -26,7 +26,7 @@ use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, DaemonsReceiver, JobReceiver, LogPosition, Tip};
 use runtime::Port;
-use settings::Settings;
+use settings::{Listen, Settings};
 use store::Store;
 use tokio::sync::watch;
 use units::Timestamp;
@@ -94,12 +94,28 @@ pub struct WebParts {
     pub settle_depth: u64,
 }
 
+/// Takes the ports, without answering there yet.
+///
+/// # Errors
+/// When an address cannot be resolved or bound.
+pub fn bind(listen: &Listen) -> Result<Vec<TcpListener>, boot::ListenError> {
+    boot::listeners("api.listen", listen, |_| None)
+}
+
 /// Binds and makes the server; the caller runs it.
 ///
 /// # Errors
 /// When an address cannot be bound.
 pub fn serve(parts: WebParts) -> Result<(Server, Vec<SocketAddr>), boot::ListenError> {
-    let sockets = boot::listeners("api.listen", &parts.settings.api.listen, |_| None)?;
+    let listeners = bind(&parts.settings.api.listen)?;
+    serve_on(parts, listeners)
+}
+
+/// Makes the server on ports that were taken by [`bind`]; the caller runs it.
+///
+/// # Errors
+/// When the system does not take a listener.
+pub fn serve_on(parts: WebParts, listeners: Vec<TcpListener>) -> Result<(Server, Vec<SocketAddr>), boot::ListenError> {
     let ui_dir = parts.settings.api.ui_dir.clone();
     let shared = web::Data::new(parts);
     let mut server = HttpServer::new(move || {
@@ -127,10 +143,10 @@ pub fn serve(parts: WebParts) -> Result<(Server, Vec<SocketAddr>), boot::ListenE
     .workers(1)
     .disable_signals()
     .shutdown_timeout(LAST_ANSWERS_SECS);
-    for socket in sockets {
-        let address = socket.local_addr().unwrap_or_else(|_| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
+    for listener in listeners {
+        let address = listener.local_addr().unwrap_or_else(|_| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
         let failed = |source| boot::ListenError::Bind { key: "api.listen", address, source };
-        server = server.listen(socket).map_err(failed)?;
+        server = server.listen(listener).map_err(failed)?;
     }
     let addresses = server.addrs();
     Ok((server.run(), addresses))

@@ -12,6 +12,7 @@ use daemon::fake::{Answer, Fake};
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use messages::blocks::LifecycleTick;
+use messages::conditions::Conditions;
 use messages::facts::{LogPosition, Tip};
 use runtime::{Handler, Reply};
 use store::Store;
@@ -43,6 +44,7 @@ pub(crate) struct Stage {
     pub(crate) store: Store,
     pub(crate) lease: watch::Sender<Option<i64>>,
     pub(crate) epoch: i64,
+    pub(crate) conditions: Arc<Conditions>,
     /// Prices the next find.
     pub(crate) policy: PolicyId,
     pub(crate) good_policy: PolicyId,
@@ -108,6 +110,7 @@ impl Stage {
             watch::Sender::new(Some(epoch)),
             (watch::Sender::default(), watch::Sender::new(Some(LogPosition::default()))),
         );
+        let conditions = Arc::new(Conditions::new(Arc::new(|| FOUND_AT)));
         let actor = BlockLifecycle::new(LifecycleParts {
             daemons: vec![DaemonSettings { url: fake.url, ..DaemonSettings::default() }],
             store: store.clone(),
@@ -118,9 +121,10 @@ impl Stage {
             position: log.subscribe(),
             lease: lease.subscribe(),
             clock: Arc::new(|| FOUND_AT.plus(WINDOW)),
+            conditions: Arc::clone(&conditions),
         });
         let policy = good_policy;
-        Stage { store, lease, epoch, policy, good_policy, world, tip, log, host, folded: 0, actor, dir }
+        Stage { store, lease, epoch, conditions, policy, good_policy, world, tip, log, host, folded: 0, actor, dir }
     }
 
     /// Prices the next find by another policy.
@@ -210,6 +214,7 @@ impl Stage {
             verdicts: Vec::new(),
             rejects: Vec::new(),
             candidate,
+            aside: store::fold::Aside::default(),
             policy: self.policy,
             window: WINDOW,
             at: FOUND_AT,
@@ -244,6 +249,7 @@ impl Stage {
             verdicts: verdicts.collect(),
             rejects: Vec::new(),
             candidate: None,
+            aside: store::fold::Aside::default(),
             policy: self.policy,
             window: WINDOW,
             at: FOUND_AT,

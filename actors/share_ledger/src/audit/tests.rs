@@ -35,6 +35,10 @@ impl Host {
         Host { place, store, counters: Arc::default(), conditions }
     }
 
+    fn name(&self) -> String {
+        self.log().stored_host_name().unwrap().unwrap()
+    }
+
     pub(crate) fn log(&self) -> LogDirectory {
         let log = LogDirectory::open(&self.place.path().join("log")).unwrap();
         log.host_name(|| "h1".into()).unwrap();
@@ -43,15 +47,20 @@ impl Host {
 
     /// Makes these records the only file of the log.
     pub(crate) fn write(&self, records: &[Record<'_>]) {
-        self.write_under(None, records);
+        self.write_under(None, 1, records);
     }
 
-    fn write_under(&self, policy: Option<units::PolicyId>, records: &[Record<'_>]) {
+    /// The same, but the first one that is counted has this position.
+    pub(crate) fn write_from(&self, base: u64, records: &[Record<'_>]) {
+        self.write_under(None, base, records);
+    }
+
+    pub(crate) fn write_under(&self, policy: Option<units::PolicyId>, base: u64, records: &[Record<'_>]) {
         let log = self.log();
         for file in log.files().unwrap() {
             std::fs::remove_file(file.path).unwrap();
         }
-        let head = FileHead { number: 1, base: Seq(1), policy, ..FileHead::default() };
+        let head = FileHead { number: 1, base: Seq(base), policy, ..FileHead::default() };
         let mut file = log.create(head).unwrap();
         let mut bytes = Vec::new();
         records.iter().for_each(|record| record.encode(1, &mut bytes));
@@ -67,6 +76,10 @@ impl Host {
         hosts[0].2
     }
 
+    pub(crate) fn row(&self) -> HostId {
+        runtime::block_on(self.store.host_list()).unwrap()[0].0
+    }
+
     pub(crate) fn fold_until(&self, durable: Durable) {
         self.fold_on(Arc::new(Progress::at(durable)));
     }
@@ -74,7 +87,7 @@ impl Host {
     /// One pass.
     pub(crate) fn fold_on(&self, progress: Arc<Progress>) {
         let now = Timestamp::from_ms(1_795_000_000_000);
-        let host = runtime::block_on(self.store.host_register("h1", now)).unwrap();
+        let host = runtime::block_on(self.store.host_register(&self.name(), now)).unwrap();
         let policy = runtime::block_on(self.store.policy_ensure("{}", now)).unwrap();
         let (position, _) = watch::channel(Some(LogPosition::default()));
         let fold = Fold {
@@ -88,6 +101,7 @@ impl Host {
             counters: Arc::clone(&self.counters),
             conditions: Arc::clone(&self.conditions),
             progress,
+            owner: Arc::default(),
             position,
         };
         let (wake, woken) = crossbeam_channel::bounded(1);
@@ -120,7 +134,7 @@ pub(crate) fn share(nonce: u64) -> Record<'static> {
     })
 }
 
-fn verdict(of: u64) -> Record<'static> {
+pub(crate) fn verdict(of: u64) -> Record<'static> {
     let (minute, difficulty) = (Minute(29_916_666), Difficulty::new(60).unwrap());
     Record::Verdict(VerdictRecord { share: Seq(of), minute, line: 1, difficulty, verdict: 0 })
 }
@@ -300,7 +314,7 @@ fn a_block_is_priced_by_the_settings_at_its_find_and_not_by_those_at_the_fold() 
     let at = Timestamp::from_ms(1_795_000_000_000);
     let then = runtime::block_on(host.store.policy_ensure(r#"{"window_ms":60000}"#, at)).unwrap();
     let candidate = CandidateRecord { share: Seq(1), line: 1, template: 2, nonce: Nonce::new(1), received_at: at };
-    host.write_under(Some(then), &log_of(vec![share(1), Record::Candidate(candidate)]));
+    host.write_under(Some(then), 1, &log_of(vec![share(1), Record::Candidate(candidate)]));
     host.fold();
     let hash = HeaderBase::from_bytes(HEADER).block_id(Nonce::new(1)).to_string();
     let block = runtime::block_on(host.store.block_find(&hash)).unwrap().unwrap();

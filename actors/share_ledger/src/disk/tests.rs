@@ -72,7 +72,7 @@ fn beyond_the_backlog_shares_are_refused_and_beyond_an_eighth_more_everything_is
 #[test]
 fn a_later_generation_never_begins_a_file_that_marks_may_name() {
     let owner = LogOwner::default();
-    owner.0.lock().unwrap().number = 7;
+    owner.owned.lock().unwrap().number = 7;
     let place = tempfile::tempdir().unwrap();
     let (jobs, given) = crossbeam_channel::bounded(1);
     let (opened, end) = oneshot::channel();

@@ -73,7 +73,8 @@ impl Fold {
             return Err(unanswered(to, StoreError::Conflict { what }));
         };
         place.aside = aside;
-        let files = vec![LogPart { definitions: Definitions::default(), policy: self.policy_of(&place) }];
+        let policy = self.policy_of(runtime, &place)?;
+        let files = vec![LogPart { definitions: Definitions::default(), policy }];
         let entries = Entries { files, ..Entries::default() };
         let (done, went_in, first) = (0, false, None);
         let mut isolation = Isolation { fold: self, runtime, place, entries, done, went_in, first };

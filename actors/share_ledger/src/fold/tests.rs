@@ -1,7 +1,8 @@
 use chain::HeaderBase;
+use messages::conditions::ConditionKind;
 use units::{Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
-use crate::audit::tests::{HEADER, Host, log_of, share};
+use crate::audit::tests::{HEADER, Host, log_of, share, verdict};
 use crate::record::{CandidateRecord, Record, RejectsRecord, Share, VerdictRecord};
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
@@ -55,6 +56,41 @@ fn an_unreadable_record_is_damage_and_what_is_before_it_is_folded() {
     std::fs::write(&file.path, bytes).unwrap();
     host.fold_until(durable);
     assert_eq!(folded(&host), (1, 1));
+}
+
+#[test]
+fn books_behind_the_oldest_file_are_a_condition_until_the_gap_is_given_up() {
+    let host = Host::new();
+    host.write(&log_of(vec![share(1), share(2)]));
+    host.fold();
+    // The database is put back to here, while the log has gone on and lost its first file.
+    host.write_from(7, &log_of(vec![share(7), verdict(5), share(8)]));
+    host.fold();
+    assert_eq!(folded(&host), (2, 0), "it is not damaged");
+    let said = host.conditions.list();
+    assert_eq!(said.iter().map(|one| one.kind).collect::<Vec<_>>(), [ConditionKind::LogGap]);
+    assert!(
+        said[0].detail.contains("positions 3 to 6") && said[0].detail.contains("accept-gap h1"),
+        "{}",
+        said[0].detail
+    );
+    runtime::block_on(host.store.gap_accept(host.row(), Seq(2), Seq(7), NOW)).unwrap();
+    host.fold();
+    assert_eq!((folded(&host), host.conditions.list()), ((9, 0), Vec::new()));
+    assert_eq!(host.audit().differences, []);
+    assert_eq!(runtime::block_on(host.store.audit_shares()).unwrap(), []);
+}
+
+#[test]
+fn a_policy_that_an_older_database_does_not_know_stops_no_fold() {
+    let host = Host::new();
+    let (line, template, nonce) = (1, 2, Nonce::new(1));
+    let candidate = CandidateRecord { share: Seq(1), line, template, nonce, received_at: NOW };
+    host.write_under(Some(PolicyId(9)), 1, &log_of(vec![share(1), Record::Candidate(candidate)]));
+    host.fold();
+    let hash = HeaderBase::from_bytes(HEADER).block_id(nonce).to_string();
+    let block = runtime::block_on(host.store.block_find(&hash)).unwrap().unwrap();
+    assert_eq!((folded(&host), block.policy), ((2, 0), PolicyId(1)), "the present one prices it");
 }
 
 #[test]

@@ -5,25 +5,25 @@ use units::{BlockRowId, Timestamp};
 
 use super::rows;
 use crate::db::{Conn, txn};
+use crate::hosts::{has_passed_find, was_there_at_find};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
 use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
-/// Hosts that were there at the find. `passed`: everything that it logged up to the minute of the find is folded, or
-/// nothing more will be. Minutes never go back in a log, but its clock may differ from the finder's a little.
-const HOSTS: &str = "SELECT h.id, h.name, w.end_seq IS NOT NULL AS ended, \
-    h.retired_at IS NOT NULL OR h.folded_seq >= COALESCE(w.end_seq, 0) AS folded, \
-    h.retired_at IS NOT NULL OR h.caught_up_at >= $1 OR EXISTS (SELECT 1 FROM segments s \
-        JOIN lines l ON l.id = s.line_id WHERE l.host_id = h.id AND s.minute > $2) AS passed \
-    FROM hosts h LEFT JOIN block_windows w ON w.block_id = $3 AND w.host_id = h.id \
-    WHERE w.end_seq IS NOT NULL OR h.registered_at <= $4 ORDER BY h.name";
+/// Hosts that were there at the find.
+const HOSTS: &str = concat!(
+    "SELECT h.id, h.name, w.end_seq IS NOT NULL AS ended, \
+     h.retired_at IS NOT NULL OR h.folded_seq >= COALESCE(w.end_seq, 0) AS folded, ",
+    has_passed_find!(),
+    " AS passed FROM blocks b JOIN hosts h ON true LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
+     WHERE b.id = $1 AND (w.end_seq IS NOT NULL OR ",
+    was_there_at_find!(),
+    ") ORDER BY h.name"
+);
 
 /// The last position of the minute of the find, or of the minutes before.
 const END: &str = "SELECT MAX(s.last_seq) AS n FROM segments s JOIN lines l ON l.id = s.line_id \
     WHERE l.host_id = $1 AND s.minute <= $2";
-
-/// How far beyond the minute of the find a host must have come.
-const SLACK_MINUTES: u32 = 2;
 
 #[derive(QueryableByName)]
 struct HostRow {
@@ -61,10 +61,9 @@ async fn close(c: &mut Conn<'_>, block: BlockRowId) -> Result<Vec<String>> {
     let found_at = c.number("SELECT found_at AS n FROM blocks WHERE id = $1", binds![block.0]).await?;
     let found_at = found_at.ok_or_else(|| StoreError::Conflict { what: format!("block row {block}") })?;
     let minute = Timestamp::from_ms(found_at).minute();
-    let beyond = units::Minute(minute.0.saturating_add(SLACK_MINUTES)).start();
     // In order of id, as all who lock several.
     c.rows::<rows::Id>(&format!("SELECT id FROM hosts ORDER BY id{}", c.for_update()), binds![]).await?;
-    let hosts: Vec<HostRow> = c.rows(HOSTS, binds![beyond.ms(), i64::from(minute.0), block.0, found_at]).await?;
+    let hosts: Vec<HostRow> = c.rows(HOSTS, binds![block.0]).await?;
     let mut lagging = Vec::new();
     for host in hosts {
         match (host.ended, host.folded == Some(true), host.passed == Some(true)) {

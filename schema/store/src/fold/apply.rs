@@ -333,7 +333,7 @@ async fn candidate_put(
         host: step.host.0,
         merkle_root: &template.merkle_root,
         nonce: candidate.nonce,
-        finder: Some((line, candidate.share_seq.to_i64())),
+        finder: (candidate.share_seq > Seq::ZERO).then_some((line, candidate.share_seq.to_i64())),
         found_at: candidate.found_at,
         window_end: candidate.found_at.min(candidate.booked_until),
         policy: step.policy,
@@ -344,6 +344,9 @@ async fn candidate_put(
         let window = "INSERT INTO block_windows (block_id, host_id, end_seq) VALUES ($1, $2, $3)";
         c.run(window, binds![id, step.host.0, to]).await?;
         c.run("UPDATE hosts SET closed_seq = $1 WHERE id = $2", binds![to, step.host.0]).await?;
+        return Ok(());
+    }
+    if candidate.share_seq == Seq::ZERO {
         return Ok(());
     }
     // What was computed without a finder stays without one.

@@ -10,6 +10,7 @@ mod blocks;
 mod fold;
 mod guards;
 mod hints;
+mod hosts;
 mod meta;
 mod open;
 mod rechecks;

@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; 8] = [
     "00000000000006_suspects",
     "00000000000007_template_policies",
     "00000000000009_retention",
+    "00000000000011_host_lifetimes",
     "00000000000012_set_aside",
 ];
 

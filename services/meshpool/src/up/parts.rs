@@ -2,15 +2,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use blocks::Policy;
 use messages::facts::LeaseEpoch;
 use payout::PayoutParts;
 use rand::Rng;
 use retention::RetentionParts;
 use runtime::ActorRef;
+use settings::Settings;
 use share_ledger::ShareLedger;
 use template::{Pace, Patience, Published, TemplateParts, TemplateSettings};
 
 use super::Pool;
+
+/// The rules that price blocks which are found from now on.
+pub(super) fn policy(settings: &Settings) -> Policy {
+    Policy {
+        scheme: settings.pool.scheme.as_str().to_owned(),
+        fee_bps: settings.pool.fee_bps,
+        fee_flat: settings.pool.fee_flat,
+        finder_bonus_bps: settings.pool.finder_bonus_bps,
+        fee_address: settings.pool.fee_address.clone(),
+        provisional_cap: settings.provisional_cap().map(u64::from),
+        window_ms: u64::try_from(settings.pplns.window.as_millis()).unwrap_or(u64::MAX),
+        confirmations: settings.blocks.confirmations,
+    }
+}
 
 impl Pool {
     pub(super) fn payout_parts(&self, lease: LeaseEpoch) -> PayoutParts {
