@@ -44,7 +44,7 @@ fn goes_on(pool: &Pool, config: &Config, during: Duration) {
 #[test]
 fn a_log_that_nobody_reads_stops_nothing_and_says_what_it_lost_when_it_is_read_again() {
     let place = tempfile::tempdir().unwrap();
-    let network = Network::start(&place.path().join("network"), Fleet { miners: 4, hashrate: 50 }, &[]);
+    let network = Network::start(&place.path().join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
     // With long lines at a stranger's will.
     let config = Config::new(place.path(), &network).easy().env("RUST_LOG", "info,actix_http=debug");
     let proof = Proof::default();
@@ -167,7 +167,7 @@ fn a_log_for_machines_has_nothing_but_json_whatever_happens() {
 #[test]
 fn a_collector_that_never_answers_holds_nothing_up() {
     let place = tempfile::tempdir().unwrap();
-    let network = Network::start(&place.path().join("network"), Fleet { miners: 4, hashrate: 50 }, &[]);
+    let network = Network::start(&place.path().join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
     let collector = Collector::stalled();
     let config = Config::new(place.path(), &network).easy().set("telemetry.otlp_endpoint", collector.url());
     let mut pool = config.start_ready();
