@@ -22,7 +22,7 @@ fn accepted(pool: &Pool) -> u64 {
     pool.metric("meshpool_shares_accepted_total", "")
 }
 
-/// Blocks that the daemon has taken from the pool.
+/// Blocks whose reward is in the books.
 fn credited(config: &Config) -> usize {
     config.books().blocks().iter().filter(|block| block.state == BlockState::Credited).count()
 }
