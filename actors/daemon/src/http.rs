@@ -231,7 +231,7 @@ fn one_line(text: &str) -> String {
             line.push(' ');
         }
         let plain = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
-        line.extend(word.chars().take(TEXT_LIMIT_CHARS).map(plain));
+        line.extend(word.chars().take(TEXT_LIMIT_CHARS + 1).map(plain));
     }
     match line.char_indices().nth(TEXT_LIMIT_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),

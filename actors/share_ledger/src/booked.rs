@@ -22,7 +22,7 @@ pub(crate) struct BookedTime {
     trusted: Option<(Timestamp, Instant)>,
     /// Since when the clock has been further ahead than it can be.
     doubted: Option<Instant>,
-    /// By how many minutes the clock was ahead of what is booked to, while that was doubted.
+    /// See [`BookedTime::behind`].
     behind: u32,
 }
 
@@ -52,12 +52,13 @@ impl BookedTime {
             }
         }
         self.latest = self.latest.max(time.minute());
-        let behind = clock.minute().0.saturating_sub(self.latest.0);
-        self.behind = if self.doubted.is_some() { behind } else { 0 };
+        // While all are booked to the latest minute, time does not go on in the books: then the clock measures it better.
+        let runs_behind = self.doubted.is_some() && time.minute() == self.latest;
+        self.behind = if runs_behind { clock.minute().0.saturating_sub(self.latest.0) } else { 0 };
         self.latest
     }
 
-    /// By how many minutes the minute that was told last is behind the clock; 0 but for a clock that leapt ahead.
+    /// By how many minutes booked time runs behind the clock; 0 but for a clock that leapt ahead and is doubted.
     pub(crate) fn behind(&self) -> u32 {
         self.behind
     }
@@ -137,6 +138,8 @@ mod tests {
     fn a_clock_that_was_behind_at_the_start_is_booked_to_the_latest_minute() {
         let mut run = Run(BookedTime::after(Minute(start().minute().0 + 60)), Instant::now());
         assert_eq!(run.at(Duration::ZERO, start()), 60);
+        // It is set right at once, and that is doubted: but what is booked is not behind it.
+        assert_eq!((run.at(3 * MINUTE, start().plus(63 * MINUTE)), run.0.behind()), (60, 0));
         assert_eq!(run.at(61 * MINUTE, start().plus(61 * MINUTE)), 61);
     }
 }

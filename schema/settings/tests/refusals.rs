@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::path::PathBuf;
 
-use settings::{Load, Settings, SettingsError, load};
+use settings::{Load, LogFormat, Settings, SettingsError, load};
 use tempfile::TempDir;
 
 /// A directory with a settings file.
@@ -191,6 +191,16 @@ fn everything_that_is_wrong_is_told_at_once() {
             "config: vardiff.min: difficulty must be between 1 and 9223372036854775807, not 0 in environment variable POOL_VARDIFF__MIN",
         ]
     );
+}
+
+#[test]
+fn the_log_format_is_known_although_other_keys_are_wrong() {
+    let setup = Setup::new("pool.scheme = 'luck'\ntelemetry.log_format = 'json'\n");
+    let load = Load { file: Some(setup.file()), devnet: false, flags: Vec::new(), env: Vec::new() };
+    assert!(settings::load(&load).is_err());
+    assert_eq!(settings::log_format(&load), LogFormat::Json);
+    let load = Load { env: vec![("POOL_TELEMETRY__LOG_FORMAT".to_owned(), "yaml".to_owned())], ..load };
+    assert_eq!(settings::log_format(&load), LogFormat::Text);
 }
 
 #[test]

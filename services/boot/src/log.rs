@@ -55,8 +55,11 @@ impl Log {
             })
         };
         let colours = format == LogFormat::Text && io::stderr().is_terminal();
-        let err = Writer::start("log", Descriptor::copy(&io::stderr())?, BYTES_MAX, gap())?;
-        let out = Writer::start("output", Descriptor::copy(&io::stdout())?, OUT_BYTES_MAX, gap())?;
+        let (err, out) = (Descriptor::copy(&io::stderr())?, Descriptor::copy(&io::stdout())?);
+        // Two threads on one pipe would cut each other's long lines in two.
+        let own_out = if err.is_same(&out)? { None } else { Some(Writer::start("output", out, OUT_BYTES_MAX, gap())?) };
+        let err = Writer::start("log", err, BYTES_MAX, gap())?;
+        let out = own_out.unwrap_or_else(|| err.clone());
         let log = Log { err, out, format, colours };
         let own = log.clone();
         std::panic::set_hook(Box::new(move |panic| own.note_panic(panic)));
@@ -119,10 +122,10 @@ impl Log {
         }
     }
 
-    /// Lines that nobody will read, since the start.
+    /// Lines of the log that nobody will read, since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.err.dropped() + self.out.dropped()
+        self.err.dropped()
     }
 
     /// What is wrong with the log's reader, for everybody and for operators.

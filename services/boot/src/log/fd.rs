@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -16,6 +17,15 @@ impl Descriptor {
     /// When the system gives no copy.
     pub(crate) fn copy(of: &impl AsFd) -> io::Result<Descriptor> {
         Ok(Descriptor(File::from(of.as_fd().try_clone_to_owned()?)))
+    }
+
+    /// Whether both write to one pipe, file or terminal.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub(crate) fn is_same(&self, other: &Descriptor) -> io::Result<bool> {
+        let place = |of: &Descriptor| of.0.metadata().map(|data| (data.dev(), data.ino()));
+        Ok(place(self)? == place(other)?)
     }
 }
 

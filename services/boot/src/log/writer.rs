@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Written at once, as far as whole lines go: a pipe takes this much in one piece, so that lines of two processes on one
 /// pipe do not mix.
 const CHUNK_BYTES: usize = 4096;
+/// How often the number of lines that the system refused is offered to it again when nothing else is: so it is known
+/// soon that a full disk has room.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// A buffer that a stall has made larger is given back.
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -152,13 +155,20 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Waits for something to write. `batch` is empty before and takes the lines; returns how many were left out after.
-    fn take(&self, batch: &mut Vec<u8>) -> u64 {
+    /// Waits for something to write, but not for longer than that. `batch` is empty before and takes the lines; returns
+    /// how many were left out after.
+    fn take(&self, batch: &mut Vec<u8>, patience: Option<Duration>) -> u64 {
         let mut queue = self.queue();
         queue.in_hand = false;
         self.written.notify_all();
         while queue.lines.is_empty() && queue.left_out == 0 {
-            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            match patience {
+                None => queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    queue = self.filled.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner).0;
+                    break;
+                }
+            }
         }
         std::mem::swap(&mut queue.lines, batch);
         queue.in_hand = true;
@@ -186,7 +196,7 @@ impl<W: Write> Pump<W> {
     fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            let left_out = self.shared.take(&mut batch);
+            let left_out = self.shared.take(&mut batch, (self.untold > 0).then_some(RETRY_EVERY));
             self.tell_gap();
             let written = self.write(&batch);
             let lost = batch.get(written..).unwrap_or_default();

@@ -22,7 +22,7 @@ impl Write for Gated {
         if self.reached.try_send(()).is_err() {
             // It was told already.
         }
-        self.gate.recv().unwrap_or_else(|_| Ok(()))?;
+        self.gate.recv().unwrap_or(Ok(()))?;
         self.taken.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -130,6 +130,19 @@ fn lines_that_the_system_refuses_are_counted_and_later_ones_are_written() {
     assert!(writer.flush(MINUTE));
     assert_eq!(text(&taken), "2 dropped\nthree\n");
     assert_eq!((writer.dropped(), writer.refused()), (2, None));
+}
+
+#[test]
+fn that_the_system_takes_lines_again_is_known_without_a_new_one() {
+    let (writer, open, _at_gate, taken) = gated(1000);
+    open.send(Err(ErrorKind::StorageFull.into())).unwrap();
+    writer.push(b"one\n");
+    drop(open);
+    let give_up_at = Instant::now() + MINUTE;
+    while text(&taken) != "1 dropped\n" || writer.refused().is_some() {
+        assert!(Instant::now() < give_up_at, "{:?}", text(&taken));
+        std::thread::yield_now();
+    }
 }
 
 /// Takes half of the first line only, and then refuses once.
