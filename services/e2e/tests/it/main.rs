@@ -15,5 +15,6 @@ mod postgres;
 mod pressure;
 mod recorded;
 mod refusals;
+mod restored;
 mod start;
 mod telemetry;
