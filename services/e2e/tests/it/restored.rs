@@ -78,8 +78,10 @@ impl World {
         let (code, out, log) = config.command("migrate");
         assert_eq!(code, 0, "{out}{log}");
         let world = World { place, network, config, proof: Proof::with_fee(FEE_BPS), kind, _books: books };
+        // A pool opens the wallet.
+        assert_eq!(world.config.start_ready().terminate(), 0);
         if own_funds {
-            // The wallet covers a second payment of everything: solvency holds nothing up.
+            // It covers a second payment of everything: solvency holds nothing up.
             let to = "wallet".to_owned();
             world.network.mine(&MineOrder { count: 40, to, empty: true, ..MineOrder::default() });
         }
@@ -153,8 +155,6 @@ fn run(config: &Config, args: &[&str]) -> String {
 /// Copies of three ages, put back one after the other, newest first.
 fn nothing_is_paid_twice(kind: Kind, own_funds: bool) {
     let world = World::new(kind, own_funds);
-    let pool = world.config.start_ready();
-    assert_eq!(pool.terminate(), 0);
     let before_any = world.copy("before_any");
     let pool = world.config.start_ready();
     world.wait_settled(&world.config, 2);
