@@ -39,6 +39,10 @@ macro_rules! kinds {
 kinds! {
     /// Payouts are not sent although some may be due.
     PayoutsHeld = "payouts_held", Stops;
+    /// Nothing is sent because an operator wants it so.
+    PayoutsPaused = "payouts_paused", Degrades;
+    /// A single payout cannot be decided by the pool; others go on.
+    PayoutAttention = "payout_attention", Degrades;
 }
 
 /// What a condition does to the pool.
