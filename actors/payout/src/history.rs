@@ -53,6 +53,8 @@ struct Reading {
     offset: u64,
     /// Sends read so far that may be younger than the mark.
     fresh: u64,
+    /// Sends read so far that the next reading may take for younger than this one.
+    near: u64,
     /// By payout, the transaction that a block holds.
     mined: HashMap<String, TxId>,
 }
@@ -64,22 +66,24 @@ impl History {
 }
 
 impl Reading {
-    /// Takes a page in; true when nothing further back can be news. Everything younger than the mark was sent after it was
-    /// set, so there must be as many such sends as the wallet has more of: a clock or a chain that went back in between
-    /// only makes it read on.
+    /// Takes a page in; true when nothing further back can be news. The mark says how many sends were clearly older than
+    /// it, so all others must have been met: a clock or a chain that went back in between only makes it read on.
     fn turn(&mut self, page: &Sends) -> bool {
-        let since = self.mark.as_ref().map(|mark| mark.height.get());
-        let is_young = |send: &WalletSend| {
-            since.is_none_or(|since| send.recorded_height.get().saturating_add(HEIGHT_SLACK) >= since)
-        };
-        let young = page.sends.iter().filter(|send| is_young(send)).count();
-        let read = u64::try_from(page.sends.len()).unwrap_or(u64::MAX);
-        self.fresh = self.fresh.saturating_add(u64::try_from(young).unwrap_or(u64::MAX));
-        self.offset = self.offset.saturating_add(read);
+        let since = self.mark.as_ref().map_or(0, |mark| mark.height.get());
+        let young = young(page, since);
+        self.fresh = self.fresh.saturating_add(young);
+        self.near = self.near.saturating_add(self::young(page, self.tip.get()));
+        self.offset = self.offset.saturating_add(u64::try_from(page.sends.len()).unwrap_or(u64::MAX));
         let more = self.mark.as_ref().map(|mark| page.total.saturating_sub(mark.sends));
         let is_known = young == 0 && more.is_some_and(|more| self.fresh >= more);
         page.sends.is_empty() || self.offset >= page.total || is_known
     }
+}
+
+/// How many sends of a page may be younger than a height.
+fn young(page: &Sends, since: u64) -> u64 {
+    let is_young = |send: &&WalletSend| send.recorded_height.get().saturating_add(HEIGHT_SLACK) >= since;
+    u64::try_from(page.sends.iter().filter(is_young).count()).unwrap_or(u64::MAX)
 }
 
 impl Payout {
@@ -142,13 +146,13 @@ impl Payout {
 
     async fn begin(&self, wallet: String, tip: Height, epoch: i64) -> Result<Reading, Trouble> {
         let mark = self.parts.store.payout_books().await?.read.filter(|mark| mark.wallet == wallet);
-        Ok(Reading { epoch, wallet, mark, tip, total: 0, offset: 0, fresh: 0, mined: HashMap::new() })
+        Ok(Reading { epoch, wallet, mark, tip, total: 0, offset: 0, fresh: 0, near: 0, mined: HashMap::new() })
     }
 
     async fn finish(&mut self, reading: Reading, epoch: i64) -> Result<(), Trouble> {
         let totals = self.count_unknown().await?;
         if totals.open == 0 {
-            let (height, sends) = (reading.tip, reading.total);
+            let (height, sends) = (reading.tip, reading.total.saturating_sub(reading.near));
             let mark = ReadMark { wallet: reading.wallet, height, sends };
             if reading.mark.as_ref() != Some(&mark) {
                 self.parts.store.payout_read_mark(epoch, mark).await?;

@@ -65,9 +65,6 @@ pub(crate) async fn ready(parts: web::Data<WebParts>, request: HttpRequest) -> H
     if !matches!(timeout(DATABASE_PATIENCE, parts.store.meta_get("reward_address")).await, Ok(Ok(_))) {
         reasons.push("database does not answer".into());
     }
-    if parts.counters.payouts_wallet_shut.get() > 0 {
-        reasons.push("payouts wait for the wallet: it is not open, and the pool cannot open it".into());
-    }
     if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
         reasons.push("share log is full".into());
     }

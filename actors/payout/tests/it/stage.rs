@@ -9,6 +9,7 @@ use std::time::Duration;
 use chain::Network;
 use daemon::DaemonSettings;
 use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
+use messages::conditions::{ConditionKind, Conditions};
 use messages::counters::Counters;
 use messages::payout::{PayoutTick, SweepPayouts};
 use payout::{Payout, PayoutParts};
@@ -46,7 +47,11 @@ pub(crate) struct Stage {
     clock_ms: i64,
     ids: Arc<AtomicU64>,
     funded: u64,
-    _scratch: Scratch,
+    pub(crate) conditions: Arc<Conditions>,
+    kind: Kind,
+    /// Everything that was owed since the beginning.
+    owed: Vec<NewEntry>,
+    scratch: Vec<Scratch>,
 }
 
 pub(crate) fn atoms(atoms: u64) -> Amount {
@@ -107,8 +112,10 @@ impl Stage {
         let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
         let place =
             DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
-        let parts = parts(&place, &store, &settings, &lease, &password, &counters, &ids);
-        let actor = Payout::new(parts);
+        let conditions = Arc::new(Conditions::new(Arc::new(|| START)));
+        let steps_file = dir.path().join("payout.steps");
+        let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
+        let actor = Payout::new(parts(&outside, steps_file, &lease, &password, &counters, &ids));
         Stage {
             store,
             counters,
@@ -124,7 +131,61 @@ impl Stage {
             clock_ms: 0,
             ids,
             funded: 0,
-            _scratch: scratch,
+            conditions,
+            kind,
+            owed: Vec::new(),
+            scratch: vec![scratch],
+        }
+    }
+
+    /// The database is a copy from before any payout: it knows what was owed, and nothing of what was sent.
+    pub(crate) async fn put_old_books_back(&mut self) {
+        let kind = self.kind;
+        let opened = std::thread::spawn(move || {
+            let scratch = Scratch::new(kind);
+            Store::migrate(&scratch.url()).unwrap();
+            (Store::open(&scratch.url(), 4).unwrap(), scratch)
+        });
+        let (store, scratch) = opened.join().unwrap();
+        self.scratch.push(scratch);
+        self.store = store;
+        self.take_lease("restored").await;
+        for entry in &self.owed {
+            assert!(self.store.entry_post(self.epoch, entry.clone(), START).await.unwrap());
+        }
+    }
+
+    /// Another process runs on the same books.
+    pub(crate) async fn take_lease(&mut self, holder: &str) {
+        let until = Duration::from_secs(3600);
+        self.store.lease_release(MONEY_LEASE, "test", self.epoch).await.unwrap();
+        self.epoch = self.store.lease_take(MONEY_LEASE, holder, until).await.unwrap().unwrap().epoch;
+        self.lease.send_replace(Some(self.epoch));
+        self.crash();
+    }
+
+    pub(crate) fn steps_file(&self) -> PathBuf {
+        self.dir.path().join("payout.steps")
+    }
+
+    /// The share log is folded, and the chain was looked through.
+    pub(crate) async fn catch_up(&self) {
+        self.store.meta_set(store::retention::SWEPT_HEIGHT, "1000000").await.unwrap();
+    }
+
+    /// Steps, until this condition is told, or is not any more.
+    pub(crate) async fn wait_condition(&mut self, kind: ConditionKind, text: Option<&str>) -> String {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            self.tick().await;
+            let told = self.conditions.list().into_iter().find(|told| told.kind == kind);
+            match (&told, text) {
+                (None, None) => return String::new(),
+                (Some(told), Some(text)) if told.text.contains(text) => return told.detail.clone(),
+                _ => {}
+            }
+            assert!(std::time::Instant::now() < deadline, "{kind:?} is {told:?}, not {text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -134,15 +195,15 @@ impl Stage {
 
     /// The actor dies; its successor knows what is stored.
     pub(crate) fn crash(&mut self) {
-        self.actor = Payout::new(parts(
-            &self.place,
-            &self.store,
-            &self.settings,
-            &self.lease,
-            &self.password,
-            &self.counters,
-            &self.ids,
-        ));
+        let outside = Outside {
+            place: &self.place,
+            store: &self.store,
+            settings: &self.settings,
+            conditions: &self.conditions,
+        };
+        let parts =
+            parts(&outside, self.steps_file(), &self.lease, &self.password, &self.counters, &self.ids);
+        self.actor = Payout::new(parts);
     }
 
     /// The actor speaks to another daemon from now on.
@@ -194,6 +255,7 @@ impl Stage {
             postings: postings.iter().map(posting).collect(),
         };
         let at = START.plus(Duration::from_secs(self.funded));
+        self.owed.push(entry.clone());
         assert!(self.store.entry_post(self.epoch, entry, at).await.unwrap());
     }
 
@@ -340,6 +402,22 @@ impl Stage {
         assert!(answer.contains("txid"), "{answer}");
     }
 
+    /// What a pool with other books sends from the same wallet.
+    pub(crate) fn spend_with_memo(&mut self, address: &str, amount: u64, memo: &str) {
+        self.spend_with_memos(&[(address.to_owned(), amount, memo.to_owned())]);
+    }
+
+    /// The same to several recipients.
+    pub(crate) fn spend_with_memos(&mut self, recipients: &[(String, u64, String)]) {
+        self.advance(10_000);
+        let recipient = |(address, amount, memo): &(String, u64, String)| {
+            format!(r#"{{"address":"{address}","amount":{amount},"memo_text":"{memo}"}}"#)
+        };
+        let recipients = recipients.iter().map(recipient).collect::<Vec<_>>().join(",");
+        let answer = self.request("POST", "/api/wallet/send", &format!(r#"{{"recipients":[{recipients}]}}"#));
+        assert!(answer.contains("txid"), "{answer}");
+    }
+
     pub(crate) fn wallet_address(&self) -> String {
         let answer = self.request("GET", "/api/wallet/address", "");
         answer.split('"').nth(3).unwrap().to_owned()
@@ -434,10 +512,17 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// What an actor is built from that is not its own.
+struct Outside<'a> {
+    place: &'a DaemonSettings,
+    store: &'a Store,
+    settings: &'a PayoutSettings,
+    conditions: &'a Arc<Conditions>,
+}
+
 fn parts(
-    place: &DaemonSettings,
-    store: &Store,
-    settings: &PayoutSettings,
+    outside: &Outside<'_>,
+    steps_file: PathBuf,
     lease: &watch::Sender<Option<i64>>,
     password: &watch::Sender<Option<&'static str>>,
     counters: &Arc<Counters>,
@@ -445,16 +530,19 @@ fn parts(
 ) -> PayoutParts {
     let (password, ids) = (password.subscribe(), Arc::clone(ids));
     PayoutParts {
-        daemon: place.clone(),
+        daemon: outside.place.clone(),
         password: Arc::new(move || password.borrow().map(SecretString::from)),
-        store: store.clone(),
-        settings: settings.clone(),
+        store: outside.store.clone(),
+        settings: outside.settings.clone(),
         network: Network::Testnet,
         reward_address: None,
         settle_depth: 3,
+        credit_depth: 3,
+        steps_file,
         lease: lease.subscribe(),
         clock: Arc::new(|| START.plus(Duration::from_secs(100_000))),
         random_id: Arc::new(move || u128::from(ids.fetch_add(1, Ordering::Relaxed) + 0xabc0).to_be_bytes()),
         counters: Arc::clone(counters),
+        conditions: Arc::clone(outside.conditions),
     }
 }

@@ -17,7 +17,7 @@ pub struct ReadMark {
     pub wallet: String,
     /// The tip when it was read.
     pub height: Height,
-    /// How many sends it had then.
+    /// How many of its sends were clearly older than that.
     pub sends: u64,
 }
 

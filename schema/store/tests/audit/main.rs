@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 #[path = "../common/mod.rs"]
 mod common;
+mod adopted;
 mod damage;
 
 use common::log::{EPOCH, Log, at, hash, line};

@@ -127,7 +127,7 @@ impl World {
             pool.reasons()?.iter().any(|reason| reason.starts_with(UNKNOWN)).then_some(())
         });
         let shown = run(&config, &[]);
-        assert!(shown.starts_with("Payouts are held: the wallet has sends that the books do not know"), "{shown}");
+        assert!(shown.starts_with("Payouts are held: the wallet has "), "{shown}");
         assert!(shown.contains("unknown send"), "{shown}");
         // Without an answer nothing is decided.
         let (code, out, log) = config.command_with("payouts", &["adopt"]);

@@ -35,7 +35,7 @@ CREATE TABLE payout_books (
     steps BIGINT NOT NULL DEFAULT 0 CHECK (steps >= 0),
     -- The copy, where it is ahead and an operator must say what that means.
     steps_ahead BIGINT,
-    -- Up to which height all sends of which wallet are known, and how many it had then.
+    -- Up to which height all sends of which wallet are known, and how many were clearly older than that.
     read_wallet TEXT,
     read_height BIGINT,
     read_sends BIGINT,
