@@ -1,9 +1,14 @@
 //! Books what the wallet paid without these books, after an operator said that it was this pool's.
 //!
-//! It waits for three things. A block must hold the transaction as deep as payouts are settled. The share log must be
-//! folded up to the moment when the send was noticed, and every block that was deep enough then must be credited: old
-//! books lack credits as well, and those come back from the log. Booked earlier, a payment would find balances that are
-//! not there yet, take the difference from the pool's fees, and the credit that follows would be paid out once more.
+//! It waits until
+//! - a block holds the transaction as deep as payouts are settled;
+//! - the share log of every host is folded up to the moment when the send was noticed, and every block that was deep
+//!   enough then is credited: old books lack credits as well, and those come back from the log;
+//! - of every payout that the old books hold open it is known whether it was sent: one that never was may have been paid
+//!   by the very transaction that is to be booked, from the same balance.
+//!
+//! Booked earlier, a payment would find balances that are not there yet, take the difference from the pool's fees, and
+//! what comes back afterwards would be paid out once more.
 //!
 //! Each recipient's balance gives what it received and its part of the network fee, as for any payout under the present
 //! `payout.network_fee`; what a balance lacks comes from the pool's fees, then it is a loss. An adopted payout has neither
@@ -16,7 +21,8 @@ use store::payouts::{Intent, IntentLine, IntentState, SendDecision, SendPlace, U
 use tracing::warn;
 use units::{Amount, Height};
 
-use crate::actor::{Payout, Tip};
+use crate::actor::{Mode, Payout, Tip};
+use crate::pass::is_of_earlier_lease;
 use crate::trail;
 use crate::trouble::Trouble;
 
@@ -27,20 +33,14 @@ const ROWS: u32 = 1_000;
 
 impl Payout {
     /// Books adopted sends as far as they can be; an error as long as any send stops payouts.
-    pub(crate) async fn adopt(&mut self, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn adopt(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
         if !self.history.has_unknown {
             return Ok(());
         }
-        let open = self.parts.store.unknown_sends_open(ROWS).await?;
+        let sends = self.parts.store.unknown_sends_open(ROWS).await?;
         let adopted: Vec<&UnknownSend> =
-            open.iter().filter(|send| send.decision == Some(SendDecision::Adopt)).collect();
-        let waits_for = match adopted.iter().max_by_key(|send| send.noted_at) {
-            None => None,
-            Some(last) => {
-                let height = adopted.iter().map(|send| send.noted_height).max().unwrap_or(last.noted_height);
-                self.parts.store.books_lack(last.noted_at, height, self.parts.credit_depth).await?
-            }
-        };
+            sends.iter().filter(|send| send.decision == Some(SendDecision::Adopt)).collect();
+        let waits_for = self.adoption_waits(&adopted, open, epoch).await?;
         if waits_for.is_none() {
             let mut seen = HashSet::new();
             let memos = adopted.iter().map(|send| send.memo.clone()).filter(|memo| seen.insert(memo.clone()));
@@ -59,6 +59,27 @@ impl Payout {
             return Ok(());
         }
         Err(Trouble::UnknownSends { open: totals.open, undecided: totals.undecided, waits_for })
+    }
+
+    /// Why none of them can be booked yet.
+    async fn adoption_waits(
+        &self,
+        adopted: &[&UnknownSend],
+        open: &[Intent],
+        epoch: i64,
+    ) -> Result<Option<String>, Trouble> {
+        let noted_at = adopted.iter().map(|send| send.noted_at).max();
+        let noted_height = adopted.iter().map(|send| send.noted_height).max();
+        let Some((at, height)) = noted_at.zip(noted_height) else { return Ok(None) };
+        let in_doubt = |intent: &&Intent| match intent.state {
+            IntentState::Unknown => intent.created_height <= height,
+            IntentState::Reserved => self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch),
+            _ => false,
+        };
+        if let Some(intent) = open.iter().find(in_doubt) {
+            return Ok(Some(format!("it is not known yet whether payout {} was sent", intent.id)));
+        }
+        Ok(self.parts.store.books_lack(at, height, self.parts.credit_depth).await?)
     }
 
     /// Books one payout, or notes what it waits for.

@@ -60,7 +60,7 @@ impl Payout {
         self.passed = Some(tip.clone());
         open.retain(|intent| !intent.state.is_closed());
         self.count(&open);
-        let books = self.check_books(tip, epoch).await;
+        let books = self.check_books(tip, &open, epoch).await;
         if is_new_tip {
             if self.mode == Some(Mode::Full) {
                 self.check_settled(tip).await?;
@@ -94,8 +94,8 @@ impl Payout {
     }
 
     /// An error as long as the wallet has, or may have, sent what the books do not know.
-    async fn check_books(&mut self, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
-        let outcome = self.compare_books(tip, epoch).await;
+    async fn check_books(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
+        let outcome = self.compare_books(tip, open, epoch).await;
         match &outcome {
             Ok(()) => self.standing.books = None,
             Err(trouble) if trouble.is_of_the_books() => self.standing.books = Some(trouble.reason()),
@@ -105,12 +105,12 @@ impl Payout {
         outcome
     }
 
-    async fn compare_books(&mut self, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
+    async fn compare_books(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
         match self.mode().await? {
             Mode::Full => self.check_history(tip, epoch).await?,
             Mode::Plain => self.check_steps(epoch).await?,
         }
-        self.adopt(tip, epoch).await
+        self.adopt(tip, open, epoch).await
     }
 
     /// A payout that was reserved under an earlier lease may have been asked for since: these books may be a copy from

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use settings::Settings;
-use store::payouts::{SendDecision, SendPlace, UnknownSend};
+use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
 use store::{Store, StoreError};
 use units::{Amount, Timestamp};
 
@@ -58,6 +58,15 @@ pub(crate) fn adopt(settings: &Settings, order: &Adopt) -> ExitCode {
         };
         say("");
         say(&question);
+        let unsent = store.intent_list_open().await?;
+        let is_unsent = |intent: &&Intent| matches!(intent.state, IntentState::Reserved | IntentState::Unknown);
+        for intent in unsent.iter().filter(is_unsent) {
+            say(&format!(
+                "Payout {} of these books, {}, may still be sent afterwards: if it was given up after this copy was made, give \
+                 it up again first (meshpool payouts release).",
+                intent.id, intent.gross
+            ));
+        }
         if !order.yes && !is_confirmed() {
             return Ok(fail(1, "nothing was decided"));
         }
@@ -113,7 +122,8 @@ fn words(order: &Adopt, chosen: &[&UnknownSend]) -> Result<(SendDecision, String
         "{count} sends, {sum} in all, are taken into the books as payouts of this pool. The running pool books each one when \
          a block holds it deep enough, and when it has folded its share log and credited its blocks. Each recipient's \
          balance gives what it received and its part of the network fee; what a balance lacks comes from the pool's fees, \
-         then it is a loss. Payouts go on when all are booked."
+         then it is a loss. Payouts go on when all are booked. Start every host that has a share log first: what is not \
+         folded is not credited."
     );
     Ok((SendDecision::Adopt, question))
 }

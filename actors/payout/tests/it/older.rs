@@ -182,10 +182,12 @@ async fn a_send_that_no_block_holds_waits_and_is_booked_when_one_does() {
     stage.mine_empty(1);
     stage.ticks(2).await;
     assert_eq!(unknown(&stage).await.len(), 1);
-    stage.mine(1);
-    stage.ticks(3).await;
+    for _ in 0..2 {
+        stage.mine(1);
+        stage.ticks(3).await;
+    }
     assert!(unknown(&stage).await[0].waits_for.as_deref().unwrap().contains("booked 3 blocks later"));
-    for _ in 0..4 {
+    for _ in 0..3 {
         stage.mine(1);
         stage.ticks(3).await;
     }
@@ -368,4 +370,35 @@ async fn a_reading_that_is_broken_off_goes_on_where_it_was() {
         stage.tick().await;
     }
     assert_eq!(stage.store.unknown_totals().await.unwrap().open, 300);
+}
+
+#[actix_rt::test]
+async fn nothing_is_booked_while_a_payout_of_the_old_books_may_or_may_not_have_been_sent() {
+    let mut stage = Stage::new().await;
+    stage.endow(8);
+    stage.owe(&address(1), 5 * COIN).await;
+    stage.reserve().await;
+    let token = stage.daemon.token();
+    stage.fault(Fault::once("wallet/send/advanced", Phase::During, Action::Restart { down_ms: 0 }));
+    stage.tick().await;
+    stage.wait_for_restart(&token);
+    assert_eq!(stage.only().await.state, IntentState::Unknown);
+    stage.load_wallet();
+    stage.owe(&address(2), COIN).await;
+    stage.spend_with_memo(&address(2), COIN, &"5".repeat(32));
+    stage.mine(1);
+    stage.catch_up().await;
+    stage.sweep().await;
+    decide(&stage, SendDecision::Adopt).await;
+    let detail = stage.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
+    assert!(detail.contains("it is not known yet whether payout"), "{detail}");
+    for _ in 0..6 {
+        stage.mine(1);
+        stage.ticks(3).await;
+    }
+    stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
+    stage.settle().await;
+    stage.audit().await;
+    assert_eq!(stage.income(&address(1)).len(), 1);
+    assert_eq!(stage.balance(&address(2)).await.paid, atoms(COIN));
 }

@@ -49,6 +49,7 @@ pub(crate) struct Stage {
     funded: u64,
     pub(crate) conditions: Arc<Conditions>,
     kind: Kind,
+    holder: String,
     /// Everything that was owed since the beginning.
     owed: Vec<NewEntry>,
     scratch: Vec<Scratch>,
@@ -133,6 +134,7 @@ impl Stage {
             funded: 0,
             conditions,
             kind,
+            holder: "test".to_owned(),
             owed: Vec::new(),
             scratch: vec![scratch],
         }
@@ -158,8 +160,9 @@ impl Stage {
     /// Another process runs on the same books.
     pub(crate) async fn take_lease(&mut self, holder: &str) {
         let until = Duration::from_secs(3600);
-        self.store.lease_release(MONEY_LEASE, "test", self.epoch).await.unwrap();
+        self.store.lease_release(MONEY_LEASE, &self.holder, self.epoch).await.unwrap();
         self.epoch = self.store.lease_take(MONEY_LEASE, holder, until).await.unwrap().unwrap().epoch;
+        self.holder = holder.to_owned();
         self.lease.send_replace(Some(self.epoch));
         self.crash();
     }

@@ -62,7 +62,8 @@ async fn a_wallet_that_holds_less_than_is_owed_is_told_with_both_sums() {
         let again = told(&mut stage, "insolvent", "the wallet holds less than the pool owes").await;
         assert_eq!(again, hold);
         stage.mine_as(MineOrder { to: "wallet".to_owned(), ..MineOrder::default() });
-        over(&mut stage).await;
+        stage.wait_condition(PayoutsHeld, None).await;
+        assert!(holds(&stage).await.iter().all(|hold| hold.code == "short"), "it must mature");
     }
 }
 
