@@ -123,7 +123,8 @@ impl Payout {
     }
 
     async fn book(&mut self, send: &UnknownSend, epoch: i64) -> Result<(), Trouble> {
-        let books = |error: accounting::AccountingError| Trouble::Books { id: send.memo.clone(), why: error.to_string() };
+        let books =
+            |error: accounting::AccountingError| Trouble::Books { id: send.memo.clone(), why: error.to_string() };
         let borne = match self.parts.settings.network_fee {
             NetworkFee::Recipients => send.fee,
             NetworkFee::Pool => Amount::ZERO,

@@ -11,7 +11,7 @@ use crate::pass::count;
 use crate::trouble::Trouble;
 
 /// How often the wallet is looked at while nothing else needs it.
-const WALLET_EVERY: Duration = Duration::from_secs(4);
+const WALLET_EVERY: Duration = Duration::from_secs(2);
 
 /// Whether anything new may be sent.
 pub(crate) enum Gate {

@@ -54,19 +54,12 @@ impl Payout {
         }
     }
 
-    async fn leave(
-        &mut self,
-        intent: &Intent,
-        look: Option<&Look>,
-        tip: Height,
-        epoch: i64,
-    ) -> Result<Leave, Trouble> {
+    async fn leave(&mut self, intent: &Intent, look: Option<&Look>, tip: Height, epoch: i64) -> Result<Leave, Trouble> {
         // Under an earlier lease it may have been asked for, and where the daemon can tell it is asked.
         let in_doubt = self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch);
         let is_reserved = intent.state == IntentState::Reserved;
-        let never_asked = is_reserved
-            && !in_doubt
-            && intent.attempts.iter().all(|attempt| attempt.attempt == 1 && !attempt.repeated);
+        let never_asked =
+            is_reserved && !in_doubt && intent.attempts.iter().all(|attempt| attempt.attempt == 1 && !attempt.repeated);
         let key = match intent.state {
             IntentState::Unknown => self.key(intent).await?,
             IntentState::Reserved if in_doubt => self.key(intent).await?,

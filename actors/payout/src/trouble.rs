@@ -120,26 +120,24 @@ impl Trouble {
             Trouble::UnknownSends { .. } => {
                 ("unknown_sends", "payouts are held: the wallet has sends that the books do not know", None)
             }
-            Trouble::OlderBooks { .. } => ("older_books", "payouts are held: the books are older than the wallet", None),
+            Trouble::OlderBooks { .. } => {
+                ("older_books", "payouts are held: the books are older than the wallet", None)
+            }
             Trouble::StepsFile { .. } => {
                 ("steps_file", "payouts are held: their steps cannot be counted in the data directory", None)
             }
             Trouble::Reading { .. } => {
                 ("reading", "payouts wait: the wallet's sends are being read", Seconds(READING_SECONDS))
             }
-            Trouble::NoPassword(_) | Trouble::WalletShut(_) => (
-                "wallet_shut",
-                "payouts wait for the wallet: it is not open, and the pool cannot open it",
-                soon,
-            ),
+            Trouble::NoPassword(_) | Trouble::WalletShut(_) => {
+                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
+            }
             Trouble::ViewOnly | Trouble::Daemon(DaemonError::Wallet(WalletState::ViewOnly)) => {
                 ("view_only", "payouts are held: the wallet is view-only and cannot send", soon)
             }
-            Trouble::Daemon(DaemonError::Wallet(_)) => (
-                "wallet_shut",
-                "payouts wait for the wallet: it is not open, and the pool cannot open it",
-                soon,
-            ),
+            Trouble::Daemon(DaemonError::Wallet(_)) => {
+                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
+            }
             Trouble::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
             Trouble::Syncing => ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon),
             Trouble::LessWork { .. } => {

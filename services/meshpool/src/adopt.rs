@@ -49,7 +49,10 @@ pub(crate) fn adopt(settings: &Settings, order: &Adopt) -> ExitCode {
         }
         let chosen: Vec<&UnknownSend> = open.iter().filter(|send| is_chosen(send, order)).collect();
         if chosen.is_empty() {
-            return Ok(fail(boot::CONFIG, "no undecided send has such a memo or transaction; `meshpool payouts` lists them"));
+            return Ok(fail(
+                boot::CONFIG,
+                "no undecided send has such a memo or transaction; `meshpool payouts` lists them",
+            ));
         }
         chosen.iter().for_each(|send| lines(send).iter().for_each(|line| say(line)));
         let (decision, question) = match words(order, &chosen) {

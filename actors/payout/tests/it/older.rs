@@ -1,6 +1,6 @@
 //! The wallet has sent what the books do not know: they are a copy from before.
-use messages::conditions::ConditionKind;
 use meshpool_devnet::{Action, Fault, Phase, Routes};
+use messages::conditions::ConditionKind;
 use store::payouts::{IntentChange, IntentState, SendDecision, SendPlace, UnknownSend};
 use units::{Amount, Timestamp};
 
@@ -86,7 +86,12 @@ async fn what_a_balance_lacks_comes_from_the_fees_and_then_is_a_loss() {
     for (fees, lost) in [(0, 30 * COIN), (10 * COIN, 20 * COIN), (50 * COIN, 0)] {
         let mut stage = restored(Kind::Sqlite).await;
         // Less than was paid then.
-        stage.post(&[(format!("payable:{}", address(1)), -(30 * i64::try_from(COIN).unwrap())), ("adjustment".into(), 30 * i64::try_from(COIN).unwrap())]).await;
+        stage
+            .post(&[
+                (format!("payable:{}", address(1)), -(30 * i64::try_from(COIN).unwrap())),
+                ("adjustment".into(), 30 * i64::try_from(COIN).unwrap()),
+            ])
+            .await;
         if fees > 0 {
             let fees = i64::try_from(fees).unwrap();
             stage.post(&[("pool_fee".into(), fees), ("chain_rewards".into(), -fees)]).await;

@@ -198,14 +198,9 @@ impl Stage {
 
     /// The actor dies; its successor knows what is stored.
     pub(crate) fn crash(&mut self) {
-        let outside = Outside {
-            place: &self.place,
-            store: &self.store,
-            settings: &self.settings,
-            conditions: &self.conditions,
-        };
-        let parts =
-            parts(&outside, self.steps_file(), &self.lease, &self.password, &self.counters, &self.ids);
+        let outside =
+            Outside { place: &self.place, store: &self.store, settings: &self.settings, conditions: &self.conditions };
+        let parts = parts(&outside, self.steps_file(), &self.lease, &self.password, &self.counters, &self.ids);
         self.actor = Payout::new(parts);
     }
 

@@ -155,9 +155,8 @@ impl TryFrom<Row> for UnknownSend {
             ("not_found", _) => SendPlace::Nowhere,
             (other, _) => return Err(damaged(format!("state {other}"))),
         };
-        let decision = row.decision.map(|text| {
-            SendDecision::parse(&text).ok_or_else(|| damaged(format!("decision {text}")))
-        });
+        let decision =
+            row.decision.map(|text| SendDecision::parse(&text).ok_or_else(|| damaged(format!("decision {text}"))));
         Ok(UnknownSend {
             sent_height: column::height(row.sent_height, &what)?,
             fee: column::amount(row.fee, &what)?,
@@ -206,7 +205,8 @@ impl Store {
         let select =
             format!("SELECT reference AS name FROM entries WHERE kind = 'payout_reserved' AND reference IN ({group})");
         let binds: Vec<Bind> = ids.into_iter().map(Bind::from).collect();
-        let known: Vec<Named> = self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
+        let known: Vec<Named> =
+            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
         Ok(known.into_iter().map(|row| row.name).collect())
     }
 
@@ -241,11 +241,13 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is no send.
     pub async fn unknown_sends_of(&self, memo: &str) -> Result<Vec<UnknownSend>> {
-        self.unknown_sends("SELECT * FROM unknown_sends WHERE memo = $1 ORDER BY sent_at, txid".into(), binds![memo]).await
+        self.unknown_sends("SELECT * FROM unknown_sends WHERE memo = $1 ORDER BY sent_at, txid".into(), binds![memo])
+            .await
     }
 
     async fn unknown_sends(&self, select: String, binds: Vec<Bind>) -> Result<Vec<UnknownSend>> {
-        let rows: Vec<Row> = self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
+        let rows: Vec<Row> =
+            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
         rows.into_iter().map(UnknownSend::try_from).collect()
     }
 
@@ -265,7 +267,8 @@ impl Store {
             "SELECT COUNT(*) AS open, CAST(COALESCE(SUM(CASE WHEN decision IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT) \
              AS undecided FROM unknown_sends WHERE {OPEN}"
         );
-        let rows: Vec<Totals> = self.run(move |db| async move { db.read().await?.conn().rows(&select, binds![]).await }).await?;
+        let rows: Vec<Totals> =
+            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds![]).await }).await?;
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let totals = rows.first().map(|row| UnknownTotals { open: count(row.open), undecided: count(row.undecided) });
         Ok(totals.unwrap_or_default())

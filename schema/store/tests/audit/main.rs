@@ -1,8 +1,8 @@
 //! A clean history has no differences, and every kind of damage is found.
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
+mod adopted;
 #[path = "../common/mod.rs"]
 mod common;
-mod adopted;
 mod damage;
 
 use common::log::{EPOCH, Log, at, hash, line};
