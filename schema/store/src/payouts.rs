@@ -1,4 +1,5 @@
 //! Payout intents: what is to be sent, what was asked of the wallet, and what became of it.
+mod adopt;
 mod rows;
 mod standing;
 mod unknown;
