@@ -20,7 +20,8 @@ pub enum Account {
     NetworkFee,
     /// What a miner was sent.
     PaidOut(Box<str>),
-    /// Credits for blocks that the chain took back and nobody could return. Zero or negative.
+    /// Credits for blocks that the chain took back and nobody could return, and payments that no balance covered. Zero or
+    /// negative.
     OrphanLoss,
     /// The other side of what an operator changed by hand.
     Adjustment,

@@ -173,6 +173,45 @@ impl Entry {
         Entry::new(EntryKind::PayoutReserved, reference, moved)
     }
 
+    /// Sets aside what a payout took that was sent without the books: each balance gives its part as far as it goes,
+    /// what it lacks comes from the pool's fees, and what those lack is a loss. The fee account keeps what the pool bears
+    /// of `network_fee`, so that [`Entry::payout_settled`] can follow. `balance` says what an account holds now.
+    ///
+    /// # Errors
+    /// When the sums are beyond what an amount can hold, or nothing was paid.
+    pub fn payout_adopted(
+        reference: impl Into<String>,
+        paid: &[Paid<'_>],
+        network_fee: Amount,
+        balance: impl Fn(&Account) -> i64,
+    ) -> Result<Entry, AccountingError> {
+        let overflow = || AccountingError::AmountOverflow("payments");
+        let mut postings = Vec::new();
+        let mut lacking = 0_i64;
+        let (mut gross, mut spent) = (0_i64, network_fee.to_i64());
+        // An address may have been paid more than once by one transaction.
+        let mut by_address = BTreeMap::<&str, i64>::new();
+        for line in paid {
+            let sum = by_address.entry(line.address).or_default();
+            *sum = sum.checked_add(line.gross.to_i64()).ok_or_else(overflow)?;
+            gross = gross.checked_add(line.gross.to_i64()).ok_or_else(overflow)?;
+            spent = spent.checked_add(line.net.to_i64()).ok_or_else(overflow)?;
+        }
+        for (address, gross) in by_address {
+            let payable = Account::payable(address);
+            let taken = balance(&payable).clamp(0, gross);
+            lacking = lacking.checked_add(gross.saturating_sub(taken)).ok_or_else(overflow)?;
+            postings.push((payable, taken.saturating_neg()));
+            postings.push((Account::inflight(address), gross));
+        }
+        let borne = spent.saturating_sub(gross).max(0);
+        let wanted = lacking.checked_add(borne).ok_or_else(overflow)?;
+        let lost = wanted.saturating_sub(balance(&Account::PoolFee).max(0)).max(0);
+        postings.push((Account::PoolFee, lost.saturating_sub(lacking)));
+        postings.push((Account::OrphanLoss, lost.saturating_neg()));
+        Entry::new(EntryKind::PayoutReserved, reference, postings)
+    }
+
     /// Gives back what was set aside.
     ///
     /// # Errors

@@ -20,4 +20,4 @@ pub use allocate::{Allocation, Basis, Line, MinerWork, allocate};
 pub use entry::{Entry, EntryKind, Paid, Posting};
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};
-pub use split::{Net, pro_rata_fee};
+pub use split::{Net, gross_of_nets, pro_rata_fee};

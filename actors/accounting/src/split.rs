@@ -74,6 +74,37 @@ pub fn pro_rata_fee<K: Ord + Clone>(fee: Amount, gross: &[(K, Amount)]) -> Resul
     Ok(nets)
 }
 
+/// What balances must have given for these payments when their recipients bore `fee` together, in the order given: the
+/// reverse of [`pro_rata_fee`], to the atom where the fee is small beside the payments. The sum is always that of the
+/// payments and the fee.
+///
+/// # Errors
+/// When payments and fee are more than an amount can hold.
+pub fn gross_of_nets<K: Ord + Clone>(fee: Amount, nets: &[(K, Amount)]) -> Result<Vec<Net<K>>, AccountingError> {
+    let overflow = || AccountingError::AmountOverflow("payments");
+    let net = Amount::checked_sum(nets.iter().map(|(_, paid)| *paid)).ok_or_else(overflow)?;
+    let gross = net.checked_add(fee).ok_or_else(overflow)?;
+    let Some(largest) = (0..nets.len()).max_by(|a, b| {
+        let ((key, paid), (other, others)) = (&nets[*a], &nets[*b]);
+        paid.cmp(others).then_with(|| other.cmp(key))
+    }) else {
+        return Ok(Vec::new());
+    };
+    let mut rest = fee;
+    let mut lines: Vec<Net<K>> = Vec::with_capacity(nets.len());
+    for (index, (key, paid)) in nets.iter().enumerate() {
+        let mut part = Amount::ZERO;
+        if index != largest && !net.is_zero() {
+            let whole = amount(floor_share(gross, paid.atoms(), u128::from(net.atoms())));
+            part = whole.checked_sub(*paid).expect("what is paid is no more than what is taken for it");
+        }
+        rest = rest.checked_sub(part).expect("floors sum to no more than the whole");
+        lines.push(Net { key: key.clone(), net: *paid, fee: part });
+    }
+    lines[largest].fee = rest;
+    Ok(lines)
+}
+
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use accounting::{Account, AccountingError, Entry, EntryKind, Paid, pro_rata_fee};
+use accounting::{Account, AccountingError, Entry, EntryKind, Paid, gross_of_nets, pro_rata_fee};
 use proptest::prelude::*;
 use units::Amount;
 
@@ -192,6 +192,71 @@ proptest! {
             let payable = Account::payable(name);
             let taken = before.balance(&payable) - books.balance(&payable);
             prop_assert_eq!(taken, before.balance(&payable).min(i64::try_from(*credit).unwrap()));
+        }
+    }
+
+    #[test]
+    fn an_adopted_payout_takes_balances_then_fees_then_a_loss_and_makes_nothing_negative(
+        payments in prop::collection::vec((0_usize..6, 1_u64..1_000_000, 0_u64..1_500_000), 1..12),
+        fees in 0_u64..2_000_000, fee in 0_u64..100_000, pool_bears: bool,
+    ) {
+        let names: Vec<String> = (0..6).map(|index| format!("miner{index}")).collect();
+        let mut books = Books::default();
+        let held: Vec<(&str, u64)> = payments.iter().map(|(to, _, held)| (names[*to].as_str(), *held)).collect();
+        let reward = fees + held.iter().map(|(_, held)| held).sum::<u64>();
+        if reward > 0 {
+            books.post(&credit("b", reward, &held));
+        }
+        let before = books.clone();
+        let nets: Vec<(&str, Amount)> = payments.iter().map(|(to, net, _)| (names[*to].as_str(), atoms(*net))).collect();
+        let lines = gross_of_nets(if pool_bears { Amount::ZERO } else { atoms(fee) }, &nets).unwrap();
+        let gross = |line: &accounting::Net<&str>| line.net.checked_add(line.fee).unwrap();
+        let paid: Vec<Paid<'_>> =
+            lines.iter().map(|line| Paid { address: line.key, gross: gross(line), net: line.net }).collect();
+
+        let reserved = Entry::payout_adopted("m", &paid, atoms(fee), |account| books.balance(account)).unwrap();
+        prop_assert!(reserved.is_balanced());
+        books.post(&reserved);
+        prop_assert!(books.is_sound(), "{books:?}");
+        let settled = Entry::payout_settled("m", &paid, atoms(fee)).unwrap();
+        books.post(&settled);
+        prop_assert!(books.is_sound(), "{books:?}");
+
+        let (mut lacking, mut sent) = (0_i64, 0_i64);
+        for name in &names {
+            let of = |amount: fn(&Paid<'_>) -> Amount| -> i64 {
+                paid.iter().filter(|line| line.address == name).map(|line| amount(line).to_i64()).sum()
+            };
+            let (gross, had) = (of(|line| line.gross), before.balance(&Account::payable(name)));
+            prop_assert_eq!(had - books.balance(&Account::payable(name)), gross.min(had));
+            prop_assert_eq!(books.balance(&Account::inflight(name)), 0);
+            prop_assert_eq!(books.balance(&Account::paid_out(name)), of(|line| line.net));
+            lacking += gross - gross.min(had);
+            sent += of(|line| line.net);
+        }
+        prop_assert_eq!(books.balance(&Account::NetworkFee), i64::try_from(fee).unwrap());
+        let borne = if pool_bears { i64::try_from(fee).unwrap() } else { 0 };
+        let had = before.balance(&Account::PoolFee);
+        prop_assert_eq!(books.balance(&Account::PoolFee), (had - lacking - borne).max(0));
+        prop_assert_eq!(books.balance(&Account::OrphanLoss), (had - lacking - borne).min(0), "fees come first");
+        prop_assert_eq!(sent, i64::try_from(payments.iter().map(|(_, net, _)| net).sum::<u64>()).unwrap());
+    }
+
+    #[test]
+    fn what_balances_gave_is_found_from_what_was_received(
+        gross in prop::collection::vec(10_000_000_u64..1_000_000_000_000, 1..50), fee in 0_u64..700_000,
+    ) {
+        let names: Vec<String> = (0..gross.len()).map(|index| format!("miner{index}")).collect();
+        let lines: Vec<(&str, Amount)> = names.iter().map(String::as_str).zip(gross.iter().map(|g| atoms(*g))).collect();
+        let nets: Vec<(&str, Amount)> =
+            pro_rata_fee(atoms(fee), &lines).unwrap().into_iter().map(|line| (line.key, line.net)).collect();
+        let found = gross_of_nets(atoms(fee), &nets).unwrap();
+        let sum: u64 = found.iter().map(|line| line.net.atoms() + line.fee.atoms()).sum();
+        prop_assert_eq!(sum, gross.iter().sum::<u64>());
+        for (line, gross) in found.iter().zip(&gross) {
+            // Of balances that are all but equal, another one may have borne the last atoms.
+            let off = (line.net.atoms() + line.fee.atoms()).abs_diff(*gross);
+            prop_assert!(off <= u64::try_from(names.len()).unwrap(), "off by {off}");
         }
     }
 

@@ -65,6 +65,10 @@ kinds! {
     LogGap = "log_gap", Stops;
     /// The share log is an older copy of what the database has folded, and goes on under another name.
     LogRestored = "log_restored", Degrades;
+    /// Nothing is sent because an operator wants it so.
+    PayoutsPaused = "payouts_paused", Degrades;
+    /// A single payout cannot be decided by the pool; others go on.
+    PayoutAttention = "payout_attention", Degrades;
 }
 
 /// What a condition does to the pool.

@@ -224,6 +224,10 @@ counters! {
     payouts_settled_atoms_total,
     /// Payouts that could definitely not be sent.
     payouts_released_total,
+    /// Payouts booked that the wallet had sent without these books.
+    payouts_adopted_total,
+    /// Sends of the wallet that the books do not know and that stop payouts (gauge).
+    payouts_unknown_sends,
     /// Settled payouts that no block holds any more (gauge).
     payouts_displaced,
     /// Segments that were merged into their neighbours.

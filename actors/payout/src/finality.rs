@@ -35,7 +35,15 @@ impl Payout {
                     wallet.is_none_or(|wallet| is_same_wallet(wallet, &look.wallet, &self.parts.network))
                 };
                 for intent in settled.iter().filter(known) {
-                    let seen = look.inputs(intent).1.or(look.send_of(&intent.id)?);
+                    let by_memo = match look.send_of(&intent.id) {
+                        Ok(seen) => seen,
+                        Err(trouble) => {
+                            // It is in a block at least; what else is there concerns this payout alone.
+                            error!(payout = intent.id, %trouble, "a settled payout was paid more than once");
+                            continue;
+                        }
+                    };
+                    let seen = look.inputs(intent).1.or(by_memo);
                     if !seen.is_some_and(|seen| matches!(seen.place, Place::Block { .. })) {
                         gone += 1;
                         error!(payout = intent.id, txid = intent.txid, "no block holds a settled payout any more");

@@ -5,20 +5,30 @@
 //! sends by memo, the state of the inputs. Which answer leads to what is one pure table (`resolve`); who is paid from
 //! which outputs is pure as well (`plan`).
 //!
+//! Books may be older than the wallet: a copy that was put back, a standby that lagged. Before anything is sent under a new
+//! lease, and in every run, the wallet's sends are compared with the books (`history`); what an operator adopts of them is
+//! booked (`adopt`); where a daemon cannot list sends, a count in the data directory tells (`steps`).
+//!
 //! What it refuses to do: act without the money lease, decide anything by a timer, ask under a new key while an
 //! earlier request may still pay from other inputs, pay an address that does not parse, and send when the wallet
-//! cannot cover what the pool owes.
+//! cannot cover what the pool owes or has sent what the books do not know.
 #![warn(missing_docs)]
 
 mod actor;
+mod adopt;
 mod body;
 mod evidence;
 mod finality;
+mod gate;
+mod history;
 mod operator;
+mod pass;
 mod plan;
 mod purse;
 mod resolve;
+mod standing;
 mod step;
+mod steps;
 mod sweep;
 mod trail;
 mod trouble;

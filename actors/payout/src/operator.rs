@@ -5,8 +5,9 @@ use store::payouts::{Intent, IntentChange, IntentState, OperatorWord};
 use tracing::warn;
 use units::Height;
 
-use crate::actor::Payout;
+use crate::actor::{Mode, Payout};
 use crate::evidence::Look;
+use crate::pass::is_of_earlier_lease;
 use crate::resolve::{Inputs, Key, Leave, may_leave};
 use crate::step::case;
 use crate::trouble::Trouble;
@@ -35,7 +36,7 @@ impl Payout {
                     }
                 }
             }
-            OperatorWord::Release { because } => match self.leave(intent, look, tip).await? {
+            OperatorWord::Release { because } => match self.leave(intent, look, tip, epoch).await? {
                 Leave::From(height) if height > tip => {
                     let why = format!("an operator has given it up; that counts from block {height} on");
                     self.attend(intent, Some(&why), epoch).await
@@ -53,11 +54,15 @@ impl Payout {
         }
     }
 
-    async fn leave(&mut self, intent: &Intent, look: Option<&Look>, tip: Height) -> Result<Leave, Trouble> {
-        let never_asked = intent.state == IntentState::Reserved
-            && intent.attempts.iter().all(|attempt| attempt.attempt == 1 && !attempt.repeated);
+    async fn leave(&mut self, intent: &Intent, look: Option<&Look>, tip: Height, epoch: i64) -> Result<Leave, Trouble> {
+        // Under an earlier lease it may have been asked for, and where the daemon can tell it is asked.
+        let in_doubt = self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch);
+        let is_reserved = intent.state == IntentState::Reserved;
+        let never_asked =
+            is_reserved && !in_doubt && intent.attempts.iter().all(|attempt| attempt.attempt == 1 && !attempt.repeated);
         let key = match intent.state {
             IntentState::Unknown => self.key(intent).await?,
+            IntentState::Reserved if in_doubt => self.key(intent).await?,
             _ => Key::Mute,
         };
         let own = look.filter(|look| self.check_wallet(intent, &look.wallet).is_ok());

@@ -38,7 +38,7 @@ impl Payout {
     }
 
     /// The wallet must cover what the pool owes and has not sent.
-    pub(crate) async fn check_solvency(&self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
+    pub(crate) async fn check_solvency(&mut self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
         let (held, unsent): (Amount, Vec<Amount>) = match look {
             Some(look) => {
                 let unsent = open.iter().filter(|intent| self.is_unsent(intent, look));
@@ -53,7 +53,9 @@ impl Payout {
         let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
         let is_short = held < owed;
         self.parts.counters.payouts_insolvent.set(u64::from(is_short));
-        if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) }
+        let outcome = if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) };
+        self.standing.solvency = outcome.as_ref().err().map(Trouble::reason);
+        outcome
     }
 
     /// Money that the wallet still holds for a payout. What another wallet was asked for may become payable again.

@@ -21,10 +21,19 @@ impl Payout {
     /// Asks the wallet to send a reserved payout. The state says that it may have been asked before it is.
     pub(crate) async fn send(&mut self, intent: &mut Intent, epoch: i64) -> Result<(), Trouble> {
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+        if own.view_only {
+            return Err(Trouble::ViewOnly);
+        }
         self.check_wallet(intent, &own.address)?;
         let attempt = newest(intent)?;
         let (key, body, route) = (attempt.idempotency_key.clone(), attempt.body.clone().into(), attempt.route);
-        self.change(intent, epoch, to(IntentState::Unknown)).await?;
+        let steps = self.parts.store.intent_ask(epoch, &intent.id).await?;
+        intent.state = IntentState::Unknown;
+        if let Err(trouble) = self.count_step(steps).await {
+            // The wallet was not asked.
+            self.change(intent, epoch, to(IntentState::Reserved)).await?;
+            return Err(trouble);
+        }
         let answer = match route {
             ADVANCED => self.daemon.send_advanced(body, &key).await,
             _ => self.daemon.send(body, &key).await,
@@ -255,6 +264,9 @@ impl Payout {
         self.parts.store.intent_change(epoch, &intent.id, intent.state, change).await?;
         let IntentChange { state, sent, absent_since, attention, outcome, repeated, heard } = change_at_hand;
         intent.state = state.unwrap_or(intent.state);
+        if state == Some(IntentState::Reserved) {
+            intent.reserved_epoch = Some(epoch);
+        }
         if let Some((txid, fee, at)) = sent {
             (intent.txid, intent.fee_paid, intent.sent_at) = (Some(txid), Some(fee), Some(at));
         }
@@ -307,7 +319,7 @@ fn is_definite(status: u16, text: &str) -> bool {
         && !["key image", "double-spend", "double spend", "already spent"].iter().any(|sign| text.contains(sign))
 }
 
-fn to(state: IntentState) -> IntentChange {
+pub(crate) fn to(state: IntentState) -> IntentChange {
     IntentChange { state: Some(state), ..IntentChange::default() }
 }
 

@@ -64,6 +64,9 @@ impl Payout {
     pub(crate) async fn run_begin(&mut self) -> Result<Run, Trouble> {
         let settings = self.parts.settings.clone();
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+        if own.view_only {
+            return Err(Trouble::ViewOnly);
+        }
         let network = self.parts.network;
         let wallet = own.address;
         let own =
@@ -129,7 +132,7 @@ impl Payout {
                 Purse::Coins(look, _) => &look.wallet,
                 Purse::Sum(_) => &run.wallet,
             };
-            let intent = self.intent(&draft, wallet);
+            let intent = self.intent(&draft, wallet, epoch);
             let gross: Vec<(&str, Amount)> =
                 draft.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
@@ -274,7 +277,7 @@ impl Payout {
         if have >= draft.fee { Ok(()) } else { Err(Trouble::FeeAccount { have, fee: draft.fee }) }
     }
 
-    fn intent(&self, draft: &Draft, wallet: &str) -> Intent {
+    fn intent(&self, draft: &Draft, wallet: &str, epoch: i64) -> Intent {
         let id = hex::encode((self.parts.random_id)());
         let (route, bytes) = match draft.inputs.is_empty() {
             true => (PLAIN, body::plain(&draft.lines, &id)),
@@ -294,6 +297,8 @@ impl Payout {
             attention: None,
             wallet: Some(wallet.to_owned()),
             word: None,
+            reserved_epoch: Some(epoch),
+            adopted_at: None,
             lines: draft.lines.clone(),
             attempts: vec![Attempt {
                 attempt: 1,

@@ -61,7 +61,7 @@ impl Trail {
     }
 }
 
-async fn holds(daemon: &Daemon, height: Height, txid: &str) -> Result<bool, DaemonError> {
+pub(crate) async fn holds(daemon: &Daemon, height: Height, txid: &str) -> Result<bool, DaemonError> {
     let block = daemon.block_by_height(height).await?;
     Ok(block.is_some_and(|block| block.transactions.iter().any(|transaction| transaction.hash.to_string() == txid)))
 }

@@ -5,6 +5,15 @@ use daemon::{DaemonError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
+use crate::standing::{HoldReason, Patience};
+
+/// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
+const SETTLING_SECONDS: u64 = 5;
+/// A long history may take that long to read at a start.
+const READING_SECONDS: u64 = 30;
+/// Change is locked for ten blocks after every send; what is lacking longer is lacking.
+const SHORT_BLOCKS: u64 = 12;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     #[error(transparent)]
@@ -59,6 +68,28 @@ pub(crate) enum Trouble {
     /// A payout cannot be booked.
     #[error("payout {id}: {why}")]
     Books { id: String, why: String },
+    /// It has no spend key.
+    #[error("daemon's wallet is view-only and cannot send: load the one with the spend key")]
+    ViewOnly,
+    /// Before all of it is known nothing is sent.
+    #[error("the wallet's sends are being read to know whether the books have all of them: {read} of {total}")]
+    Reading { read: u64, total: u64 },
+    /// Somebody paid what these books know nothing of.
+    #[error(
+        "the wallet has {open} sends with a payout's memo that the books do not know, {undecided} of them undecided{}: \
+         nothing is sent; `meshpool payouts` lists them, `meshpool payouts adopt` takes them into the books",
+        waits_for.as_ref().map(|why| format!("; adopted ones wait: {why}")).unwrap_or_default()
+    )]
+    UnknownSends { open: u64, undecided: u64, waits_for: Option<String> },
+    /// The data directory remembers more than the books, and this daemon cannot be asked.
+    #[error(
+        "the data directory has counted {counted} payout steps, the books have {known}: they are older than the wallet, \
+         and this daemon cannot list its sends; nothing is sent; `meshpool payouts accept-books` says what to do"
+    )]
+    OlderBooks { counted: u64, known: u64 },
+    /// Then nothing would show that the books are older.
+    #[error("payout steps cannot be counted in {}: {why}; nothing is sent", file.display())]
+    StepsFile { file: PathBuf, why: String },
 }
 
 impl Trouble {
@@ -71,16 +102,103 @@ impl Trouble {
         }
     }
 
-    /// What is said once: figures that change with every block make no new trouble.
-    pub(crate) fn topic(&self) -> String {
+    /// How it is told.
+    pub(crate) fn reason(&self) -> HoldReason {
+        let (code, text, patience) = self.words();
+        HoldReason { code, text, detail: self.to_string(), patience }
+    }
+
+    fn words(&self) -> (&'static str, &'static str, Patience) {
+        use Patience::{Blocks, None, Seconds};
+        let soon = Seconds(SETTLING_SECONDS);
         match self {
-            Trouble::Scanning { .. } => "scanning".to_owned(),
-            Trouble::LessWork { .. } => "less work".to_owned(),
-            Trouble::Insolvent { .. } => "insolvent".to_owned(),
-            Trouble::Short(_) => "short".to_owned(),
-            Trouble::FeeAccount { .. } => "fee account".to_owned(),
-            other => other.to_string(),
+            Trouble::Off => ("off", "payouts are off", None),
+            Trouble::Paused(_) => ("paused", "payouts are paused", None),
+            Trouble::PauseUnknown { .. } => {
+                ("pause_file", "payouts are held: the pause file cannot be looked for", None)
+            }
+            Trouble::UnknownSends { .. } => {
+                ("unknown_sends", "payouts are held: the wallet has sends that the books do not know", None)
+            }
+            Trouble::OlderBooks { .. } => {
+                ("older_books", "payouts are held: the books are older than the wallet", None)
+            }
+            Trouble::StepsFile { .. } => {
+                ("steps_file", "payouts are held: their steps cannot be counted in the data directory", None)
+            }
+            Trouble::Reading { .. } => {
+                ("reading", "payouts wait: the wallet's sends are being read", Seconds(READING_SECONDS))
+            }
+            Trouble::NoPassword(_) | Trouble::WalletShut(_) => {
+                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
+            }
+            Trouble::ViewOnly | Trouble::Daemon(DaemonError::Wallet(WalletState::ViewOnly)) => {
+                ("view_only", "payouts are held: the wallet is view-only and cannot send", soon)
+            }
+            Trouble::Daemon(DaemonError::Wallet(_)) => {
+                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
+            }
+            Trouble::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
+            Trouble::Syncing => ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon),
+            Trouble::LessWork { .. } => {
+                ("less_work", "payouts are held: the daemon's chain has less work than one seen before", soon)
+            }
+            Trouble::Insolvent { .. } => {
+                ("insolvent", "payouts are held: the wallet holds less than the pool owes", soon)
+            }
+            Trouble::Short(_) => {
+                ("short", "payouts are held: the wallet cannot spend enough now", Blocks(SHORT_BLOCKS))
+            }
+            Trouble::FeeAccount { .. } => {
+                ("fee_account", "payouts are held: the pool's fees do not cover the network fee", soon)
+            }
+            Trouble::ForeignWallet { .. } => {
+                ("foreign_wallet", "payouts are held: the wallet is none of this network", soon)
+            }
+            Trouble::OtherWallet { .. } => ("other_wallet", "payouts are held: the daemon has another wallet", soon),
+            Trouble::WalletChanged { .. } => ("wallet_changed", "payouts are held: the wallet keeps changing", soon),
+            Trouble::TooManySends { .. } => {
+                ("too_many_sends", "payouts are held: the wallet has too many sends to look through", soon)
+            }
+            Trouble::Daemon(DaemonError::Refused { .. }) => {
+                ("refused", "payouts are held: the daemon refuses them", soon)
+            }
+            Trouble::Daemon(_) => ("daemon", "payouts wait: the wallet's daemon does not answer", soon),
+            Trouble::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. }) | Trouble::Books { .. } => {
+                ("books", "payouts are held: the books contradict themselves", soon)
+            }
+            Trouble::Store(_) => ("database", "payouts wait: the database does not answer", soon),
         }
+    }
+
+    /// The wallet is not open, and the pool cannot open it.
+    pub(crate) fn is_shut(&self) -> bool {
+        let is_view_only = matches!(self, Trouble::Daemon(DaemonError::Wallet(WalletState::ViewOnly)));
+        let is_wallet = matches!(self, Trouble::Daemon(DaemonError::Wallet(_)));
+        matches!(self, Trouble::NoPassword(_) | Trouble::WalletShut(_)) || (is_wallet && !is_view_only)
+    }
+
+    /// The wallet as such cannot send, whatever is due.
+    pub(crate) fn is_of_the_wallet(&self) -> bool {
+        matches!(
+            self,
+            Trouble::NoPassword(_)
+                | Trouble::WalletShut(_)
+                | Trouble::ViewOnly
+                | Trouble::ForeignWallet { .. }
+                | Trouble::Daemon(DaemonError::Wallet(_))
+        )
+    }
+
+    /// The wallet's history and the books are not known to fit.
+    pub(crate) fn is_of_the_books(&self) -> bool {
+        matches!(
+            self,
+            Trouble::UnknownSends { .. }
+                | Trouble::OlderBooks { .. }
+                | Trouble::Reading { .. }
+                | Trouble::StepsFile { .. }
+        )
     }
 
     /// The daemon asks to be left alone for a moment, which is how it paces sends.

@@ -1,7 +1,12 @@
 //! Payout intents: what is to be sent, what was asked of the wallet, and what became of it.
+mod adopt;
 mod rows;
+mod standing;
+mod unknown;
 
 pub(crate) use rows::intents_load;
+pub use standing::{Hold, PayoutBooks, ReadMark};
+pub use unknown::{SendDecision, SendPlace, UnknownSend, UnknownTotals};
 
 use serde::{Deserialize, Serialize};
 use units::{Amount, Height, Timestamp};
@@ -138,6 +143,10 @@ pub struct Intent {
     pub wallet: Option<String>,
     /// What an operator has said about it and was not acted upon yet.
     pub word: Option<OperatorWord>,
+    /// The epoch under which it last became reserved; `None` in rows of older programs.
+    pub reserved_epoch: Option<i64>,
+    /// When it was booked although the books had not planned it; it has no request then.
+    pub adopted_at: Option<Timestamp>,
     /// Recipients.
     pub lines: Vec<IntentLine>,
     /// Requests, oldest first.
@@ -208,7 +217,7 @@ impl Store {
                 if !entry_post_in_txn(c, epoch, &entry, at).await? {
                     return Err(conflict(&intent.id));
                 }
-                rows::intent_insert(c, &intent).await?;
+                rows::intent_insert(c, &intent, epoch).await?;
                 rows::lines_insert(c, &intent).await?;
                 for attempt in &intent.attempts {
                     rows::attempt_insert(c, &intent.id, attempt).await?;
@@ -284,6 +293,9 @@ impl Store {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
                 intent_move(c, &id, from, to).await?;
+                if change.state == Some(IntentState::Reserved) {
+                    rows::reserved_under(c, &id, epoch).await?;
+                }
                 rows::intent_update(c, &id, change).await?;
             })
         })
@@ -313,6 +325,7 @@ impl Store {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
                 intent_move(c, &id, from, IntentState::Reserved).await?;
+                rows::reserved_under(c, &id, epoch).await?;
                 rows::attempt_close(c, &id, &outcome).await?;
                 let next = "UPDATE intents SET attempt = $1, txid = NULL, fee_paid = NULL, sent_at = NULL, \
                             absent_since = NULL WHERE id = $2 AND attempt = $3";

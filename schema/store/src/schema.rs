@@ -244,6 +244,8 @@ diesel::table! {
         attention -> Nullable<Text>,
         wallet -> Nullable<Text>,
         operator_word -> Nullable<Text>,
+        adopted_at -> Nullable<BigInt>,
+        reserved_epoch -> Nullable<BigInt>,
     }
 }
 

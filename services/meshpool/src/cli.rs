@@ -12,7 +12,8 @@ use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, check_config, hosts, payouts, set_aside, up};
+use crate::adopt::Adopt;
+use crate::{adopt, audit, check_config, hosts, payouts, set_aside, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -65,7 +66,8 @@ enum Command {
         #[command(subcommand)]
         action: Option<LogAction>,
     },
-    /// Lists open payouts: state, amounts, transaction, and why an operator must look.
+    /// Says whether payouts are sent and why not, and lists sends that the books do not know and open payouts: state,
+    /// amounts, transaction, and why an operator must look.
     Payouts {
         #[command(flatten)]
         common: Common,
@@ -96,6 +98,16 @@ enum PayoutAction {
         /// How you know; kept with the payout.
         #[arg(long, value_name = "TEXT")]
         because: String,
+    },
+    /// Takes payouts into the books that the wallet has sent and the books do not know: after a database was put back from
+    /// a copy. Lists them and asks; the running pool books them.
+    Adopt(Adopt),
+    /// Lets payouts go on with books that are older than the data directory's count of payouts, where the daemon cannot
+    /// list its sends. Says what that gives up, and asks.
+    AcceptBooks {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -192,6 +204,8 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
         Some(PayoutAction::Release { id, because }) => {
             payouts::tell(settings, id, &OperatorWord::Release { because: because.clone() })
         }
+        Some(PayoutAction::Adopt(order)) => adopt::adopt(settings, order),
+        Some(PayoutAction::AcceptBooks { yes }) => adopt::accept_books(settings, *yes),
     }
 }
 

@@ -1,4 +1,5 @@
 //! `meshpool`: all actors in one process, and the operator's commands.
+mod adopt;
 mod announce;
 mod audit;
 mod check_config;

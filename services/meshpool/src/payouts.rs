@@ -4,15 +4,26 @@
 use std::process::ExitCode;
 
 use settings::Settings;
-use store::payouts::{Attempt, Intent, IntentState, OperatorWord};
+use store::payouts::{Attempt, Hold, Intent, IntentState, OperatorWord};
 use store::{Store, StoreError};
-use units::Amount;
+use units::{Amount, Timestamp};
 
+use crate::adopt;
 use crate::cli::{fail, say, with_store};
 
-/// Prints open payouts, oldest first.
+/// Sends that the books do not know and that are listed one by one.
+const UNKNOWN_LISTED: u32 = 100;
+
+/// Prints whether payouts are sent and why not, sends that the books do not know, and open payouts, oldest first.
 pub(crate) fn list(settings: &Settings) -> ExitCode {
     with_store(settings, async |store| {
+        standing(store).await?.into_iter().for_each(|line| say(&line));
+        let unknown = store.unknown_sends_open(UNKNOWN_LISTED).await?;
+        unknown.iter().flat_map(adopt::lines).for_each(|line| say(&line));
+        let all = store.unknown_totals().await?.open;
+        if all > u64::from(UNKNOWN_LISTED) {
+            say(&format!("... {all} unknown sends in all"));
+        }
         let open = store.intent_list_open().await?;
         for intent in &open {
             say(&line(intent));
@@ -72,6 +83,30 @@ pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorWord) -> ExitCo
     })
 }
 
+/// What whoever may send last said about it.
+async fn standing(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut lines = match store.payout_books().await?.holds {
+        None => vec!["Nobody has said yet whether payouts are sent: no pool has run on these books so far.".to_owned()],
+        Some(holds) if holds.is_empty() => vec!["Payouts are sent.".to_owned()],
+        Some(holds) => holds.iter().map(held).collect(),
+    };
+    if let Some(since) = store.money_lease_free_since().await? {
+        lines.push(match since.ms() {
+            0 => "Nothing is sent now: no pool holds the money lease.".to_owned(),
+            _ => format!("Nothing is sent now: no pool holds the money lease since {since}."),
+        });
+    }
+    Ok(lines)
+}
+
+fn held(hold: &Hold) -> String {
+    let since = Timestamp::from_ms(hold.since_ms);
+    match hold.text.strip_prefix("payouts ") {
+        Some(rest) => format!("Payouts {rest} (since {since})"),
+        None => format!("Payouts are held: {} (since {since})", hold.text),
+    }
+}
+
 async fn find(store: &Store, id: &str) -> Result<Option<Intent>, StoreError> {
     if let Some(intent) = store.intent_find(id).await? {
         return Ok(Some(intent));
@@ -104,6 +139,9 @@ fn details(intent: &Intent) -> Vec<String> {
         format!("planned   {} at height {}", intent.created_at, intent.created_height),
         format!("takes     {} from balances, network fee expected {}", intent.gross, intent.fee_expected),
     ];
+    if let Some(at) = intent.adopted_at {
+        lines.push(format!("adopted   {at}: the wallet had sent it without these books; it has no request"));
+    }
     if let Some(txid) = &intent.txid {
         let fee = intent.fee_paid.map_or_else(|| "unknown".to_owned(), |fee| fee.to_string());
         lines.push(format!("sent as   {txid}, network fee {fee}"));

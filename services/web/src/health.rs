@@ -58,9 +58,6 @@ pub(crate) async fn ready(parts: web::Data<WebParts>, request: HttpRequest) -> H
     if parts.jobs.borrow().is_none() {
         reasons.push("no job yet".into());
     }
-    if parts.counters.payouts_wallet_shut.get() > 0 {
-        reasons.push("payouts wait for the wallet: it is not open, and the pool cannot open it".into());
-    }
     if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
         reasons.push("share log is full".into());
     }

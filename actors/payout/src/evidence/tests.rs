@@ -60,6 +60,8 @@ fn payout() -> Intent {
         attention: None,
         wallet: None,
         word: None,
+        reserved_epoch: None,
+        adopted_at: None,
         lines: vec![IntentLine { address: "A".into(), gross: atoms(170), net: atoms(150) }],
         attempts: vec![Attempt {
             attempt: 1,

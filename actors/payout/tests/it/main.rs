@@ -7,6 +7,8 @@ mod crash;
 mod database;
 mod gates;
 mod lost;
+mod older;
 mod pay;
 mod stage;
 mod standby;
+mod told;

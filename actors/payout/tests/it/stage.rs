@@ -9,6 +9,7 @@ use std::time::Duration;
 use chain::Network;
 use daemon::DaemonSettings;
 use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
+use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::payout::{PayoutTick, SweepPayouts};
 use payout::{Payout, PayoutParts};
@@ -22,6 +23,8 @@ use tokio::sync::watch;
 use units::{Amount, Timestamp};
 
 use crate::database::{Kind, Scratch};
+
+mod restored;
 
 pub(crate) const PASSWORD: &str = "test123";
 pub(crate) const COIN: u64 = 100_000_000;
@@ -46,7 +49,12 @@ pub(crate) struct Stage {
     clock_ms: i64,
     ids: Arc<AtomicU64>,
     funded: u64,
-    _scratch: Scratch,
+    pub(crate) conditions: Arc<Conditions>,
+    kind: Kind,
+    holder: String,
+    /// Everything that was owed since the beginning.
+    owed: Vec<NewEntry>,
+    scratch: Vec<Scratch>,
 }
 
 pub(crate) fn atoms(atoms: u64) -> Amount {
@@ -107,8 +115,10 @@ impl Stage {
         let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
         let place =
             DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
-        let parts = parts(&place, &store, &settings, &lease, &password, &counters, &ids);
-        let actor = Payout::new(parts);
+        let conditions = Arc::new(Conditions::new(Arc::new(|| START)));
+        let steps_file = dir.path().join("payout.steps");
+        let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
+        let actor = Payout::new(parts(&outside, steps_file, &lease, &password, &counters, &ids));
         Stage {
             store,
             counters,
@@ -124,7 +134,11 @@ impl Stage {
             clock_ms: 0,
             ids,
             funded: 0,
-            _scratch: scratch,
+            conditions,
+            kind,
+            holder: "test".to_owned(),
+            owed: Vec::new(),
+            scratch: vec![scratch],
         }
     }
 
@@ -134,15 +148,10 @@ impl Stage {
 
     /// The actor dies; its successor knows what is stored.
     pub(crate) fn crash(&mut self) {
-        self.actor = Payout::new(parts(
-            &self.place,
-            &self.store,
-            &self.settings,
-            &self.lease,
-            &self.password,
-            &self.counters,
-            &self.ids,
-        ));
+        let outside =
+            Outside { place: &self.place, store: &self.store, settings: &self.settings, conditions: &self.conditions };
+        let parts = parts(&outside, self.steps_file(), &self.lease, &self.password, &self.counters, &self.ids);
+        self.actor = Payout::new(parts);
     }
 
     /// The actor speaks to another daemon from now on.
@@ -194,6 +203,7 @@ impl Stage {
             postings: postings.iter().map(posting).collect(),
         };
         let at = START.plus(Duration::from_secs(self.funded));
+        self.owed.push(entry.clone());
         assert!(self.store.entry_post(self.epoch, entry, at).await.unwrap());
     }
 
@@ -434,10 +444,17 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// What an actor is built from that is not its own.
+struct Outside<'a> {
+    place: &'a DaemonSettings,
+    store: &'a Store,
+    settings: &'a PayoutSettings,
+    conditions: &'a Arc<Conditions>,
+}
+
 fn parts(
-    place: &DaemonSettings,
-    store: &Store,
-    settings: &PayoutSettings,
+    outside: &Outside<'_>,
+    steps_file: PathBuf,
     lease: &watch::Sender<Option<i64>>,
     password: &watch::Sender<Option<&'static str>>,
     counters: &Arc<Counters>,
@@ -445,16 +462,19 @@ fn parts(
 ) -> PayoutParts {
     let (password, ids) = (password.subscribe(), Arc::clone(ids));
     PayoutParts {
-        daemon: place.clone(),
+        daemon: outside.place.clone(),
         password: Arc::new(move || password.borrow().map(SecretString::from)),
-        store: store.clone(),
-        settings: settings.clone(),
+        store: outside.store.clone(),
+        settings: outside.settings.clone(),
         network: Network::Testnet,
         reward_address: None,
         settle_depth: 3,
+        credit_depth: 3,
+        steps_file,
         lease: lease.subscribe(),
         clock: Arc::new(|| START.plus(Duration::from_secs(100_000))),
         random_id: Arc::new(move || u128::from(ids.fetch_add(1, Ordering::Relaxed) + 0xabc0).to_be_bytes()),
         counters: Arc::clone(counters),
+        conditions: Arc::clone(outside.conditions),
     }
 }

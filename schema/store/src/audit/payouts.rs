@@ -62,8 +62,10 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
         let Some(last) = c.rows::<Id>(page, binds![after.clone(), INTENTS_PER_PAGE]).await?.pop() else { break };
         let binds = binds![after, last.id.clone()];
         let mut entries = entries(c, binds.clone()).await?;
+        let mut before = balances_before(c, binds.clone()).await?;
         for intent in intents_load(c, "i.id > $1 AND i.id <= $2", binds).await? {
-            check(&intent, entries.remove(&intent.id).unwrap_or_default(), &mut found);
+            let before = before.remove(&intent.id).unwrap_or_default();
+            check(&intent, entries.remove(&intent.id).unwrap_or_default(), &before, &mut found);
         }
         after = last.id;
     }
@@ -100,7 +102,32 @@ async fn entries(
     Ok(entries)
 }
 
-fn check(intent: &Intent, entries: BTreeMap<String, Postings>, found: &mut Findings) {
+/// What the balances of recipients and the pool's fees were when adopted payouts were booked, by intent. Money is
+/// written by one transaction at a time, so the order of entries is that of time.
+async fn balances_before(c: &mut Conn<'_>, binds: Vec<crate::sql::Bind>) -> Result<HashMap<String, Postings>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        reference: String,
+        #[diesel(sql_type = Text)]
+        key: String,
+        #[diesel(sql_type = BigInt)]
+        amount: i64,
+    }
+    let select = "SELECT e.reference, a.key, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS amount \
+                  FROM intents i JOIN entries e ON e.reference = i.id AND e.kind = 'payout_reserved' \
+                  JOIN accounts a ON a.kind = 'pool_fee' OR (a.kind = 'payable' AND a.miner_id IN \
+                      (SELECT l.miner_id FROM intent_lines l WHERE l.intent_id = i.id)) \
+                  LEFT JOIN postings p ON p.account_id = a.id AND p.entry_id < e.id \
+                  WHERE i.id > $1 AND i.id <= $2 AND i.adopted_at IS NOT NULL GROUP BY e.reference, a.key";
+    let mut before: HashMap<String, Postings> = HashMap::new();
+    for row in c.rows::<Row>(select, binds).await? {
+        before.entry(row.reference).or_default().insert(row.key, i128::from(row.amount));
+    }
+    Ok(before)
+}
+
+fn check(intent: &Intent, entries: BTreeMap<String, Postings>, before: &Postings, found: &mut Findings) {
     let gross = Amount::checked_sum(intent.lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX);
     if gross != intent.gross {
         found.add("payout is the sum of its recipients", &intent.id, intent.gross.atoms(), gross.atoms());
@@ -109,7 +136,11 @@ fn check(intent: &Intent, entries: BTreeMap<String, Postings>, found: &mut Findi
         let subject = format!("{} to {}", intent.id, line.address);
         found.add("payout sends no more than it takes", subject, line.net.atoms(), line.gross.atoms());
     }
-    let mut expected = BTreeMap::from([("payout_reserved", moved(intent, "payable", "inflight"))]);
+    let reserved = match intent.adopted_at {
+        None => moved(intent, "payable", "inflight"),
+        Some(_) => adopted(intent, before),
+    };
+    let mut expected = BTreeMap::from([("payout_reserved", reserved)]);
     match intent.state {
         IntentState::Settled => {
             let rest = entries.get("payout_settled").map(fees).unwrap_or_default();
@@ -144,6 +175,28 @@ fn moved(intent: &Intent, from: &str, to: &str) -> Postings {
         [(format!("{from}:{}", line.address), -gross), (format!("{to}:{}", line.address), gross)]
     });
     lines.collect()
+}
+
+/// Balances gave as far as they went, then the pool's fees, then it was a loss; the fees kept what the pool bears of the
+/// network fee.
+fn adopted(intent: &Intent, before: &Postings) -> Postings {
+    let had = |key: &str| before.get(key).copied().unwrap_or_default().max(0);
+    let mut postings = Postings::new();
+    let mut lacking = 0;
+    let mut borne = intent.fee_paid.map_or(0, |fee| i128::from(fee.atoms()));
+    for line in &intent.lines {
+        let (gross, payable) = (i128::from(line.gross.atoms()), format!("payable:{}", line.address));
+        let taken = had(&payable).min(gross);
+        postings.insert(payable, -taken);
+        postings.insert(format!("inflight:{}", line.address), gross);
+        lacking += gross - taken;
+        borne -= gross - i128::from(line.net.atoms());
+    }
+    let lost = (lacking + borne.max(0) - had("pool_fee")).max(0);
+    postings.insert("pool_fee".to_owned(), lost - lacking);
+    postings.insert("orphan_loss".to_owned(), -lost);
+    postings.retain(|_, amount| *amount != 0);
+    postings
 }
 
 /// What the network and the pool got of a settled payout.

@@ -72,6 +72,10 @@ struct IntentRow {
     wallet: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     operator_word: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    reserved_epoch: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    adopted_at: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -133,6 +137,8 @@ impl TryFrom<IntentRow> for Intent {
             wallet: row.wallet,
             // One that cannot be read is as good as none: the operator sees that nothing happens.
             word: row.operator_word.and_then(|word| serde_json::from_str(&word).ok()),
+            reserved_epoch: row.reserved_epoch,
+            adopted_at: row.adopted_at.map(Timestamp::from_ms),
             lines: Vec::new(),
             attempts: Vec::new(),
             id: row.id,
@@ -199,10 +205,10 @@ fn taken(id: &str, error: StoreError) -> StoreError {
     }
 }
 
-pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
+pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent, epoch: i64) -> Result<()> {
     let insert = "INSERT INTO intents (id, state, attempt, gross, recipients, fee_expected, fee_paid, txid, created_at, \
-                  created_height, sent_at, absent_since, attention, wallet) \
-                  VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8, NULL, NULL, $9, $10)";
+                  created_height, sent_at, absent_since, attention, wallet, reserved_epoch) \
+                  VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8, NULL, NULL, $9, $10, $11)";
     let binds = binds![
         intent.id.clone(),
         intent.state.as_str(),
@@ -214,8 +220,36 @@ pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<(
         intent.created_height.to_i64(),
         intent.attention.clone(),
         intent.wallet.clone(),
+        epoch,
     ];
     c.run(insert, binds).await.map_err(|error| taken(&intent.id, error))?;
+    Ok(())
+}
+
+/// An intent that was sent without these books: settled, and without a request.
+pub(super) async fn adopted_insert(c: &mut Conn<'_>, intent: &Intent, at: Timestamp) -> Result<()> {
+    let insert = "INSERT INTO intents (id, state, attempt, gross, recipients, fee_expected, fee_paid, txid, created_at, \
+                  created_height, sent_at, settled_at, wallet, adopted_at) \
+                  VALUES ($1, $2, 0, $3, $4, $5, $5, $6, $7, $8, $7, $9, $10, $9)";
+    let binds = binds![
+        intent.id.clone(),
+        intent.state.as_str(),
+        intent.gross.to_i64(),
+        i64::try_from(intent.lines.len()).ok(),
+        intent.fee_expected.to_i64(),
+        intent.txid.clone(),
+        intent.created_at.ms(),
+        intent.created_height.to_i64(),
+        at.ms(),
+        intent.wallet.clone(),
+    ];
+    c.run(insert, binds).await.map_err(|error| taken(&intent.id, error))?;
+    Ok(())
+}
+
+/// Nothing was asked of the wallet yet, as far as this holder of the lease knows.
+pub(super) async fn reserved_under(c: &mut Conn<'_>, id: &str, epoch: i64) -> Result<()> {
+    c.run("UPDATE intents SET reserved_epoch = $1 WHERE id = $2", binds![epoch, id]).await?;
     Ok(())
 }
 

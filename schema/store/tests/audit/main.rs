@@ -1,5 +1,6 @@
 //! A clean history has no differences, and every kind of damage is found.
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
+mod adopted;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;

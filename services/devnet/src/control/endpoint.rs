@@ -142,6 +142,7 @@ fn routes(app: &mut ServiceConfig) {
             "/wallet/scan",
             post().to(async |c: C, order: Json<Pause>| c.pause_wallet_scan(order.paused).map(|()| done())),
         )
+        .route("/wallet/view-only", post().to(async |c: C, order: Json<Pause>| after(|| c.set_view_only(order.paused))))
         .route("/events", post().to(async |c: C, order: Json<Pause>| after(|| c.stall_events(order.paused))))
         .route("/events/hang-up", post().to(async |c: C| after(|| c.hang_up_events())))
         .route(

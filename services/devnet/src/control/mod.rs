@@ -14,7 +14,7 @@ pub(crate) use endpoint::serve;
 
 use crate::coins::{self, Keys};
 use crate::faults::Fault;
-use crate::node::wallet::{SendRecord, Wallet};
+use crate::node::wallet::{SendRecord, SentTo, Wallet};
 use crate::node::{MineError, MineTo, Mined, NetworkView};
 use crate::shared::{Order, Shared, StartError};
 
@@ -309,6 +309,39 @@ impl Control {
             record: record.clone(),
         };
         node.wallet.iter().flat_map(Wallet::sends).map(sent).collect()
+    }
+
+    /// Notes sends in the wallet's history that no block and no mempool has, oldest first, each to one recipient.
+    /// `memo`: of the `n`th.
+    ///
+    /// # Errors
+    /// When no wallet is loaded.
+    pub fn invent_sends(&self, count: u64, memo: impl Fn(u64) -> String) -> Result<(), ControlError> {
+        let mut node = self.shared.node();
+        let (timestamp, recorded_height) = (node.clock.now_secs(), node.tree.tip_height());
+        let wallet = node.wallet.as_mut().ok_or(ControlError::NoWallet)?;
+        for n in 0..count {
+            let mut txid = [0xff; 32];
+            txid[..8].copy_from_slice(&n.to_be_bytes());
+            let to = Keys::derive(n, "invented").address();
+            wallet.record_send(SendRecord {
+                txid: chain::Hash32(txid),
+                timestamp,
+                recorded_height,
+                fee: 1,
+                total_amount: 1,
+                recipients: vec![SentTo { address: to, amount: 1, memo_hex: hex::encode(memo(n)) }],
+                inputs: Vec::new(),
+                change: 0,
+                is_unconfirmed: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// The loaded wallet has lost its spend key, or has it again.
+    pub fn set_view_only(&self, is_view_only: bool) {
+        self.shared.node().is_view_only = is_view_only;
     }
 
     /// What an address has received on the main chain, oldest first. This is the truth about who was paid: it is read

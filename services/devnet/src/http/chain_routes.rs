@@ -72,7 +72,7 @@ fn wallet_status(node: &Node) -> Option<WalletStatus> {
         kdf_iterations: 3,
         kdf_threads: 4,
         created_at: wallet.file().created_at_secs,
-        view_only: false,
+        view_only: node.is_view_only,
         has_mnemonic: true,
         address_format: "checksummed",
         file_size_bytes: wallet.path().metadata().map_or(0, |file| file.len()),

@@ -14,6 +14,9 @@ use crate::node::{SendAnswer, SendRequest};
 /// The order of the checks is part of the interface: what comes before the key is not recorded under it.
 pub(super) async fn send(call: &Call, namespace: Namespace) -> Result<Answer, Stop> {
     open_wallet(&mut *call.instance.node()?)?;
+    if call.instance.node()?.is_view_only {
+        return Ok(Answer::error(403, "view-only wallet cannot send"));
+    }
     let Some(body) = call.body.as_deref() else { return Ok(Answer::error(400, "invalid JSON body")) };
     let key = call.idempotency_key.as_str();
     if key.len() > KEY_BYTES_MAX {

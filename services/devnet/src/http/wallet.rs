@@ -27,8 +27,9 @@ pub(super) fn open_wallet(node: &mut Node) -> Result<&mut Wallet, Answer> {
 
 pub(super) fn address(call: &Call) -> Result<Answer, Stop> {
     let mut node = call.instance.node()?;
+    let view_only = node.is_view_only;
     let address = open_wallet(&mut node)?.keys().address();
-    Ok(Answer::json(200, &json!({"address": address, "view_only": false})))
+    Ok(Answer::json(200, &json!({"address": address, "view_only": view_only})))
 }
 
 pub(super) async fn balance(call: &Call) -> Result<Answer, Stop> {

@@ -74,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) templates: Templates,
     pub(crate) wallet: Option<Wallet>,
     pub(crate) is_wallet_scan_paused: bool,
+    /// Its wallet has no spend key.
+    pub(crate) is_view_only: bool,
     pub(crate) idempotency: Idempotency,
     pub(crate) network: NetworkView,
     pub(crate) peers: Peers,
@@ -127,6 +129,7 @@ impl Node {
             templates: Templates::default(),
             wallet: None,
             is_wallet_scan_paused: false,
+            is_view_only: false,
             idempotency: Idempotency::open(&dir.join("send-idempotency.json"))?,
             network: around.network,
             peers: Peers::new(params.peers.len()),

@@ -8,6 +8,7 @@ mod drain;
 mod failover;
 mod full_disk;
 mod hosts;
+mod log_and_books;
 mod logs;
 mod manager;
 mod outage;

@@ -1,193 +1,208 @@
-//! A share log that is older than the books, and books that are older than the share log.
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! A database from a copy, beside today's share log and today's wallet: what was paid since the copy is in the wallet's
+//! history and nowhere else.
+use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Config, Network, Proof, Scratch, audit, logged_shares, sql, wait_until};
+use e2e::{Config, Network, Pool, Proof, Scratch, audit, sql, wait_for, wait_until};
+use meshpool_devnet::MineOrder;
+use store::payouts::IntentState;
+use store::reads::PayoutRow;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const SHOWN: Duration = Duration::from_secs(10);
-const TWO_MINUTES: Duration = Duration::from_secs(120);
+const SETTLE: Duration = Duration::from_secs(150);
+/// A log of some minutes is folded again and its blocks are credited again, on a loaded machine.
+const CATCH_UP: Duration = Duration::from_secs(450);
+const FEE_BPS: u64 = 100;
+/// Begin of what `/readyz` says while the wallet has sends that the books do not know.
+const UNKNOWN: &str = "payouts are held: the wallet has sends that the books do not know";
 
-fn copy(from: &Path, to: &Path) {
-    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(done.success());
+/// Where books can be copied.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Postgres,
 }
 
-fn put_back(copied: &Path, to: &Path) {
-    std::fs::remove_dir_all(to).unwrap();
-    copy(copied, to);
+/// A copy of the books, and what belongs to it.
+struct Copy {
+    url: String,
+    _database: Option<Scratch>,
 }
 
-/// Waits until the miners were told of so many more shares.
-fn wait_shares(network: &Network, more: usize) {
-    let accepted = || -> usize { network.miners.iter().map(|miner| miner.accepted().len()).sum() };
-    let before = accepted();
-    wait_until("shares", MINUTE, || accepted() >= before + more);
-}
-
-fn name(config: &Config) -> String {
-    std::fs::read_to_string(config.log_dir().join("host")).unwrap()
-}
-
-/// A pool whose log is put back to an earlier state than its books have seen.
-fn with_an_older_log(config: &Config, network: &Network, place: &Path, clean: bool) {
-    let proof = Proof::default();
-    let copied = place.join("copy");
-    let first = config.start_ready();
-    wait_shares(network, 20);
-    assert_eq!(first.terminate(), 0);
-    copy(&config.log_dir(), &copied);
-    let old = name(config);
-
-    let mut second = config.start_ready();
-    wait_shares(network, 60);
-    match clean {
-        true => assert_eq!(second.terminate(), 0),
-        false => {
-            // Nothing more is acknowledged, and all that was is booked.
-            second.drill(&serde_json::json!({ "stall_disk": true }));
-            proof.shares_are_booked(network, config);
-            second.process.kill();
+impl Kind {
+    fn fresh(self, dir: &Path, name: &str) -> Copy {
+        match self {
+            Kind::Sqlite => {
+                Copy { url: format!("sqlite:{}", dir.join(format!("{name}.sqlite")).display()), _database: None }
+            }
+            Kind::Postgres => {
+                let database = Scratch::postgres();
+                Copy { url: database.url(), _database: Some(database) }
+            }
         }
     }
-    put_back(&copied, &config.log_dir());
 
-    let mut third = config.start();
-    wait_shares(network, 20);
-    assert_ne!(name(config), old, "the old positions are taken");
-    wait_until("a word on it", SHOWN, || third.degraded().iter().any(|text| text.contains("older than the books")));
-    proof.shares_are_booked(network, config);
-    let hosts = config.command("hosts").1;
-    if !clean {
-        // What it had beyond its last word nobody knows.
-        assert!(hosts.contains("open"), "{hosts}");
-        sql(&config.database_url(), "UPDATE hosts SET caught_up_at = 1, folded_at = 1 WHERE id = 1");
-        let (code, _, log) = config.command_with("hosts", &["retire", &old]);
-        assert_eq!(code, 0, "{log}");
+    /// Copies books that nobody has open.
+    fn copy(self, of: &str, dir: &Path, name: &str) -> Copy {
+        let copy = self.fresh(dir, name);
+        match self {
+            Kind::Sqlite => sql(of, &format!("VACUUM INTO '{}'", &copy.url["sqlite:".len()..])),
+            Kind::Postgres => {
+                let database = |url: &str| url.rsplit_once('/').unwrap().1.to_owned();
+                let cluster = std::env::var("MESHPOOL_TEST_POSTGRES").unwrap();
+                let name = database(&copy.url);
+                sql(&cluster, &format!("DROP DATABASE {name}"));
+                sql(&cluster, &format!("CREATE DATABASE {name} TEMPLATE {}", database(of)));
+            }
+        }
+        copy
     }
-    third.wait_ready();
-    proof.blocks_are_credited_once(network, config, 3);
-    audit(config).assert_clean();
-    assert_eq!(third.terminate(), 0);
-    // And it goes on under its new name.
-    let new = name(config);
-    let fourth = config.start_ready();
-    wait_shares(network, 10);
-    proof.shares_are_booked(network, config);
-    assert_eq!((name(config), fourth.terminate()), (new, 0));
-    audit(config).assert_clean();
 }
 
-#[test]
-fn a_log_behind_the_books_goes_on_under_another_name_and_every_share_is_booked() {
-    let place = tempfile::tempdir().unwrap();
-    let network = Network::brisk(&place.path().join("network"), &[]);
-    let config = Config::new(place.path(), &network).set("payout.enabled", false);
-    with_an_older_log(&config, &network, place.path(), true);
+struct World {
+    place: tempfile::TempDir,
+    network: Network,
+    config: Config,
+    proof: Proof,
+    kind: Kind,
+    /// The books from the beginning.
+    _books: Copy,
 }
 
-#[test]
-fn a_log_behind_the_books_of_a_killed_pool_on_postgres_is_given_up_by_an_operator() {
-    let place = tempfile::tempdir().unwrap();
-    let postgres = Scratch::postgres();
-    let network = Network::brisk(&place.path().join("network"), &[]);
-    let config = Config::new(place.path(), &network).set("payout.enabled", false).database(&postgres.url());
-    assert_eq!(config.command("migrate").0, 0);
-    with_an_older_log(&config, &network, place.path(), false);
-}
-
-/// A pool whose books are put back to an earlier state, by which the log's first files were removed since.
-fn with_older_books(config: &Config, network: &Network, save: impl Fn(), restore: impl Fn()) {
-    let proof = Proof::default();
-    let first = config.start_ready();
-    wait_shares(network, 20);
-    assert_eq!(first.terminate(), 0);
-    save();
-    for _ in 0..3 {
-        let pool = config.start_ready();
-        wait_shares(network, 20);
-        proof.shares_are_booked(network, config);
-        assert_eq!(pool.terminate(), 0);
+impl World {
+    fn new(kind: Kind, own_funds: bool) -> World {
+        let place = tempfile::tempdir().unwrap();
+        let network = Network::brisk(&place.path().join("network"), &[]);
+        let books = kind.fresh(place.path(), "books");
+        let config = Config::new(place.path(), &network)
+            .set("payout.interval", "1s")
+            .set("pool.fee_bps", FEE_BPS)
+            .database(&books.url);
+        let (code, out, log) = config.command("migrate");
+        assert_eq!(code, 0, "{out}{log}");
+        let world = World { place, network, config, proof: Proof::with_fee(FEE_BPS), kind, _books: books };
+        // A pool opens the wallet.
+        assert_eq!(world.config.start_ready().terminate(), 0);
+        if own_funds {
+            // It covers a second payment of everything: solvency holds nothing up.
+            let to = "wallet".to_owned();
+            world.network.mine(&MineOrder { count: 40, to, empty: true, ..MineOrder::default() });
+        }
+        world
     }
-    restore();
-    let files: Vec<PathBuf> = log_files(config);
-    assert!(files.len() >= 4, "{files:?}");
-    files.iter().take(2).for_each(|file| std::fs::remove_file(file).unwrap());
 
-    let name = name(config);
-    let mut pool = config.start();
-    pool.wait_reason("share log lacks records", MINUTE);
-    pool.process.wait_log("meshpool hosts accept-gap", MINUTE);
-    let accept = |args: &[&str]| config.command_with("hosts", args);
-    let (code, out, log) = accept(&["accept-gap", &name]);
-    assert_eq!(code, 64, "it asks, and nobody answers: {out}");
-    assert!(out.contains("Positions") && log.contains("--yes"), "{out}\n{log}");
-    assert!(pool.reasons().unwrap().iter().any(|why| why.contains("share log lacks records")));
-    let (code, out, log) = accept(&["accept-gap", &name, "--yes"]);
-    assert_eq!(code, 0, "{out}\n{log}");
-    pool.wait_ready();
-    wait_shares(network, 20);
-    wait_until("all that the log has in the books", TWO_MINUTES, || {
-        let booked = config.books().shares();
-        logged_shares(&config.log_dir()).iter().all(|one| booked.contains_key(&(one.merkle_root.clone(), one.nonce)))
-    });
-    let report = audit(config);
-    report.assert_clean();
-    assert!(report.report["gaps"]["records"].as_u64() > Some(0), "{}", report.report);
-    let before = config.books().blocks().iter().filter(|block| block.credits > 0).count();
-    wait_until("credits", TWO_MINUTES, || {
-        config.books().blocks().iter().filter(|block| block.credits > 0).count() > before + 2
-    });
-    assert!(pool.process.ended().is_none());
+    fn settled(&self, config: &Config) -> usize {
+        config.books().payouts().iter().filter(|payout| payout.state == IntentState::Settled).count()
+    }
+
+    fn wait_settled(&self, config: &Config, count: usize) {
+        wait_until(&format!("{count} settled payouts"), SETTLE, || self.settled(config) >= count);
+    }
+
+    fn copy(&self, name: &str) -> Copy {
+        self.kind.copy(&self.config.database_url(), self.place.path(), name)
+    }
+
+    /// What the chain gave each miner is no more than what blocks had given it.
+    fn nobody_got_more_than_was_due(&self, config: &Config) {
+        for miner in &self.network.miners {
+            let income = self.network.income(&miner.address).into_iter().filter(|income| !income.is_coinbase);
+            let sent: u64 = income.map(|income| income.amount).sum();
+            let books = config.books();
+            let credited: u64 = books
+                .blocks()
+                .iter()
+                .flat_map(|block| books.credits(block))
+                .filter(|(account, _)| account.ends_with(&miner.address))
+                .map(|(_, amount)| amount)
+                .sum();
+            assert!(sent <= credited, "{} was sent {sent} of {credited} due", miner.worker);
+        }
+    }
+
+    /// Today's pool goes on with old books.
+    fn restore(&self, copy: &Copy) -> Pool {
+        let config = self.config.clone().database(&copy.url);
+        let before = self.network.sends().len();
+        let pool = config.start();
+        wait_for("the pool to say that its books are older than the wallet", MINUTE, || {
+            assert_eq!(self.network.sends().len(), before, "something was paid that was paid before");
+            pool.reasons()?.iter().any(|reason| reason.starts_with(UNKNOWN)).then_some(())
+        });
+        let shown = run(&config, &[]);
+        assert!(shown.starts_with("Payouts are held: the wallet has "), "{shown}");
+        assert!(shown.contains("unknown send"), "{shown}");
+        // Without an answer nothing is decided.
+        let (code, out, log) = config.command_with("payouts", &["adopt"]);
+        assert_eq!(code, 1, "{out}{log}");
+        assert_eq!(self.network.sends().len(), before);
+        let (code, out, log) = config.command_with("payouts", &["adopt", "--yes"]);
+        assert_eq!(code, 0, "{out}{log}");
+        wait_until("payouts to go on", CATCH_UP, || {
+            pool.reasons().is_some_and(|reasons| !reasons.iter().any(|reason| reason.contains("payouts are held")))
+        });
+        let settled = self.settled(&config);
+        self.wait_settled(&config, settled + 2);
+        self.proof.payouts_are_sent_once(&self.network, &config);
+        audit(&config).assert_clean();
+        pool
+    }
+}
+
+fn run(config: &Config, args: &[&str]) -> String {
+    let (code, out, log) = config.command_with("payouts", args);
+    assert_eq!(code, 0, "payouts {args:?}\n{out}\n{log}");
+    out
+}
+
+/// Copies of three ages, put back one after the other, newest first.
+fn nothing_is_paid_twice(kind: Kind, own_funds: bool) {
+    let world = World::new(kind, own_funds);
+    let before_any = world.copy("before_any");
+    let pool = world.config.start_ready();
+    world.wait_settled(&world.config, 2);
     assert_eq!(pool.terminate(), 0);
-    audit(config).assert_clean();
-    let (code, _, log) = accept(&["accept-gap", &name, "--yes"]);
-    assert_eq!(code, 64, "there is none any more: {log}");
-}
+    let middle = world.copy("middle");
+    let pool = world.config.start_ready();
+    world.wait_settled(&world.config, 4);
+    assert_eq!(pool.terminate(), 0);
+    let last = world.copy("last");
+    let known = world.config.books().payouts().len();
+    let pool = world.config.start_ready();
+    // One that is in no copy was planned and sent.
+    wait_until("the last payout", SETTLE, || {
+        let sent = |payout: &&PayoutRow| matches!(payout.state, IntentState::Confirmed | IntentState::Settled);
+        world.config.books().payouts().iter().filter(sent).count() > known
+    });
+    assert_eq!(pool.terminate(), 0);
 
-fn log_files(config: &Config) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(config.log_dir()).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
-    files.sort();
-    files
-}
-
-#[test]
-fn books_behind_the_logs_oldest_file_name_the_gap_and_go_on_when_it_is_given_up() {
-    let place = tempfile::tempdir().unwrap();
-    let network = Network::brisk(&place.path().join("network"), &[]);
-    let config = Config::new(place.path(), &network).set("payout.enabled", false);
-    let (file, saved) = (config.data_dir().join("meshpool.sqlite"), place.path().join("saved.sqlite"));
-    let save = || sql(&config.database_url(), &format!("VACUUM INTO '{}'", saved.display()));
-    let restore = || {
-        for end in ["-wal", "-shm"] {
-            drop(std::fs::remove_file(format!("{}{end}", file.display())));
-        }
-        std::fs::copy(&saved, &file).unwrap();
-    };
-    with_older_books(&config, &network, save, restore);
+    for copy in [&last, &middle, &before_any] {
+        let pool = world.restore(copy);
+        let config = pool.config.clone();
+        let (pool, _) = world.proof.payouts_are_settled(&world.network, pool);
+        world.nobody_got_more_than_was_due(&config);
+        world.proof.shares_are_kept(&world.network, &config);
+        assert_eq!(pool.terminate(), 0);
+        audit(&config).assert_clean();
+    }
 }
 
 #[test]
-fn books_on_postgres_behind_the_logs_oldest_file_go_on_when_the_gap_is_given_up() {
-    let place = tempfile::tempdir().unwrap();
-    let postgres = Scratch::postgres();
-    let network = Network::brisk(&place.path().join("network"), &[]);
-    let config = Config::new(place.path(), &network).set("payout.enabled", false).database(&postgres.url());
-    assert_eq!(config.command("migrate").0, 0);
-    let url = postgres.url();
-    let (server, name) = url.rsplit_once('/').unwrap();
-    let (admin, saved) = (format!("{server}/postgres"), format!("{name}_saved"));
-    let save = || {
-        postgres.shut();
-        sql(&admin, &format!("CREATE DATABASE {saved} TEMPLATE {name}"));
-        postgres.open();
-    };
-    let restore = || {
-        sql(&admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
-        sql(&admin, &format!("CREATE DATABASE {name} TEMPLATE {saved}"));
-        sql(&admin, &format!("DROP DATABASE {saved} WITH (FORCE)"));
-    };
-    with_older_books(&config, &network, save, restore);
+fn a_restored_sqlite_copy_pays_nothing_twice() {
+    nothing_is_paid_twice(Kind::Sqlite, false);
+}
+
+#[test]
+fn a_restored_sqlite_copy_beside_a_rich_wallet_pays_nothing_twice() {
+    nothing_is_paid_twice(Kind::Sqlite, true);
+}
+
+#[test]
+fn a_restored_postgres_copy_pays_nothing_twice() {
+    nothing_is_paid_twice(Kind::Postgres, false);
+}
+
+#[test]
+fn a_restored_postgres_copy_beside_a_rich_wallet_pays_nothing_twice() {
+    nothing_is_paid_twice(Kind::Postgres, true);
 }

@@ -39,10 +39,13 @@ impl Pool {
             network: self.settings.pool.network.addresses(),
             reward_address: self.settings.pool.reward_address.clone(),
             settle_depth: self.settle_depth(),
+            credit_depth: self.settings.blocks.confirmations,
+            steps_file: self.settings.data.dir.join("payout.steps"),
             lease,
             clock: Arc::clone(&self.clock),
             random_id: Arc::new(|| rand::rng().random()),
             counters: Arc::clone(&self.counters),
+            conditions: Arc::clone(&self.conditions),
         }
     }
 

@@ -56,7 +56,6 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
         let ledger = ActorRef::<ShareLedger>::unbound(Limits { messages: 64, urgent: 16 });
         let mut setup = Setup::new();
         let parts = ShareLedgerParts {
-            conditions: Arc::new(messages::conditions::Conditions::new(Arc::new(now))),
             directory: LogDirectory::open(&dir.path().join("log")).unwrap(),
             host: store.host_register("host", now()).await.unwrap(),
             policy: store.policy_ensure("{}", now()).await.unwrap(),

@@ -1,0 +1,243 @@
+//! Why nothing is sent, as it is told: conditions for `/readyz` and the log, and a row in the database for
+//! `meshpool payouts` of another process.
+//!
+//! What passes by itself (a wallet that reads the newest block, change that must mature) is told only when it lasts.
+use std::collections::HashMap;
+use std::time::Duration;
+
+use messages::conditions::ConditionKind;
+use store::payouts::Hold;
+use tokio::time::Instant;
+use tracing::debug;
+use units::{Height, Timestamp};
+
+use crate::actor::Payout;
+use crate::trouble::Trouble;
+
+/// How long it must last before it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    None,
+    Seconds(u64),
+    /// So many blocks; until then the database alone says it.
+    Blocks(u64),
+}
+
+/// A trouble in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HoldReason {
+    /// Short and lasting.
+    pub(crate) code: &'static str,
+    /// For everybody.
+    pub(crate) text: &'static str,
+    /// For operators.
+    pub(crate) detail: String,
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    /// By a clock that never jumps.
+    seen: Instant,
+    at: Timestamp,
+    height: Height,
+}
+
+/// What stands in the way now, by who found it.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// An operator wants nothing to be sent.
+    pub(crate) wanted: Option<HoldReason>,
+    /// The daemon or the database does not answer, or the chain cannot be trusted: looked at in every step.
+    pub(crate) front: Option<HoldReason>,
+    /// The pause file cannot be looked for, or the daemon is catching up: looked at in every step.
+    pub(crate) gate: Option<HoldReason>,
+    /// The wallet cannot send: looked at every few seconds.
+    pub(crate) wallet: Option<HoldReason>,
+    /// The wallet has what the books do not have.
+    pub(crate) books: Option<HoldReason>,
+    /// The wallet holds too little: as of the last tip.
+    pub(crate) solvency: Option<HoldReason>,
+    /// What ended the last pass.
+    pub(crate) pass: Option<HoldReason>,
+    begun: HashMap<&'static str, Begin>,
+    /// Since when something or other stands in the way.
+    faulty: Option<Instant>,
+    /// When it was last looked at.
+    seen: Option<Instant>,
+    /// What the database says, and under which epoch that was written.
+    stored: Option<(i64, Vec<Hold>)>,
+}
+
+impl Standing {
+    fn reasons(&self) -> Vec<&HoldReason> {
+        let mut reasons: Vec<&HoldReason> = Vec::new();
+        for reason in
+            [&self.front, &self.gate, &self.wallet, &self.books, &self.solvency, &self.pass].into_iter().flatten()
+        {
+            if reasons.iter().all(|other| other.code != reason.code) {
+                reasons.push(reason);
+            }
+        }
+        reasons
+    }
+
+    /// Notes when each began, and forgets those that ended.
+    fn note(&mut self, seen: Instant, now: Timestamp, height: Height) {
+        self.seen = Some(seen);
+        let mut codes: Vec<&'static str> = self.reasons().iter().map(|reason| reason.code).collect();
+        codes.extend(self.wanted.as_ref().map(|reason| reason.code));
+        self.begun.retain(|code, _| codes.contains(code));
+        for code in codes {
+            self.begun.entry(code).or_insert(Begin { seen, at: now, height });
+        }
+        let is_faulty = self.reasons().iter().any(|reason| !matches!(reason.patience, Patience::Blocks(_)));
+        self.faulty = is_faulty.then(|| self.faulty.unwrap_or(seen));
+    }
+
+    fn is_ripe(&self, reason: &HoldReason, height: Height) -> bool {
+        let Some(begun) = self.begun.get(reason.code) else { return false };
+        match reason.patience {
+            Patience::None => true,
+            // Another process had told it already.
+            Patience::Seconds(_) if self.told_before(reason.code).is_some() => true,
+            Patience::Seconds(seconds) => {
+                // One that takes turns with another one is as bad as one that stays.
+                let since = begun.seen.min(self.faulty.unwrap_or(begun.seen));
+                self.seen.is_some_and(|seen| seen.duration_since(since) >= Duration::from_secs(seconds))
+            }
+            Patience::Blocks(blocks) => height.get().saturating_sub(begun.height.get()) >= blocks,
+        }
+    }
+
+    fn told_before(&self, code: &str) -> Option<&Hold> {
+        self.stored.as_ref().and_then(|(_, holds)| holds.iter().find(|hold| hold.code == code))
+    }
+
+    /// What the database is to say.
+    fn holds(&self, height: Height) -> Vec<Hold> {
+        let hold = |reason: &HoldReason, is_wanted| {
+            let begun = self.begun.get(reason.code).map_or(0, |begun| begun.at.ms());
+            let since_ms = self.told_before(reason.code).map_or(begun, |before| before.since_ms);
+            Hold { code: reason.code.to_owned(), text: reason.detail.clone(), since_ms, is_wanted }
+        };
+        let told =
+            |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.patience, Patience::Blocks(_));
+        let reasons = self.reasons().into_iter().filter(told).map(|reason| hold(reason, false));
+        self.wanted.iter().map(|reason| hold(reason, true)).chain(reasons).collect()
+    }
+}
+
+impl Payout {
+    /// Tells everybody why nothing is sent, or that nothing stands in the way.
+    pub(crate) async fn tell(&mut self, epoch: i64) {
+        if let Err(error) = self.load_holds(epoch).await {
+            debug!(%error, "why payouts stood could not be read, will retry");
+        }
+        let conditions = &self.parts.conditions;
+        self.standing.note(Instant::now(), (self.parts.clock)(), self.height);
+        let wanted = self.standing.wanted.as_ref().map(|reason| (reason.text.to_owned(), reason.detail.clone()));
+        conditions.put(ConditionKind::PayoutsPaused, wanted);
+        let reasons = self.standing.reasons();
+        let ripe: Vec<&HoldReason> =
+            reasons.into_iter().filter(|reason| self.standing.is_ripe(reason, self.height)).collect();
+        let details = ripe.iter().map(|reason| reason.detail.as_str()).collect::<Vec<_>>().join("; ");
+        let held = ripe.first().map(|reason| (reason.text.to_owned(), details));
+        conditions.put(ConditionKind::PayoutsHeld, held);
+        let waiting = self.parts.counters.payouts_attention.get();
+        let attention = (waiting > 0).then(|| {
+            let detail = format!("{waiting} payouts need an operator; `meshpool payouts` says why");
+            ("a payout needs an operator".to_owned(), detail)
+        });
+        conditions.put(ConditionKind::PayoutAttention, attention);
+        if let Err(error) = self.store_holds(epoch).await {
+            // A database that does not answer is told as such.
+            debug!(%error, "why payouts stand could not be stored, will retry");
+        }
+    }
+
+    /// Of whoever had the lease before: what is still so began then.
+    async fn load_holds(&mut self, epoch: i64) -> Result<(), Trouble> {
+        if self.standing.stored.as_ref().is_none_or(|(under, _)| *under != epoch) {
+            let before = self.parts.store.payout_books().await?.holds;
+            self.standing.stored = before.map(|before| (epoch, before));
+        }
+        Ok(())
+    }
+
+    async fn store_holds(&mut self, epoch: i64) -> Result<(), Trouble> {
+        let holds = self.standing.holds(self.height);
+        if self.standing.stored.as_ref().is_none_or(|(_, stored)| *stored != holds) {
+            self.parts.store.payout_holds_put(epoch, &holds).await?;
+            self.standing.stored = Some((epoch, holds));
+        }
+        Ok(())
+    }
+
+    /// Whoever has the lease tells it.
+    pub(crate) fn tell_nothing(&mut self) {
+        self.standing = Standing::default();
+        for kind in [ConditionKind::PayoutsHeld, ConditionKind::PayoutsPaused, ConditionKind::PayoutAttention] {
+            self.parts.conditions.clear(kind);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(code: &'static str, patience: Patience) -> HoldReason {
+        HoldReason { code, text: "public", detail: format!("detail of {code}"), patience }
+    }
+
+    fn codes(holds: &[Hold]) -> Vec<&str> {
+        holds.iter().map(|hold| hold.code.as_str()).collect()
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_when_it_lasts() {
+        let mut standing = Standing { pass: Some(reason("scanning", Patience::Seconds(5))), ..Standing::default() };
+        let (now, height) = (Timestamp::from_ms(7), Height::new(10));
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        standing.note(begin, now, height);
+        assert!(standing.holds(height).is_empty());
+        // Another one takes its turn: something has been wrong for five seconds all the same.
+        standing.pass = Some(reason("daemon", Patience::Seconds(5)));
+        standing.note(after(3), now, height);
+        assert!(standing.holds(height).is_empty());
+        standing.note(after(5), now, height);
+        assert_eq!(codes(&standing.holds(height)), ["daemon"]);
+        standing.pass = None;
+        standing.note(after(6), now, height);
+        assert!(standing.holds(height).is_empty());
+        standing.pass = Some(reason("scanning", Patience::Seconds(5)));
+        standing.note(after(7), now, height);
+        assert!(standing.holds(height).is_empty(), "from the beginning");
+    }
+
+    #[test]
+    fn a_new_holder_goes_on_where_the_one_before_it_was() {
+        let hold = |code: &str, since_ms| Hold { code: code.to_owned(), text: "x".into(), since_ms, is_wanted: false };
+        let mut standing = Standing {
+            solvency: Some(reason("insolvent", Patience::Seconds(5))),
+            stored: Some((2, vec![hold("insolvent", 3), hold("scanning", 4)])),
+            ..Standing::default()
+        };
+        let height = Height::new(10);
+        standing.note(Instant::now(), Timestamp::from_ms(900), height);
+        let holds = standing.holds(height);
+        assert_eq!((codes(&holds), holds[0].since_ms), (vec!["insolvent"], 3));
+    }
+
+    #[test]
+    fn change_that_matures_is_stored_at_once_and_a_fault_after_twelve_blocks() {
+        let short = reason("short", Patience::Blocks(12));
+        let mut standing = Standing { pass: Some(short.clone()), ..Standing::default() };
+        standing.note(Instant::now(), Timestamp::from_ms(7), Height::new(10));
+        assert_eq!(codes(&standing.holds(Height::new(10))), ["short"]);
+        assert!(!standing.is_ripe(&short, Height::new(21)));
+        assert!(standing.is_ripe(&short, Height::new(22)));
+    }
+}
