@@ -94,7 +94,7 @@ pub(crate) fn unpack(row: i64, packed: &[u8]) -> Result<Vec<u8>> {
 pub(super) async fn put(c: &mut Conn<'_>, step: &FoldStep) -> Result<()> {
     for retried in &step.aside.retried {
         let mark = "UPDATE set_aside_records SET retried_seq = $1, retried_minute = $2 \
-                    WHERE id = $3 AND host_id = $4 AND retried_seq IS NULL";
+                    WHERE id = $3 AND host_id = $4 AND COALESCE(retried_seq, $1) = $1";
         let binds = binds![retried.first.to_i64(), i64::from(retried.minute.0), retried.row, step.host.0];
         if c.run(mark, binds).await? != 1 {
             return Err(StoreError::Conflict { what: format!("set_aside_records {}", retried.row) });

@@ -167,10 +167,12 @@ fn what_is_set_aside_moves_with_the_position_and_goes_on_in_one_row() {
         store.fold(step(505, 506, aside(known(), 506, 506, 1, b"f"))).await.unwrap();
         let rows = store.set_aside_rows(host, 0, 10).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.records).collect::<Vec<_>>(), [4, 500, 1]);
-        let retried =
-            |row| Aside { records: vec![], retried: vec![Retried { row, first: Seq(507), minute: Minute(9) }] };
-        store.fold(step(506, 510, retried(row.id))).await.unwrap();
-        assert!(matches!(store.fold(step(510, 514, retried(row.id))).await, Err(StoreError::Conflict { .. })));
+        let retried = |first| {
+            let retried = Retried { row: row.id, first: Seq(first), minute: Minute(9) };
+            Aside { records: vec![], retried: vec![retried] }
+        };
+        store.fold(step(506, 510, retried(507))).await.unwrap();
+        assert!(matches!(store.fold(step(510, 514, retried(511))).await, Err(StoreError::Conflict { .. })));
         assert_eq!(store.set_aside_row(host, row.id).await.unwrap().unwrap().retried, Some((Seq(507), Minute(9))));
         assert_eq!(store.set_aside_next(host).await.unwrap().map(|row| row.id), Some(rows[1].id));
         assert_eq!(store.set_aside_list().await.unwrap()[0].records, 501);
