@@ -11,7 +11,7 @@ use crate::db::{Conn, txn};
 use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
 use crate::retention::SWEPT_HEIGHT;
 use crate::sql::{Bind, binds, values};
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store};
 
 #[derive(QueryableByName)]
 struct Held {
