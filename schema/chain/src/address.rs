@@ -150,6 +150,12 @@ impl Address {
         &self.text
     }
 
+    /// The form without checksum, which the daemon and older wallets still know.
+    #[must_use]
+    pub fn legacy_text(&self) -> String {
+        bs58::encode([self.spend, self.view].concat()).into_string()
+    }
+
     /// True if it was given in the form without checksum.
     #[must_use]
     pub fn is_legacy(&self) -> bool {

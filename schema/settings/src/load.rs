@@ -98,6 +98,7 @@ pub fn load(load: &Load) -> Result<Settings, SettingsError> {
             let place = place(&key).or_else(|| place(other?));
             problems.push(Problem { key, what, place });
         }
+        settings.pool.use_account_texts();
     }
     let env = load.env.iter().find(|(name, value)| name == ENV_PASSWORD && !value.is_empty());
     settings.password =
