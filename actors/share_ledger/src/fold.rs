@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::Network;
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
 use store::{Store, StoreError};
@@ -44,6 +45,8 @@ pub(crate) enum FoldError {
 pub(crate) struct Fold {
     pub(crate) directory: LogDirectory,
     pub(crate) store: Store,
+    /// Whose addresses the log holds.
+    pub(crate) network: Network,
     pub(crate) host: HostId,
     /// For files that say no policy.
     pub(crate) policy: PolicyId,
@@ -133,7 +136,7 @@ impl Fold {
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
         self.publish(folded);
         let minute = reader.head().minute;
-        Ok(Some(Place { reader, folded, minute, definitions: Definitions::default() }))
+        Ok(Some(Place { reader, folded, minute, definitions: Definitions::new(self.network) }))
     }
 
     /// One transaction; `false` when nothing durable is left. What comes before damage is still folded.
@@ -167,7 +170,7 @@ impl Fold {
         }
         place.minute = minute;
         if new_file {
-            place.definitions = Definitions::default();
+            place.definitions = Definitions::new(self.network);
             place.minute = minute.max(place.reader.head().minute);
         }
         self.publish(place.folded);

@@ -2,12 +2,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chain::HeaderBase;
+use chain::{Address, HeaderBase, Network};
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
-use crate::record::{CandidateRecord, Record, Share};
+use crate::record::{CandidateRecord, LineDefinition, Record, Share};
 
 /// Names of verdicts, by their number in the log.
 pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
@@ -16,10 +16,17 @@ pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
 pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 
 /// What the current file has defined so far.
-#[derive(Default)]
 pub(crate) struct Definitions {
+    network: Network,
     lines: HashMap<u32, LineKey>,
     templates: HashMap<u32, TemplateRow>,
+}
+
+impl Definitions {
+    /// Of a file that was not read yet.
+    pub(crate) fn new(network: Network) -> Definitions {
+        Definitions { network, lines: HashMap::new(), templates: HashMap::new() }
+    }
 }
 
 /// Collects records into one step.
@@ -110,8 +117,7 @@ impl StepBuilder {
                 self.to = seq;
             }
             (None, Record::Line(line)) => {
-                let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
-                known.lines.insert(line.local_id, key);
+                known.lines.insert(line.local_id, line_key(line, known.network));
             }
             (None, Record::Template(template)) => {
                 let row = template_row(template);
@@ -269,6 +275,12 @@ impl StepBuilder {
             body: encoded.encode(),
         })
     }
+}
+
+/// Older programs logged addresses as they were given.
+fn line_key(line: &LineDefinition<'_>, network: Network) -> LineKey {
+    let address = Address::account_text(line.address, &network).into_owned();
+    LineKey { address, worker: line.worker.into(), origin: line.origin }
 }
 
 fn template_row(template: &crate::record::TemplateDefinition<'_>) -> TemplateRow {

@@ -277,6 +277,7 @@ impl Pool {
             ShareLedger::factory(ShareLedgerParts {
                 directory: self.directory.clone(),
                 store: self.store.clone(),
+                network: settings.pool.network.addresses(),
                 host: self.host,
                 capacity: ledger.capacity(),
                 segment_max_bytes: settings.ledger.segment_bytes(),

@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::Network;
 use messages::counters::Counters;
 use messages::facts::LogPosition;
 use tokio::sync::watch;
@@ -70,6 +71,7 @@ impl Host {
         let fold = Fold {
             directory: self.log(),
             store: self.store.clone(),
+            network: Network::Mainnet,
             host,
             policy,
             window: Duration::from_secs(3600),
