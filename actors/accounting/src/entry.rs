@@ -235,11 +235,8 @@ impl Entry {
             [(account(from), minus(amount)), (account(to), amount.to_i64())]
         };
         let Booked { payable, inflight, paid_out } = *booked;
-        let moved = [
-            both(Account::payable, payable),
-            both(Account::inflight, inflight),
-            both(Account::paid_out, paid_out),
-        ];
+        let moved =
+            [both(Account::payable, payable), both(Account::inflight, inflight), both(Account::paid_out, paid_out)];
         Entry::new(EntryKind::AccountsJoined, from, moved.into_iter().flatten())
     }
 

@@ -11,6 +11,7 @@ mod column;
 mod connect;
 mod db;
 mod error;
+mod joined;
 mod migrate;
 mod schema;
 mod sql;
@@ -33,6 +34,7 @@ pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};
+pub use migrate::Joining;
 
 /// What every query returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

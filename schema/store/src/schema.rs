@@ -42,6 +42,7 @@ diesel::table! {
         gone_shares -> BigInt,
         gone_rejects -> BigInt,
         gone_first_at -> Nullable<BigInt>,
+        joined_into -> Nullable<BigInt>,
     }
 }
 
@@ -161,6 +162,7 @@ diesel::table! {
         displaced_at -> Nullable<BigInt>,
         hold_reason -> Nullable<Text>,
         final_at -> Nullable<BigInt>,
+        found_as -> Nullable<Text>,
     }
 }
 

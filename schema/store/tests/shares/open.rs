@@ -10,7 +10,7 @@ use store::{OpenError, Store, StoreError};
 use crate::common::log::{EPOCH, Log, line};
 use crate::common::{self, PgConnection, Scratch, for_each_database};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     "00000000000001_pool",
     "00000000000003_vardiff_hints",
     "00000000000004_client_bans",
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; 7] = [
     "00000000000006_suspects",
     "00000000000007_template_policies",
     "00000000000009_retention",
+    "00000000000013_one_account_per_keys",
 ];
 
 fn fresh() -> [Scratch; 2] {
