@@ -1,6 +1,8 @@
 //! The lifecycle over a scripted chain and a real database.
 
 mod common;
+#[path = "lifecycle/joined.rs"]
+mod joined;
 
 use common::{FIRST_HEIGHT, Stage, id};
 use store::blocks::BlockState;

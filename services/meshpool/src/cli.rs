@@ -11,7 +11,7 @@ use store::payouts::OperatorWord;
 use store::{Store, StoreError};
 use units::Timestamp;
 
-use crate::{audit, hosts, payouts, up};
+use crate::{audit, hosts, migrate, payouts, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -133,7 +133,7 @@ pub(crate) fn run() -> ExitCode {
     match &cli.command {
         Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
         Command::CheckConfig(_) => check(&settings),
-        Command::Migrate(_) => migrate(&settings),
+        Command::Migrate(_) => migrate_database(&settings),
         Command::AcceptChain(_) => accept_chain(&settings),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
         Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
@@ -171,8 +171,8 @@ fn check(settings: &Settings) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn migrate(settings: &Settings) -> ExitCode {
-    match Store::migrate(settings.database_url().expose_secret()) {
+fn migrate_database(settings: &Settings) -> ExitCode {
+    match migrate::apply(settings) {
         Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
         Ok(applied) => say(&format!("{}: applied {}", settings.database_shown(), applied.join(", "))),
         Err(error) => return fail(boot::DATABASE, &error.to_string()),

@@ -8,6 +8,7 @@ mod devnet;
 mod figures;
 mod hosts;
 mod lease;
+mod migrate;
 mod payouts;
 mod place;
 mod roster;

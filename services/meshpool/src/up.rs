@@ -37,7 +37,7 @@ use crate::checks::{Helpers, Memory};
 use crate::cli::{fail, say};
 use crate::devnet::Devnet;
 use crate::place::Place;
-use crate::{daemons, figures, lease, roster};
+use crate::{daemons, figures, lease, migrate, roster};
 
 mod parts;
 
@@ -80,12 +80,12 @@ fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
-fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+fn prepare(settings: Settings, devnet: bool, migrate_first: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
     let place = Place::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
     // With SQLite it is one process and one file: nobody else could do it.
-    if migrate || url.expose_secret().starts_with("sqlite:") {
-        for applied in Store::migrate(url.expose_secret()).map_err(database)? {
+    if migrate_first || url.expose_secret().starts_with("sqlite:") {
+        for applied in migrate::apply(&settings).map_err(database)? {
             info!(applied, "database migrated");
         }
     }
