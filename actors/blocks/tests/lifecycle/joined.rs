@@ -1,4 +1,5 @@
 //! Blocks on both sides of the migration that joins the accounts of one miner.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use accounting::{Booked, Entry};
 use chain::{Address, Network};
 use store::Joining;

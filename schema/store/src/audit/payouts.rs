@@ -18,8 +18,8 @@ const INTENTS_PER_PAGE: i64 = 200;
 const INFLIGHT: &str = "SELECT 'inflight:' || m.address AS subject, COALESCE(a.balance, 0) AS stored, \
     CAST(COALESCE(o.gross, 0) AS BIGINT) AS computed \
     FROM miners m LEFT JOIN accounts a ON a.miner_id = m.id AND a.kind = 'inflight' \
-    LEFT JOIN (SELECT COALESCE(t.joined_into, t.id) AS miner_id, SUM(l.gross) AS gross FROM intents i JOIN intent_lines l ON l.intent_id = i.id \
-        JOIN miners t ON t.id = l.miner_id WHERE i.state NOT IN ('settled', 'released') \
+    LEFT JOIN (SELECT COALESCE(t.joined_into, t.id) AS miner_id, SUM(l.gross) AS gross FROM intents i \
+        JOIN intent_lines l ON l.intent_id = i.id JOIN miners t ON t.id = l.miner_id WHERE i.state NOT IN ('settled', 'released') \
         GROUP BY COALESCE(t.joined_into, t.id)) AS o ON o.miner_id = m.id \
     WHERE COALESCE(a.balance, 0) <> COALESCE(o.gross, 0)";
 

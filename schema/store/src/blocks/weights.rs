@@ -132,7 +132,8 @@ pub(super) async fn balances_lock(c: &mut Conn<'_>, credited: &str) -> Result<Ve
         "SELECT key, balance FROM accounts WHERE key = 'pool_fee' OR id IN \
          (SELECT COALESCE(j.id, a.id) FROM entries e JOIN postings p ON p.entry_id = e.id \
           JOIN accounts a ON a.id = p.account_id LEFT JOIN miners m ON m.id = a.miner_id \
-          LEFT JOIN accounts j ON j.miner_id = m.joined_into AND j.kind = a.kind WHERE e.kind = 'block_credited' AND e.reference = $1) ORDER BY id{}",
+          LEFT JOIN accounts j ON j.miner_id = m.joined_into AND j.kind = a.kind \
+          WHERE e.kind = 'block_credited' AND e.reference = $1) ORDER BY id{}",
         c.for_update(),
     );
     let rows: Vec<BalanceRow> = c.rows(&select, binds![credited]).await?;

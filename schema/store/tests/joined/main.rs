@@ -223,6 +223,29 @@ fn a_migration_that_breaks_off_changes_nothing_and_is_done_by_the_next() {
 }
 
 #[test]
+fn a_host_that_folds_meanwhile_is_joined_wholly_and_not_in_halves() {
+    for_each_database(async |db| {
+        let mut world = World::filled(db).await;
+        let url = db.url.clone();
+        let joining = std::thread::spawn(move || Store::migrate_joining(&url, JOINING).unwrap().len());
+        // It goes on under the legacy text until the database refuses that.
+        let log = &mut world.logs[0];
+        let mut minute = EPOCH + 100;
+        loop {
+            log.share(0, minute, 10);
+            log.share(1, minute, 10);
+            minute += 1;
+            if db.store.fold(log.step()).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(joining.join().unwrap(), 1);
+        assert_eq!(audit(db).await, []);
+        assert_eq!(balances(db, &legacy(0)).await, Balance::default());
+    });
+}
+
+#[test]
 fn who_does_not_say_the_network_joins_nothing() {
     for_each_database(async |db| {
         World::filled(db).await;
