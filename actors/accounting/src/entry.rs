@@ -20,6 +20,8 @@ pub enum EntryKind {
     PayoutSettled,
     /// A payout was definitely not sent.
     PayoutReleased,
+    /// What was booked under another text of a miner's address went to its account.
+    AccountsJoined,
     /// An operator's decision.
     Adjustment,
 }
@@ -34,6 +36,7 @@ impl EntryKind {
             EntryKind::PayoutReserved => "payout_reserved",
             EntryKind::PayoutSettled => "payout_settled",
             EntryKind::PayoutReleased => "payout_released",
+            EntryKind::AccountsJoined => "accounts_joined",
             EntryKind::Adjustment => "adjustment",
         }
     }
@@ -71,6 +74,17 @@ pub struct Paid<'a> {
     pub gross: Amount,
     /// What it received.
     pub net: Amount,
+}
+
+/// What is booked under one text of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Booked {
+    /// Owed.
+    pub payable: Amount,
+    /// Reserved by payouts that are not settled.
+    pub inflight: Amount,
+    /// Sent.
+    pub paid_out: Amount,
 }
 
 impl Entry {
@@ -248,6 +262,21 @@ impl Entry {
         });
         let fees = [(Account::NetworkFee, network_fee.to_i64()), (Account::PoolFee, difference)];
         Entry::new(EntryKind::PayoutSettled, reference, moved.chain(fees))
+    }
+
+    /// Moves all that is booked under the text `from` to the accounts of `to`, which names the same keys: nothing is left
+    /// behind, and what was owed, under way and paid stays so. The reference is `from`, which is joined once.
+    ///
+    /// # Errors
+    /// When nothing is booked under `from`, or both are the same text.
+    pub fn accounts_joined(from: &str, to: &str, booked: &Booked) -> Result<Entry, AccountingError> {
+        let both = |account: fn(&str) -> Account, amount: Amount| {
+            [(account(from), minus(amount)), (account(to), amount.to_i64())]
+        };
+        let Booked { payable, inflight, paid_out } = *booked;
+        let moved =
+            [both(Account::payable, payable), both(Account::inflight, inflight), both(Account::paid_out, paid_out)];
+        Entry::new(EntryKind::AccountsJoined, from, moved.into_iter().flatten())
     }
 
     /// Kind, reference, and what each account gains: as the database takes them.

@@ -17,7 +17,7 @@ mod split;
 
 pub use account::{Account, UnknownAccount};
 pub use allocate::{Allocation, Basis, Line, MinerWork, allocate};
-pub use entry::{Entry, EntryKind, Paid, Posting};
+pub use entry::{Booked, Entry, EntryKind, Paid, Posting};
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};
 pub use split::{Net, gross_of_nets, pro_rata_fee};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use accounting::{Account, AccountingError, Entry, EntryKind, Paid, gross_of_nets, pro_rata_fee};
+use accounting::{Account, AccountingError, Booked, Entry, EntryKind, Paid, gross_of_nets, pro_rata_fee};
 use proptest::prelude::*;
 use units::Amount;
 
@@ -146,6 +146,13 @@ fn a_reversal_takes_unpaid_balances_then_fees_then_is_a_loss() {
 }
 
 #[test]
+fn accounts_of_one_text_or_without_money_are_not_joined() {
+    let booked = Booked { payable: atoms(5), ..Booked::default() };
+    assert!(matches!(Entry::accounts_joined("A", "A", &booked), Err(AccountingError::Empty { .. })));
+    assert!(matches!(Entry::accounts_joined("A", "B", &Booked::default()), Err(AccountingError::Empty { .. })));
+}
+
+#[test]
 fn only_the_credit_of_a_block_can_be_reversed() {
     let other = Entry::payout_reserved("intent", &[("A", atoms(1))]).unwrap();
     assert!(Entry::block_reversed("x", &other, |_| 0).is_err());
@@ -257,6 +264,32 @@ proptest! {
             // Of balances that are all but equal, another one may have borne the last atoms.
             let off = (line.net.atoms() + line.fee.atoms()).abs_diff(*gross);
             prop_assert!(off <= u64::try_from(names.len()).unwrap(), "off by {off}");
+        }
+    }
+
+    #[test]
+    fn joined_accounts_hold_what_both_held_and_nothing_is_left_behind(
+        one in prop::array::uniform3(0_u64..=1 << 60), other in prop::array::uniform3(0_u64..=1 << 60),
+    ) {
+        prop_assume!(one != [0; 3]);
+        let accounts = |text: &str| [Account::payable(text), Account::inflight(text), Account::paid_out(text)];
+        let mut books = Books::default();
+        for (text, sums) in [("one", one), ("other", other)] {
+            for (account, sum) in accounts(text).into_iter().zip(sums) {
+                let sum = i64::try_from(sum).unwrap();
+                let given = Entry::new(EntryKind::Adjustment, text, [(account, sum), (Account::Adjustment, -sum)]);
+                given.into_iter().for_each(|entry| books.post(&entry));
+            }
+        }
+        let [payable, inflight, paid_out] = one.map(atoms);
+        let entry = Entry::accounts_joined("one", "other", &Booked { payable, inflight, paid_out }).unwrap();
+        prop_assert!(entry.is_balanced());
+        prop_assert_eq!((entry.kind(), entry.reference()), (EntryKind::AccountsJoined, "one"));
+        books.post(&entry);
+        prop_assert!(books.is_sound());
+        for (n, (left, joined)) in accounts("one").into_iter().zip(accounts("other")).enumerate() {
+            prop_assert_eq!(books.balance(&left), 0);
+            prop_assert_eq!(books.balance(&joined).unsigned_abs(), one[n] + other[n]);
         }
     }
 

@@ -304,7 +304,10 @@ impl BlockLifecycle {
         if let Some(policy) = self.policies.get(&id) {
             return Ok(policy.clone());
         }
-        let policy = Policy::from_json(&self.parts.store.policy_get(id).await?)?;
+        let mut policy = Policy::from_json(&self.parts.store.policy_get(id).await?)?;
+        if let Some(address) = &policy.fee_address {
+            policy.fee_address = Some(self.parts.store.address_now(address).await?);
+        }
         self.policies.insert(id, policy.clone());
         Ok(policy)
     }

@@ -3,6 +3,8 @@
 mod common;
 #[path = "lifecycle/hosts.rs"]
 mod hosts;
+#[path = "lifecycle/joined.rs"]
+mod joined;
 
 use common::{FIRST_HEIGHT, Stage, id};
 use store::blocks::BlockState;

@@ -37,7 +37,7 @@ pub struct Origin(pub [u8; 16]);
 pub struct Line {
     /// Unique in this process.
     pub local_id: u64,
-    /// Payout address, as the miner gave it.
+    /// Payout address: the checksummed text, whichever form the miner gave.
     pub address: Arc<str>,
     /// Worker name, already normalised.
     pub worker: Arc<str>,

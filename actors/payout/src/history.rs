@@ -209,7 +209,9 @@ impl Payout {
     fn unknown(&self, send: &WalletSend, memo: &str, defect: Option<String>, wallet: &str, tip: &Tip) -> UnknownSend {
         let network = self.parts.network;
         let is_foreign = |address: &&String| Address::parse(address, &network).is_err();
-        let recipients: Vec<_> = send.recipients.iter().map(|to| (to.address.clone(), to.amount)).collect();
+        // Older programs paid to addresses as they were given; books know them by one text.
+        let account = |address: &str| Address::account_text(address, &network).into_owned();
+        let recipients: Vec<_> = send.recipients.iter().map(|to| (account(&to.address), to.amount)).collect();
         let foreign = recipients.iter().map(|(address, _)| address).find(is_foreign);
         let defect = defect.or_else(|| foreign.map(|address| format!("{address} is no address of this network")));
         let mined = tip.height.get().saturating_add(1).checked_sub(send.confirmations);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 
-use chain::{HeaderBase, MerkleRoot};
+use chain::{Address, HeaderBase, MerkleRoot};
 use store::audit::Difference;
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::LineKey;
@@ -314,8 +314,8 @@ struct Said {
     at: Seq,
 }
 
-/// All that a share says.
-#[derive(PartialEq)]
+/// All that a share says. Equal for both forms of an address: what an older program logged may have been folded by this
+/// one.
 struct Told<'a> {
     line: Option<&'a LineKey>,
     root: Option<MerkleRoot>,
@@ -324,6 +324,20 @@ struct Told<'a> {
     received_at: Timestamp,
     minute: Minute,
     flags: u8,
+}
+
+impl PartialEq for Told<'_> {
+    fn eq(&self, other: &Told<'_>) -> bool {
+        let key = |told: &Told<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
+        let is_same_line = match (self.line, other.line) {
+            (Some(one), Some(other)) => {
+                (&one.worker, one.origin) == (&other.worker, other.origin)
+                    && Address::is_same_account(&one.address, &other.address)
+            }
+            (one, other) => one == other,
+        };
+        is_same_line && key(self) == key(other)
+    }
 }
 
 impl<'a> Told<'a> {

@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use chain::{HeaderBase, Target};
+use chain::{Address, HeaderBase, Network, Target};
 use messages::blocks::SubmitCandidate;
 use messages::facts::{Line, LocalIds, Origin, Template};
 use messages::validation::BookedShare;
@@ -28,19 +27,19 @@ pub struct OpenClaims {
     pub candidates: Vec<SubmitCandidate>,
 }
 
-/// Reads the stored files up to `durable`; claims older than `horizon` before `now` are history.
+/// Reads the stored files up to `durable`; claims from before `since` are history.
 ///
 /// # Errors
 /// [`LogError`] when a file cannot be read.
 pub(crate) fn open_claims(
     directory: &LogDirectory,
     ids: &LocalIds,
+    network: Network,
     durable: Durable,
-    now: Timestamp,
-    horizon: Duration,
+    since: Timestamp,
 ) -> Result<OpenClaims, LogError> {
     let Some(mut reader) = LogReader::open_oldest(directory)? else { return Ok(OpenClaims::default()) };
-    let mut scan = ClaimScan::new(ids, now.minus(horizon));
+    let mut scan = ClaimScan::new(ids, network, since);
     loop {
         match reader.next(durable)? {
             Step::End => break,
@@ -53,6 +52,7 @@ pub(crate) fn open_claims(
 
 struct ClaimScan<'a> {
     ids: &'a LocalIds,
+    network: Network,
     since: Timestamp,
     lines: HashMap<u32, Arc<Line>>,
     templates: HashMap<u32, Arc<Template>>,
@@ -62,9 +62,10 @@ struct ClaimScan<'a> {
 }
 
 impl<'a> ClaimScan<'a> {
-    fn new(ids: &'a LocalIds, since: Timestamp) -> Self {
+    fn new(ids: &'a LocalIds, network: Network, since: Timestamp) -> Self {
         ClaimScan {
             ids,
+            network,
             since,
             lines: HashMap::new(),
             templates: HashMap::new(),
@@ -159,7 +160,7 @@ impl<'a> ClaimScan<'a> {
     fn line(&self, line: &LineDefinition<'_>) -> Line {
         Line {
             local_id: self.ids.take(),
-            address: line.address.into(),
+            address: Address::account_text(line.address, &self.network).into(),
             worker: line.worker.into(),
             origin: Origin(line.origin),
             defined_in: AtomicU64::new(0),
@@ -191,6 +192,8 @@ impl<'a> ClaimScan<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use units::{Amount, Minute, Nonce};
 
     use super::*;
@@ -200,9 +203,13 @@ mod tests {
 
     /// What is open after these records, behind a line and a template.
     fn open(records: &[(u64, Record<'_>)]) -> OpenClaims {
+        open_of("a", records)
+    }
+
+    fn open_of(address: &str, records: &[(u64, Record<'_>)]) -> OpenClaims {
         let ids = LocalIds::default();
-        let mut scan = ClaimScan::new(&ids, FOUND.minus(Duration::from_secs(60)));
-        scan.take(None, &Record::Line(LineDefinition { local_id: 1, address: "a", worker: "w", origin: [7; 16] }));
+        let mut scan = ClaimScan::new(&ids, Network::Mainnet, FOUND.minus(Duration::from_secs(60)));
+        scan.take(None, &Record::Line(LineDefinition { local_id: 1, address, worker: "w", origin: [7; 16] }));
         let template = TemplateDefinition {
             local_id: 2,
             header_base: &[5; 92],
@@ -259,6 +266,15 @@ mod tests {
         let settled = [judged(1, 1), judged(2, 2), candidate(3)];
         assert_eq!(seqs(&open(&claims)), (vec![1, 2, 3], vec![]));
         assert_eq!(seqs(&open(&[claims.as_slice(), &settled].concat())), (vec![], vec![(3, true)]));
+    }
+
+    #[test]
+    fn a_claim_that_was_logged_under_the_legacy_form_comes_back_under_the_other() {
+        let text = "Sw9ZxmQoHf8NkyhcTc9iuauBWp1jbKy1ivUSsUMykWUnkJfKZGoafdhC6trx8FchdUr5kCFEfgjZS4PYJZqwAMroU2ftr";
+        let legacy = Address::parse(text, &Network::Mainnet).unwrap().legacy_text();
+        for logged in [text, &legacy] {
+            assert_eq!(&*open_of(logged, &[share(1, CLAIMS_BLOCK)]).unjudged[0].line.address, text);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chain::Network;
 use messages::conditions::{ConditionKind, Conditions};
 use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
@@ -88,6 +89,8 @@ fn unanswered(folded: Seq, source: StoreError) -> FoldError {
 pub(crate) struct Fold {
     pub(crate) directory: LogDirectory,
     pub(crate) store: Store,
+    /// Whose addresses the log holds.
+    pub(crate) network: Network,
     pub(crate) host: HostId,
     /// For files that say no policy.
     pub(crate) policy: PolicyId,
@@ -212,7 +215,8 @@ impl Fold {
         let Some(reader) = LogReader::open(&self.directory, folded.plus(1))? else { return Ok(None) };
         self.publish(folded);
         let minute = reader.head().minute;
-        let (definitions, intake, aside) = (Definitions::default(), Intake::default(), self.read_aside(runtime)?);
+        let (definitions, intake, aside) =
+            (Definitions::new(self.network), Intake::default(), self.read_aside(runtime)?);
         Ok(Some(Place { reader, folded, minute, definitions, intake, aside }))
     }
 
@@ -248,7 +252,7 @@ impl Fold {
             written => written?,
         }
         if new_file {
-            place.definitions = Definitions::default();
+            place.definitions = Definitions::new(self.network);
             place.minute = place.minute.max(place.reader.head().minute);
         }
         damage.map_or(Ok(!at_end), |damage| Err(damage.into()))

@@ -50,6 +50,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chain::Network;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use messages::blocks::SubmitCandidate;
 use messages::conditions::Conditions;
@@ -86,6 +87,8 @@ pub struct ShareLedgerParts {
     pub directory: LogDirectory,
     /// The database that it folds into.
     pub store: Store,
+    /// Whose addresses it holds.
+    pub network: Network,
     /// Whose log it is.
     pub host: HostId,
     /// Messages that may be under way: the mailbox's limits, normal and urgent together.
@@ -164,7 +167,8 @@ impl ShareLedger {
         self.claims = Some(claims);
         let parts = self.parts.clone();
         self.start("log-claims", move || {
-            let found = claims::open_claims(&parts.directory, &parts.ids, durable, (parts.clock)(), CLAIM_HORIZON);
+            let since = (parts.clock)().minus(CLAIM_HORIZON);
+            let found = claims::open_claims(&parts.directory, &parts.ids, parts.network, durable, since);
             let found = found.unwrap_or_else(|error| {
                 warn!(%error, "open block claims of the log cannot be read");
                 OpenClaims::default()
@@ -230,6 +234,7 @@ impl Actor for ShareLedger {
         let fold = Fold {
             directory: parts.directory.clone(),
             store: parts.store.clone(),
+            network: parts.network,
             host: parts.host,
             policy: parts.policy,
             window: parts.window,

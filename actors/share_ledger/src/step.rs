@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chain::HeaderBase;
+use chain::{Address, HeaderBase, Network};
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::{
     Aside, BatchRow, CandidateRow, FoldStep, ItemRef, LineKey, RejectRow, Retried, SegmentDelta, TemplateRow,
@@ -20,8 +20,8 @@ pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
 pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 
 /// What the current file has defined so far.
-#[derive(Default)]
 pub(crate) struct Definitions {
+    network: Network,
     lines: HashMap<u32, LineKey>,
     templates: HashMap<u32, TemplateRow>,
     /// The first local id of each: what comes into the log again is defined a second time.
@@ -344,6 +344,19 @@ impl StepBuilder {
 }
 
 impl Definitions {
+    /// Of a file that was not read yet.
+    pub(crate) fn new(network: Network) -> Definitions {
+        Definitions {
+            network,
+            lines: HashMap::new(),
+            templates: HashMap::new(),
+            first_lines: HashMap::new(),
+            first_templates: HashMap::new(),
+            same_lines: HashMap::new(),
+            same_templates: HashMap::new(),
+        }
+    }
+
     /// Takes in what a record defines.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
         match record {
@@ -356,7 +369,7 @@ impl Definitions {
     }
 
     fn line(&mut self, line: &LineDefinition<'_>) {
-        let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
+        let key = line_key(line, self.network);
         let first = *self.first_lines.entry(key.clone()).or_insert(line.local_id);
         if first == line.local_id {
             self.lines.insert(line.local_id, key);
@@ -393,6 +406,12 @@ impl Definitions {
     pub(crate) fn find_template(&self, local_id: u32) -> Option<&TemplateRow> {
         self.templates.get(&self.first_template(local_id))
     }
+}
+
+/// Older programs logged addresses as they were given.
+fn line_key(line: &LineDefinition<'_>, network: Network) -> LineKey {
+    let address = Address::account_text(line.address, &network).into_owned();
+    LineKey { address, worker: line.worker.into(), origin: line.origin }
 }
 
 fn template_row(template: &crate::record::TemplateDefinition<'_>) -> TemplateRow {

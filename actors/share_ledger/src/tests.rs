@@ -40,6 +40,7 @@ fn a_share_that_a_dying_actor_had_in_hand_is_found_by_the_next_and_is_in_the_log
             host: store.host_register("host", now).await.unwrap(),
             policy: store.policy_ensure("{}", now).await.unwrap(),
             store,
+            network: Network::Mainnet,
             capacity: ledger.capacity(),
             segment_max_bytes: 1 << 20,
             backlog_max_bytes: 1 << 30,

@@ -1,6 +1,10 @@
 //! Payout addresses: two public keys in base58, with a checksum that names the network.
 //!
+//! Two texts may name the same keys: the checksummed one and the legacy one without checksum. Whoever wrote the legacy
+//! one gets the same account, so the pool knows and stores only the checksummed text, from here on.
+//!
 //! What this module refuses: handles (`@name`), and keys to which money would be lost.
+use std::borrow::Cow;
 use std::fmt;
 
 use curve25519_dalek::ristretto::CompressedRistretto;
@@ -33,10 +37,10 @@ impl Network {
     }
 }
 
-/// A payout address: the text as its owner wrote it, and the keys in it.
+/// A payout address: the checksummed text, whichever form its owner wrote, and the keys in it.
 ///
-/// Equality and order are those of the text: the legacy and the checksummed form of the same keys are two accounts.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Equality is that of this text: whether it was given in the legacy form does not count.
+#[derive(Clone)]
 pub struct Address {
     text: Box<str>,
     spend: [u8; 32],
@@ -108,7 +112,25 @@ impl Address {
         if !is_payable(&view) {
             return Err(AddressError::ViewKey);
         }
-        Ok(Address { text: text.into(), spend, view, is_legacy })
+        let text = if is_legacy { Address::encode(&spend, &view, *network).into() } else { text.into() };
+        Ok(Address { text, spend, view, is_legacy })
+    }
+
+    /// The text under which the pool keeps the account of `text`: the checksummed one of the same keys. What is no
+    /// address of `network` stays as it is.
+    #[must_use]
+    pub fn account_text<'a>(text: &'a str, network: &Network) -> Cow<'a, str> {
+        match Address::parse(text, network) {
+            Ok(address) if *address.text != *text => Cow::Owned(address.text.into()),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// Whether two texts name the same keys, in whichever form. Looks at neither checksums nor points, so it needs to know
+    /// no network: good for comparing what was accepted before, not for accepting anything.
+    #[must_use]
+    pub fn is_same_account(one: &str, other: &str) -> bool {
+        one == other || keys_in(one).is_some_and(|keys| keys_in(other) == Some(keys))
     }
 
     /// The checksummed text of two public keys (compressed Ristretto points); they are not checked.
@@ -122,13 +144,19 @@ impl Address {
         bs58::encode(bytes).into_string()
     }
 
-    /// The text as given, trimmed.
+    /// The checksummed text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// True for the form without checksum, whose network is unknown.
+    /// The form without checksum, which the daemon and older wallets still know.
+    #[must_use]
+    pub fn legacy_text(&self) -> String {
+        bs58::encode([self.spend, self.view].concat()).into_string()
+    }
+
+    /// True if it was given in the form without checksum.
     #[must_use]
     pub fn is_legacy(&self) -> bool {
         self.is_legacy
@@ -147,6 +175,14 @@ impl Address {
     }
 }
 
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Address {}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -164,6 +200,16 @@ fn checksum(keys: &[u8], network: Network) -> [u8; CHECKSUM_BYTES] {
     let mut sum = [0; CHECKSUM_BYTES];
     sum.copy_from_slice(&digest[..CHECKSUM_BYTES]);
     sum
+}
+
+/// The keys that a text of either form would name.
+fn keys_in(text: &str) -> Option<[u8; KEYS_BYTES]> {
+    if text.chars().count() > TEXT_CHARS_MAX {
+        return None;
+    }
+    let bytes = bs58::decode(text).into_vec().ok()?;
+    let (keys, rest) = bytes.split_first_chunk::<KEYS_BYTES>()?;
+    (rest.is_empty() || rest.len() == CHECKSUM_BYTES).then_some(*keys)
 }
 
 /// True for a curve point other than zero. The daemon takes zero; nobody could ever spend what is sent there.
@@ -209,11 +255,23 @@ mod tests {
         assert_eq!(Address::parse(&format!(" {GOOD}\n"), &Network::Mainnet).unwrap().as_str(), GOOD);
     }
 
+    #[test]
+    fn what_is_no_address_is_an_account_of_its_own() {
+        for text in ["", "alice", "@pool", "1111", &"1".repeat(129)] {
+            assert_eq!(Address::account_text(text, &Network::Mainnet), text);
+            assert!(Address::is_same_account(text, text) && !Address::is_same_account(text, "bob"));
+        }
+        assert_eq!(Address::account_text(GOOD, &Network::Testnet), GOOD, "of the other network");
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,140}") {
             let parsed = Address::parse(&text, &Network::Testnet);
-            prop_assert!(parsed.is_err() || parsed.is_ok_and(|address| address.as_str() == text.trim()));
+            let given = |address: &Address| address.is_legacy() || address.as_str() == text.trim();
+            prop_assert!(parsed.is_err() || parsed.is_ok_and(|address| given(&address)));
+            let account = Address::account_text(&text, &Network::Testnet);
+            prop_assert!(Address::is_same_account(account.trim(), text.trim()));
         }
 
         #[test]

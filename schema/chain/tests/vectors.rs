@@ -109,9 +109,10 @@ fn addresses_are_taken_and_refused_as_the_daemon_does_but_for_zero_keys() {
                 assert!(text(&case, "decoded_hex").starts_with(&to_hex(address.spend_key())), "{name}");
                 assert_eq!(&text(&case, "decoded_hex")[64..128], to_hex(address.view_key()), "{name}");
                 assert_eq!(address.is_legacy(), case["decoded_len"] == 64, "{name}");
+                let again = Address::encode(address.spend_key(), address.view_key(), network);
+                assert_eq!(again, address.as_str(), "{name}");
                 if !address.is_legacy() {
-                    let again = Address::encode(address.spend_key(), address.view_key(), network);
-                    assert_eq!(again, address.as_str(), "{name}");
+                    assert_eq!(address.as_str(), text(&case, "address"), "{name}");
                 }
             }
         }
@@ -123,6 +124,27 @@ fn legacy_addresses_are_good_on_both_networks() {
     let legacy = "4xs6rWB7ogvmd7qPa42tWyGQMoicDKVTDNnXMcPwETH7FboyGqMU9Cumtb3azUrUobKFpGEeQFLS6buVhr8zyGnH";
     assert!(Address::parse(legacy, &Network::Mainnet).unwrap().is_legacy());
     assert!(Address::parse(legacy, &Network::Testnet).unwrap().is_legacy());
+}
+
+#[test]
+fn both_forms_of_the_same_keys_are_one_account_under_the_checksummed_text() {
+    let mut pairs = 0;
+    for case in list("address").into_iter().filter(|case| case["daemon_error"].is_null()) {
+        let network = if text(&case, "network") == "mainnet" { Network::Mainnet } else { Network::Testnet };
+        let Ok(given) = Address::parse(text(&case, "address"), &network) else { continue };
+        let legacy = given.legacy_text();
+        if given.is_legacy() {
+            assert_eq!(legacy, text(&case, "address"));
+        }
+        let parsed = Address::parse(&legacy, &network).unwrap();
+        assert!(parsed.is_legacy());
+        assert_eq!((&parsed, parsed.as_str()), (&given, given.as_str()));
+        assert_eq!(Address::account_text(&legacy, &network), given.as_str());
+        assert_eq!(Address::account_text(given.as_str(), &network), given.as_str());
+        assert!(Address::is_same_account(&legacy, given.as_str()));
+        pairs += 1;
+    }
+    assert!(pairs >= 3, "{pairs} good addresses in the vectors");
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn read(load: &Load) -> (Settings, Vec<Problem>) {
             let place = place(&key).or_else(|| place(other?));
             problems.push(Problem { key, what, place });
         }
+        settings.pool.use_account_texts();
     }
     let env = load.env.iter().find(|(name, value)| name == ENV_PASSWORD && !value.is_empty());
     settings.password =

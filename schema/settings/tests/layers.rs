@@ -121,6 +121,16 @@ fn places_to_listen_on_may_be_names_and_lists() {
 }
 
 #[test]
+fn addresses_without_checksum_are_read_as_the_same_ones_with_it() {
+    let text = "Sw9ZxmQoHf8NkyhcTc9iuauBWp1jbKy1ivUSsUMykWUnkJfKZGoafdhC6trx8FchdUr5kCFEfgjZS4PYJZqwAMroU2ftr";
+    let address = chain::Address::parse(text, &chain::Network::Mainnet).unwrap();
+    let legacy = address.legacy_text();
+    let settings = from_env(&[("POOL_POOL__FEE_ADDRESS", &legacy), ("POOL_POOL__REWARD_ADDRESS", &legacy)]);
+    assert_eq!(settings.pool.fee_address.as_deref(), Some(text));
+    assert_eq!(settings.pool.reward_address.as_deref(), Some(text));
+}
+
+#[test]
 fn the_devnet_replaces_defaults_only() {
     let from = Load { file: None, devnet: true, flags: vec![], env: env(&[("POOL_BLOCKS__CONFIRMATIONS", "4")]) };
     let settings = load(&from).unwrap();

@@ -7,6 +7,7 @@
 //! What it refuses to do: repair, or stop at the first difference.
 mod blocks;
 mod entries;
+mod joined;
 mod lines;
 mod payouts;
 mod recount;

@@ -349,13 +349,14 @@ impl Store {
         stored.into_iter().map(BlockWeight::try_from).collect()
     }
 
-    /// What the stored weights gave each address, by address.
+    /// What the stored weights gave each miner, by its address of today.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn block_credits(&self, block: BlockRowId) -> Result<Vec<(String, Amount)>> {
-        let select = "SELECT m.address, w.credit FROM block_weights w JOIN miners m ON m.id = w.miner_id \
-                      WHERE w.block_id = $1 AND w.credit > 0 ORDER BY m.address";
+        let select = "SELECT m.address, CAST(SUM(w.credit) AS BIGINT) AS credit FROM block_weights w \
+                      JOIN miners o ON o.id = w.miner_id JOIN miners m ON m.id = COALESCE(o.joined_into, o.id) \
+                      WHERE w.block_id = $1 AND w.credit > 0 GROUP BY m.address ORDER BY m.address";
         let stored: Vec<rows::CreditRow> = self.rows(select, binds![block.0]).await?;
         stored.into_iter().map(rows::CreditRow::read).collect()
     }

@@ -17,6 +17,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 use tokio::runtime::Runtime;
 
 use crate::connect::{self, Place};
+use crate::migrate::Joining;
 use crate::{OpenError, Result, StoreError, migrate};
 
 /// SQLite behind an async face: every statement is one hop to a blocking thread.
@@ -140,14 +141,23 @@ impl Store {
         }
     }
 
+    /// Applies the migrations that are missing to a database that no older program has filled, and returns their names.
+    ///
+    /// # Errors
+    /// As [`Store::migrate_joining`], and [`OpenError::MigrationFailed`] where accounts must be joined.
+    pub fn migrate(url: &str) -> std::result::Result<Vec<String>, OpenError> {
+        let place = Place::parse(url)?;
+        connect::on_own_thread(|| migrate::apply(&place, None))
+    }
+
     /// Applies the migrations that are missing and returns their names. A SQLite file with tables is copied beside
-    /// itself before that.
+    /// itself before that. Accounts that older programs kept under two texts of the same keys are joined once.
     ///
     /// # Errors
     /// [`OpenError::TooNew`] when the database knows a migration that this program does not.
-    pub fn migrate(url: &str) -> std::result::Result<Vec<String>, OpenError> {
+    pub fn migrate_joining(url: &str, joining: Joining) -> std::result::Result<Vec<String>, OpenError> {
         let place = Place::parse(url)?;
-        connect::on_own_thread(|| migrate::apply(&place))
+        connect::on_own_thread(|| migrate::apply(&place, Some(joining)))
     }
 
     /// Runs a query on the store's own threads. It runs to its end even when the returned future is dropped.

@@ -9,7 +9,7 @@ use units::{Amount, Timestamp};
 
 use crate::db::{Conn, txn};
 use crate::sql::{Bind, binds, values};
-use crate::{Result, Store, StoreError, column};
+use crate::{Result, Store, StoreError, column, joined};
 
 /// The lease that every writer of money must hold.
 pub const MONEY_LEASE: &str = "money";
@@ -22,7 +22,7 @@ const CHUNK: usize = 500;
 pub struct NewPosting {
     /// Account key, as `accounting::Account` prints it (`payable:ADDRESS`, `inflight:ADDRESS`, `pool_fee`, ...).
     /// An account that does not exist yet is made; the part before the colon is its kind, the part after it the
-    /// miner's address.
+    /// miner's address. The account of a text that was joined into another one is that one's.
     pub account: String,
     /// Signed atoms, never 0. Positive increases what the account holds.
     pub amount: i64,
@@ -210,6 +210,8 @@ pub(crate) async fn lease_check_in_txn(c: &mut Conn<'_>, name: &'static str, epo
 pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &NewEntry, at: Timestamp) -> Result<bool> {
     entry.assert_balanced();
     lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+    let entry = &*joined::entry_now(c, entry).await?;
+    entry.assert_balanced();
     let insert = "INSERT INTO entries (kind, reference, epoch, at) VALUES ($1, $2, $3, $4) \
                   ON CONFLICT (kind, reference) DO NOTHING RETURNING id AS n";
     let id = c.number(insert, binds![entry.kind, entry.reference.clone(), epoch, at.ms()]).await?;

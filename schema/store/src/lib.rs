@@ -11,6 +11,7 @@ mod column;
 mod connect;
 mod db;
 mod error;
+mod joined;
 mod migrate;
 mod parts;
 mod schema;
@@ -36,6 +37,7 @@ pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};
+pub use migrate::Joining;
 pub use parts::{Parts, put_in_parts};
 
 /// What every query returns.

@@ -14,6 +14,12 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::connect::{self, Place};
 use crate::{OpenError, db};
 
+mod coded;
+mod join;
+
+use coded::{Coded, TxOf};
+pub use join::Joining;
+
 const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -58,14 +64,14 @@ pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
 }
 
 /// Applies what is missing; names of what it applied.
-pub(crate) fn apply(place: &Place) -> Result<Vec<String>, OpenError> {
+pub(crate) fn apply(place: &Place, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     match place {
-        Place::Lite(path) => apply_lite(place, path),
-        Place::Pg(url) => apply_pg(place, url),
+        Place::Lite(path) => apply_lite(place, path, joining),
+        Place::Pg(url) => apply_pg(place, url, joining),
     }
 }
 
-fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
+fn apply_lite(place: &Place, path: &Path, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|error| place.unreachable(&error))?;
     }
@@ -79,7 +85,7 @@ fn apply_lite(place: &Place, path: &Path) -> Result<Vec<String>, OpenError> {
     }
     let outcome = conn.immediate_transaction(|conn| {
         Ok(match missing_lite(place, conn) {
-            Ok(true) => run_pending(place, conn, LITE),
+            Ok(true) => run_pending(place, conn, Coded { files: LITE, joining }),
             Ok(false) => Ok(Vec::new()),
             Err(error) => Err(error),
         })
@@ -95,7 +101,7 @@ fn missing_lite(place: &Place, conn: &mut SqliteConnection) -> Result<bool, Open
     Ok(known.iter().any(|migration| !applied.contains(&migration.version)))
 }
 
-fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
+fn apply_pg(place: &Place, url: &str, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     let rt = db::runtime().map_err(|error| place.unreachable(&error))?;
     let mut conn = rt.block_on(connect::connect_pg(url)).map_err(|error| place.unreachable(&error))?;
     let applied = rt.block_on(async {
@@ -111,18 +117,19 @@ fn apply_pg(place: &Place, url: &str) -> Result<Vec<String>, OpenError> {
     // The wrapper blocks, and finds the runtime that drives the connection through this guard. The lock goes with
     // the connection.
     let _guard = rt.enter();
-    run_pending(place, &mut AsyncConnectionWrapper::<AsyncPgConnection>::from(conn), PG)
+    let mut conn = AsyncConnectionWrapper::<AsyncPgConnection>::from(conn);
+    run_pending(place, &mut conn, Coded { files: PG, joining })
 }
 
-fn run_pending<DB: diesel::backend::Backend>(
+fn run_pending<DB: TxOf>(
     place: &Place,
     conn: &mut impl MigrationHarness<DB>,
-    migrations: EmbeddedMigrations,
+    migrations: Coded,
 ) -> Result<Vec<String>, OpenError>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let known = known(&migrations);
+    let known = known(&migrations.files);
     let done = conn.run_pending_migrations(migrations).map_err(|error| failed(place, &*error))?;
     let done: Vec<String> = done.iter().map(ToString::to_string).collect();
     Ok(known

@@ -1,4 +1,5 @@
 //! Stored shares that nobody has judged, for a check after the fact; and what a cheater loses.
+use chain::Address;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Text};
 use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timestamp, Work};
@@ -111,6 +112,13 @@ impl TryFrom<SegmentColumns> for WorkSegment {
     }
 }
 
+/// A batch may still have the legacy text of the address.
+fn is_same_line(logged: &LineKey, line: &LineKey) -> bool {
+    logged.origin == line.origin
+        && logged.worker == line.worker
+        && Address::is_same_account(&logged.address, &line.address)
+}
+
 impl Store {
     /// A miner's work on one host in a block's window, the latest first, at most `max` segments.
     ///
@@ -216,8 +224,8 @@ impl Store {
                 })?;
                 let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
                 for share in &batch.shares {
-                    let is_its =
-                        (first..=last).contains(&share.seq) && batch.lines.get(place(share.line)) == Some(&line);
+                    let is_its = (first..=last).contains(&share.seq)
+                        && batch.lines.get(place(share.line)).is_some_and(|logged| is_same_line(logged, &line));
                     if !is_its || share.flags & CLAIMS_BLOCK != 0 || judged.contains(&share.seq.to_i64()) {
                         continue;
                     }

@@ -45,6 +45,7 @@ diesel::table! {
         gone_shares -> BigInt,
         gone_rejects -> BigInt,
         gone_first_at -> Nullable<BigInt>,
+        joined_into -> Nullable<BigInt>,
     }
 }
 
@@ -164,6 +165,7 @@ diesel::table! {
         displaced_at -> Nullable<BigInt>,
         hold_reason -> Nullable<Text>,
         final_at -> Nullable<BigInt>,
+        found_as -> Nullable<Text>,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
 //! is first read. So every text must mention its parameters first in rising order; repeats are free.
 use diesel::pg::Pg;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
@@ -64,21 +64,27 @@ impl<R: QueryableByName<Pg> + QueryableByName<Sqlite> + Send + 'static> Row for 
 /// The statement with its parameters; a macro since its type names the backend.
 macro_rules! bound {
     ($backend:ty, $text:expr, $binds:expr) => {{
-        debug_assert!(mentions_in_order($text), "parameters appear in rising order: {}", $text);
+        debug_assert!($crate::sql::mentions_in_order($text), "parameters appear in rising order: {}", $text);
         let mut query = diesel::sql_query($text.to_owned()).into_boxed::<'static, $backend>();
         for bind in $binds {
             query = match bind {
-                Bind::Int(value) => query.bind::<Nullable<BigInt>, _>(value),
-                Bind::Text(value) => query.bind::<Nullable<Text>, _>(value),
-                Bind::Bytes(value) => query.bind::<Binary, _>(value),
+                $crate::sql::Bind::Int(value) => {
+                    query.bind::<diesel::sql_types::Nullable<diesel::sql_types::BigInt>, _>(value)
+                }
+                $crate::sql::Bind::Text(value) => {
+                    query.bind::<diesel::sql_types::Nullable<diesel::sql_types::Text>, _>(value)
+                }
+                $crate::sql::Bind::Bytes(value) => query.bind::<diesel::sql_types::Binary, _>(value),
             };
         }
         query
     }};
 }
 
+pub(crate) use bound;
+
 /// SQLite numbers parameters by first appearance, whatever their names say.
-fn mentions_in_order(text: &str) -> bool {
+pub(crate) fn mentions_in_order(text: &str) -> bool {
     let mut next = 1;
     text.split('$').skip(1).all(|rest| {
         let digits = rest.len() - rest.trim_start_matches(|symbol: char| symbol.is_ascii_digit()).len();

@@ -13,7 +13,7 @@ use store::{Store, StoreError};
 use units::Timestamp;
 
 use crate::adopt::Adopt;
-use crate::{adopt, audit, check_config, hosts, payouts, set_aside, up};
+use crate::{adopt, audit, check_config, hosts, migrate, payouts, set_aside, up};
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -180,7 +180,7 @@ pub(crate) fn run() -> ExitCode {
     match &cli.command {
         Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
         Command::CheckConfig(common) => check_config::run(&settings, common.devnet),
-        Command::Migrate(_) => migrate(&settings),
+        Command::Migrate(_) => migrate_database(&settings),
         Command::AcceptChain { yes, .. } => accept_chain(&settings, *yes),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
         Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
@@ -225,8 +225,8 @@ fn refuse(format: LogFormat, error: &SettingsError) -> ExitCode {
     ExitCode::from(boot::CONFIG)
 }
 
-fn migrate(settings: &Settings) -> ExitCode {
-    match Store::migrate(settings.database_url().expose_secret()) {
+fn migrate_database(settings: &Settings) -> ExitCode {
+    match migrate::apply(settings) {
         Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
         Ok(applied) => say(&format!("{}: applied {}", settings.database_shown(), applied.join(", "))),
         Err(error) => return fail(boot::DATABASE, &error.to_string()),

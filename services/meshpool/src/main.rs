@@ -13,6 +13,7 @@ mod high_mark;
 mod hosts;
 mod lease;
 mod membership;
+mod migrate;
 mod payouts;
 mod place;
 mod roster;

@@ -42,7 +42,7 @@ use crate::lease::Renewals;
 use crate::membership::Membership;
 use crate::place::Place;
 use crate::writes::Writes;
-use crate::{daemons, doubts, figures, lease, roster};
+use crate::{daemons, doubts, figures, lease, migrate, roster};
 
 mod parts;
 
@@ -94,12 +94,12 @@ pub(crate) fn database(text: impl ToString) -> Failure {
     Failure { code: boot::DATABASE, text: text.to_string() }
 }
 
-fn prepare(settings: Settings, devnet: bool, migrate: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
+fn prepare(settings: Settings, devnet: bool, migrate_first: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
     let place = Place::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
     // With SQLite it is one process and one file: nobody else could do it.
-    if migrate || url.expose_secret().starts_with("sqlite:") {
-        for applied in Store::migrate(url.expose_secret()).map_err(database)? {
+    if migrate_first || url.expose_secret().starts_with("sqlite:") {
+        for applied in migrate::apply(&settings).map_err(database)? {
             info!(applied, "database migrated");
         }
     }
@@ -304,6 +304,7 @@ impl Pool {
             ShareLedger::factory(ShareLedgerParts {
                 directory: self.directory.clone(),
                 store: self.store.clone(),
+                network: settings.pool.network.addresses(),
                 host: self.membership.id,
                 capacity: ledger.capacity(),
                 segment_max_bytes: settings.ledger.segment_bytes(),

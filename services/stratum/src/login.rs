@@ -71,7 +71,7 @@ impl Front {
         if let Some(quarantine) = self.quarantine(&line, (self.parts.clock)()) {
             return Err(LoginRefusal::Quarantined(Box::new(quarantine)));
         }
-        session.place.may_use(&login.address, &login.worker, now)?;
+        session.place.may_use(&line.address, &login.worker, now)?;
         // The login before on this connection may have been of the same worker.
         self.note_measured(session, now);
         let start = Start::new(&self.parts.vardiff, self.known(&line), login.difficulty_hint);

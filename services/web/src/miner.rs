@@ -17,10 +17,10 @@ const ROWS: u64 = 50;
 
 /// Always an answer: zeros for an address that nobody mines to. The miner looks at the body alone.
 pub(crate) async fn balance(parts: web::Data<WebParts>, address: web::Path<String>) -> ApiResult {
-    let address = address.into_inner();
     // What is no address has no balance, and the database need not be asked for it.
-    let known = lists::address(&parts, "address", &address).is_ok();
-    let balance = if known { parts.store.balance_of(&address).await? } else { Balance::default() };
+    let known = lists::address(&parts, "address", &address).ok();
+    let address = known.as_ref().map_or_else(|| address.into_inner(), |known| known.as_str().to_owned());
+    let balance = if known.is_some() { parts.store.balance_of(&address).await? } else { Balance::default() };
     let payouts = match balance.inflight {
         Amount::ZERO => Vec::new(),
         _ => parts.store.payout_list_of(&address, ROWS).await?,

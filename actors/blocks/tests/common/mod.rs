@@ -53,6 +53,7 @@ pub(crate) struct Stage {
     log: watch::Sender<Option<LogPosition>>,
     host: HostId,
     folded: u64,
+    parts: LifecycleParts,
     actor: BlockLifecycle,
     dir: tempfile::TempDir,
 }
@@ -111,7 +112,7 @@ impl Stage {
             (watch::Sender::default(), watch::Sender::new(Some(LogPosition::default()))),
         );
         let conditions = Arc::new(Conditions::new(Arc::new(|| FOUND_AT)));
-        let actor = BlockLifecycle::new(LifecycleParts {
+        let parts = LifecycleParts {
             daemons: vec![DaemonSettings { url: fake.url, ..DaemonSettings::default() }],
             store: store.clone(),
             host,
@@ -122,9 +123,11 @@ impl Stage {
             lease: lease.subscribe(),
             clock: Arc::new(|| FOUND_AT.plus(WINDOW)),
             conditions: Arc::clone(&conditions),
-        });
+        };
+        let actor = BlockLifecycle::new(parts.clone());
         let policy = good_policy;
-        Stage { store, lease, epoch, conditions, policy, good_policy, world, tip, log, host, folded: 0, actor, dir }
+        let folded = 0;
+        Stage { store, lease, epoch, conditions, policy, good_policy, world, tip, log, host, folded, parts, actor, dir }
     }
 
     /// Prices the next find by another policy.
@@ -281,6 +284,17 @@ impl Stage {
         let path = self.dir.path().join("pool.sqlite");
         let mut conn = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
         conn.batch_execute(text).unwrap();
+    }
+
+    /// Goes back to before the migration that joins accounts, joins, and starts anew.
+    pub(crate) async fn join(&mut self, joining: store::Joining) {
+        let migration = "../../schema/store/migrations/sqlite/00000000000013_one_account_per_keys/down.sql";
+        self.sql(&std::fs::read_to_string(migration).unwrap());
+        self.sql("DELETE FROM __diesel_schema_migrations WHERE version = '00000000000013'");
+        let url = format!("sqlite:{}", self.dir.path().join("pool.sqlite").display());
+        let joined = std::thread::spawn(move || Store::migrate_joining(&url, joining)).join().unwrap();
+        assert_eq!(joined.unwrap().len(), 1);
+        self.actor = BlockLifecycle::new(self.parts.clone());
     }
 
     /// As after a start.

@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::Network;
 use diesel::SqliteConnection;
 use diesel::connection::{Connection, SimpleConnection};
 use messages::conditions::Conditions;
@@ -93,6 +94,7 @@ impl Host {
         let fold = Fold {
             directory: self.log(),
             store: self.store.clone(),
+            network: Network::Mainnet,
             host,
             policy,
             window: Duration::from_secs(3600),

@@ -74,7 +74,7 @@ impl Fold {
         };
         place.aside = aside;
         let policy = self.policy_of(runtime, &place)?;
-        let files = vec![LogPart { definitions: Definitions::default(), policy }];
+        let files = vec![LogPart { definitions: Definitions::new(self.network), policy }];
         let entries = Entries { files, ..Entries::default() };
         let (done, went_in, first) = (0, false, None);
         let mut isolation = Isolation { fold: self, runtime, place, entries, done, went_in, first };
@@ -151,7 +151,7 @@ impl Isolation<'_> {
                 Step::NewFile => {
                     *minute = (*minute).max(reader.head().minute);
                     let policy = reader.head().policy.unwrap_or(self.fold.policy);
-                    self.entries.files.push(LogPart { definitions: Definitions::default(), policy });
+                    self.entries.files.push(LogPart { definitions: Definitions::new(self.fold.network), policy });
                     continue;
                 }
             };
@@ -301,7 +301,9 @@ impl Isolation<'_> {
                 self.attempt(count)?;
             }
             if self.done == count {
-                self.place.definitions = self.entries.files.pop().map(|file| file.definitions).unwrap_or_default();
+                let file = self.entries.files.pop();
+                self.place.definitions =
+                    file.map_or_else(|| Definitions::new(self.fold.network), |file| file.definitions);
                 return Ok(self.place);
             }
             if count as u64 > RECORDS_MAX || !self.read(None)? {

@@ -1,9 +1,9 @@
-use chain::HeaderBase;
+use chain::{Address, HeaderBase, Network};
 use messages::conditions::ConditionKind;
 use units::{Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
 use crate::audit::tests::{HEADER, Host, log_of, share, verdict};
-use crate::record::{CandidateRecord, Record, RejectsRecord, Share, VerdictRecord};
+use crate::record::{CandidateRecord, LineDefinition, Record, RejectsRecord, Share, VerdictRecord};
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 
@@ -112,4 +112,25 @@ fn a_window_reaches_back_to_where_shares_are_booked_whatever_the_clock_says() {
     assert_eq!(window(NOW.plus(24 * hour)), Minute(NOW.minute().0 + 1).start().minus(hour));
     // A clock that was set back makes windows longer, not shorter.
     assert_eq!(window(NOW.minus(24 * hour)), NOW.minus(25 * hour));
+}
+
+#[test]
+fn shares_that_were_logged_under_both_forms_of_an_address_are_one_miners() {
+    let text = "Sw9ZxmQoHf8NkyhcTc9iuauBWp1jbKy1ivUSsUMykWUnkJfKZGoafdhC6trx8FchdUr5kCFEfgjZS4PYJZqwAMroU2ftr";
+    let legacy: &str = Address::parse(text, &Network::Mainnet).unwrap().legacy_text().leak();
+    let host = Host::new();
+    let line = |local_id, address| Record::Line(LineDefinition { local_id, origin: [7; 16], address, worker: "rig" });
+    let of = |line, nonce| match share(nonce) {
+        Record::Share(share) => Record::Share(Share { line, ..share }),
+        other => other,
+    };
+    host.write(&log_of(vec![line(8, legacy), line(9, text), of(8, 1), of(9, 2), of(8, 3), of(9, 4)]));
+    host.fold();
+    assert_eq!(folded(&host), (4, 0));
+    let summary = |address: &str| runtime::block_on(host.store.miner_summary(address, Minute(0))).unwrap();
+    assert!(summary(legacy).is_none());
+    let workers = summary(text).unwrap().workers;
+    assert_eq!(workers.iter().map(|worker| (worker.worker.as_str(), worker.shares)).collect::<Vec<_>>(), [("rig", 4)]);
+    assert_eq!(host.audit().differences, []);
+    assert_eq!(runtime::block_on(host.store.audit_shares()).unwrap(), []);
 }

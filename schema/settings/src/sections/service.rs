@@ -100,6 +100,16 @@ impl Default for PoolSettings {
     }
 }
 
+impl PoolSettings {
+    /// Replaces addresses in the legacy form by those that the pool knows them by.
+    pub(crate) fn use_account_texts(&mut self) {
+        let network = self.network.addresses();
+        for address in [&mut self.reward_address, &mut self.fee_address].into_iter().flatten() {
+            *address = chain::Address::account_text(address, &network).into_owned();
+        }
+    }
+}
+
 /// `[data]`: files of our own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

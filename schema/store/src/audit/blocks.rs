@@ -9,6 +9,7 @@ use super::recount::{self, Recounted, Window};
 use super::{Difference, Findings};
 use crate::blocks::window_work;
 use crate::db::Conn;
+use crate::joined::Joined;
 use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 use crate::{Result, StoreError};
@@ -144,6 +145,7 @@ pub(super) async fn audit(
     found.query(c, "window holds the finding share", FINDERS, binds![]).await?;
     found.query(c, "window and verdicts are folded", SEEN, binds![]).await?;
     let kept = mark_in_txn(c, Mark::Details).await?;
+    let joined = Joined::load(c).await?;
     let mut after = 0;
     loop {
         let page = weighed(c, after).await?;
@@ -152,17 +154,17 @@ pub(super) async fn audit(
         // What older windows held is gone; their weights are what is left of it.
         let whole: Vec<&Weighed> = page.iter().filter(|block| block.first_minute() >= kept).collect();
         let windows = whole.iter().map(|block| Window::load(block.id, block.window_start)).collect();
-        let recounts = recount::recount(c, windows).await?;
+        let recounts = recount::recount(c, windows, &joined).await?;
         let mut recounts: BTreeMap<i64, Recounted> = whole.iter().map(|block| block.id).zip(recounts).collect();
         for block in &page {
             let weights = weights(c, block.id).await?;
             let recounted = recounts.remove(&block.id);
-            let priced = price(&block.with(&weights, recounted.as_ref()));
+            let priced = price(&block.with(&weights, recounted.as_ref(), &joined));
             priced.differences.into_iter().for_each(|difference| found.push(difference));
-            credits(c, block, &weights, priced.fee_account, &mut found).await?;
+            credits(c, block, &weights, priced.fee_account, &joined, &mut found).await?;
             if let Some(recounted) = recounted {
                 found.query(c, "window ends where segments end", CUT, binds![block.id]).await?;
-                compare_weights(block, &weights, &recounted, &mut found);
+                compare_weights(block, &weights, &recounted, &joined, &mut found);
                 compare_segments(c, block, &recounted, &mut found).await?;
             }
         }
@@ -199,8 +201,9 @@ impl Weighed {
         Timestamp::from_ms(self.window_start).minute()
     }
 
-    /// Without a recount, what is stored is taken as it is.
-    fn with(&self, weights: &[Weight], recounted: Option<&Recounted>) -> WeighedBlock {
+    /// Without a recount, what is stored is taken as it is. So it is where a miner of it was joined into another one since.
+    fn with(&self, weights: &[Weight], recounted: Option<&Recounted>, joined: &Joined) -> WeighedBlock {
+        let recounted = recounted.filter(|_| !weights.iter().any(|row| joined.is_old(&row.address)));
         // What is no amount or no work is damage, which other checks name.
         let amount = |atoms| Amount::from_i64(atoms).unwrap_or(Amount::ZERO);
         let work = |work| u64::try_from(work).ok().and_then(Work::new).unwrap_or(Work::ZERO);
@@ -231,7 +234,7 @@ impl Weighed {
     }
 }
 
-#[derive(QueryableByName)]
+#[derive(QueryableByName, Default)]
 struct Weight {
     #[diesel(sql_type = Text)]
     address: String,
@@ -246,7 +249,8 @@ struct Weight {
 }
 
 async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
-    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, b.round_started_at, m.address AS finder, \
+    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, b.round_started_at, \
+                  COALESCE(b.found_as, m.address) AS finder, \
                   p.body AS policy, b.weights_digest AS digest FROM blocks b JOIN policies p ON p.id = b.policy_id \
                   LEFT JOIN lines l ON l.id = b.line_id LEFT JOIN miners m ON m.id = l.miner_id \
                   WHERE b.weights_digest IS NOT NULL AND b.id > $1 ORDER BY b.id LIMIT $2";
@@ -265,19 +269,22 @@ async fn credits(
     block: &Weighed,
     weights: &[Weight],
     fee_account: Option<String>,
+    joined: &Joined,
     found: &mut Findings,
 ) -> Result<()> {
+    let fee_account = fee_account.map(|key| joined.account(&key));
     let mut entries = Vec::new();
     // Other references would be too many entries, which is another finding.
     for time in 1..=block.credits {
         let reference = if time == 1 { block.hash.clone() } else { format!("{}:{time}", block.hash) };
         let postings = postings(c, &reference).await?;
-        entries.push((reference, postings));
+        entries.push((reference, joined.postings(&postings)));
     }
     let mut expected = BTreeMap::from([("chain_rewards".to_owned(), -i128::from(block.reward))]);
     let mut fee = i128::from(block.reward);
     for weight in weights {
-        expected.insert(format!("payable:{}", weight.address), i128::from(weight.credit));
+        let key = format!("payable:{}", joined.now(&weight.address));
+        *expected.entry(key).or_default() += i128::from(weight.credit);
         fee -= i128::from(weight.credit);
     }
     if fee < 0 {
@@ -325,10 +332,11 @@ async fn postings(c: &mut Conn<'_>, reference: &str) -> Result<BTreeMap<String, 
 
 /// What is stored was computed from the shares and the verdicts that were known at the time. A share that was voided
 /// since then may have counted as verified or not at all: there the stored numbers are believed within those limits.
-fn compare_weights(block: &Weighed, weights: &[Weight], recounted: &Recounted, found: &mut Findings) {
+/// Of a miner that was joined into another one, only the sum of both can be told.
+fn compare_weights(block: &Weighed, weights: &[Weight], recounted: &Recounted, joined: &Joined, found: &mut Findings) {
     let check = "weights are what the shares say";
     let mut left = recounted.clone();
-    for weight in weights {
+    for weight in &of_today(weights, joined) {
         let work = left.remove(&weight.address).unwrap_or_default();
         let (verified, provisional) = (i128::from(weight.verified), i128::from(weight.provisional));
         let verified_fits = (work.verified..=work.verified + work.voided_since).contains(&verified);
@@ -343,6 +351,20 @@ fn compare_weights(block: &Weighed, weights: &[Weight], recounted: &Recounted, f
     for (address, work) in left.into_iter().filter(|(_, work)| work.accepted > work.taken + work.voided_since) {
         found.add(check, format!("{} {address}", block.hash), "no weight", work);
     }
+}
+
+/// By address of today.
+fn of_today(weights: &[Weight], joined: &Joined) -> Vec<Weight> {
+    let mut sums: BTreeMap<&str, Weight> = BTreeMap::new();
+    for row in weights {
+        let address = joined.now(&row.address);
+        let sum = sums.entry(address).or_insert_with(|| Weight { address: address.to_owned(), ..Weight::default() });
+        sum.verified = sum.verified.saturating_add(row.verified);
+        sum.provisional = sum.provisional.saturating_add(row.provisional);
+        sum.weight = sum.weight.saturating_add(row.weight);
+        sum.credit = sum.credit.saturating_add(row.credit);
+    }
+    sums.into_values().collect()
 }
 
 /// Segments give the same accepted work in the window as the shares do.

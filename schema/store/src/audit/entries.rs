@@ -1,5 +1,5 @@
 //! Entries, postings, balances.
-use super::{Difference, Findings};
+use super::{Difference, Findings, joined};
 use crate::Result;
 use crate::db::Conn;
 use crate::sql::binds;
@@ -50,6 +50,7 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     found.pages(c, "account counts what blocks gave it", "accounts", FROM_BLOCKS).await?;
     found.pages(c, "balance has the sign of its kind", "accounts", SIGNS).await?;
     found.pages(c, "account is named by kind and miner", "accounts", NAMES).await?;
+    joined::audit(c, &mut found).await?;
     let sum = c.number("SELECT CAST(SUM(balance) AS BIGINT) AS n FROM accounts", binds![]).await?.unwrap_or(0);
     if sum != 0 {
         found.add("all balances sum to zero", "accounts", sum, 0);

@@ -8,10 +8,14 @@ use units::HostId;
 use crate::Result;
 use crate::db::Conn;
 use crate::fold::{LineKey, storable};
+use crate::joined::Joined;
 use crate::sql::binds;
 
 /// The lines of one host.
-pub(super) struct Lines(HashMap<(String, String, Vec<u8>), i64>);
+pub(super) struct Lines {
+    ids: HashMap<(String, String, Vec<u8>), i64>,
+    joined: Joined,
+}
 
 impl Lines {
     pub(super) async fn load(c: &mut Conn<'_>, host: HostId) -> Result<Lines> {
@@ -29,11 +33,14 @@ impl Lines {
         let select = "SELECT l.id, m.address, l.worker, l.origin FROM lines l JOIN miners m ON m.id = l.miner_id \
                       WHERE l.host_id = $1";
         let rows: Vec<Row> = c.rows(select, binds![host.0]).await?;
-        Ok(Lines(rows.into_iter().map(|row| ((row.address, row.worker, row.origin), row.id)).collect()))
+        let ids = rows.into_iter().map(|row| ((row.address, row.worker, row.origin), row.id)).collect();
+        Ok(Lines { ids, joined: Joined::load(c).await? })
     }
 
     /// The row of a batch's line.
     pub(super) fn id(&self, line: &LineKey) -> Option<i64> {
-        self.0.get(&(storable(&line.address), storable(&line.worker), line.origin.to_vec())).copied()
+        let address = storable(&line.address);
+        let key = (self.joined.now(&address).to_owned(), storable(&line.worker), line.origin.to_vec());
+        self.ids.get(&key).copied()
     }
 }

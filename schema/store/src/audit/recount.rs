@@ -15,6 +15,7 @@ use crate::Result;
 use crate::batch::ShareBatch;
 use crate::db::Conn;
 use crate::fold::storable;
+use crate::joined::Joined;
 use crate::sql::binds;
 
 /// How far the clock that books minutes may have been behind the one that labels batches. A pass begins that much
@@ -56,11 +57,11 @@ impl fmt::Display for Work {
     }
 }
 
-/// By address.
+/// By address of today.
 pub(super) type Recounted = BTreeMap<String, Work>;
 
 /// The work in each window, in their order.
-pub(super) async fn recount(c: &mut Conn<'_>, windows: Vec<Window>) -> Result<Vec<Recounted>> {
+pub(super) async fn recount(c: &mut Conn<'_>, windows: Vec<Window>, joined: &Joined) -> Result<Vec<Recounted>> {
     let mut recounts = vec![Recounted::new(); windows.len()];
     let mut ends: BTreeMap<HostId, Vec<Open>> = BTreeMap::new();
     for (place, window) in windows.iter().enumerate() {
@@ -71,7 +72,7 @@ pub(super) async fn recount(c: &mut Conn<'_>, windows: Vec<Window>) -> Result<Ve
     }
     for (host, mut open) in ends {
         open.sort_unstable_by_key(|window| (window.end, window.place));
-        host_pass(c, host, open, &mut recounts).await?;
+        host_pass(c, host, open, Totals::new(joined), &mut recounts).await?;
     }
     for (window, recounted) in windows.iter().zip(&mut recounts) {
         verdicts(c, *window, recounted).await?;
@@ -101,15 +102,19 @@ struct Open {
 }
 
 /// Totals per address since the pass began.
-#[derive(Default)]
-struct Totals {
+struct Totals<'a> {
+    joined: &'a Joined,
     places: HashMap<String, usize>,
     work: Vec<i128>,
 }
 
-impl Totals {
+impl<'a> Totals<'a> {
+    fn new(joined: &'a Joined) -> Totals<'a> {
+        Totals { joined, places: HashMap::new(), work: Vec::new() }
+    }
+
     fn place(&mut self, address: &str) -> usize {
-        let address = storable(address);
+        let address = self.joined.now(&storable(address)).to_owned();
         let next = self.work.len();
         let place = *self.places.entry(address).or_insert(next);
         if place == next {
@@ -131,14 +136,19 @@ impl Totals {
 }
 
 /// `open` in order of their ends.
-async fn host_pass(c: &mut Conn<'_>, host: HostId, open: Vec<Open>, recounts: &mut [Recounted]) -> Result<()> {
+async fn host_pass(
+    c: &mut Conn<'_>,
+    host: HostId,
+    open: Vec<Open>,
+    mut totals: Totals<'_>,
+    recounts: &mut [Recounted],
+) -> Result<()> {
     let first = open.iter().map(|window| window.first).min().unwrap_or_default();
     let label = first.start().ms().saturating_sub(CLOCKS_DIFFER_MS);
     let start = "SELECT MIN(first_seq) AS n FROM share_batches WHERE host_id = $1 AND last_at >= $2";
     let Some(start) = c.number(start, binds![host.0, label]).await? else { return Ok(()) };
     let mut after = Seq::from_i64(start.saturating_sub(1));
     let mut open = std::collections::VecDeque::from(open);
-    let mut totals = Totals::default();
     while !open.is_empty() {
         let page = batches(c, host, after, BATCHES_PER_PAGE).await?;
         let Some(last) = page.last() else { break };
@@ -157,7 +167,7 @@ async fn host_pass(c: &mut Conn<'_>, host: HostId, open: Vec<Open>, recounts: &m
 fn walk(
     batch: &ShareBatch,
     open: &mut std::collections::VecDeque<Open>,
-    totals: &mut Totals,
+    totals: &mut Totals<'_>,
     recounts: &mut [Recounted],
 ) {
     let places: Vec<usize> = batch.lines.iter().map(|line| totals.place(&line.address)).collect();

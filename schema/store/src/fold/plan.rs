@@ -230,12 +230,14 @@ impl Running {
         let continued = last.as_ref().filter(|last| last.minute == minute && last.last_seq > closed);
         let (start_seq, before_shares, before_work) =
             continued.map_or((delta.start_seq.to_i64(), 0, 0), |last| (last.start_seq, last.shares, last.work));
+        // Two connections of one worker take turns within a step.
+        let last_seq = delta.last_seq.to_i64().max(continued.map_or(0, |last| last.last_seq));
         if continued.is_none() && self.changed {
             self.done.extend(last);
         }
         state.last = Some(Segment {
             start_seq,
-            last_seq: delta.last_seq.to_i64(),
+            last_seq,
             minute,
             shares: before_shares.checked_add(shares)?,
             work: before_work.checked_add(work)?,

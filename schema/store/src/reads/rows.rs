@@ -120,11 +120,13 @@ pub(super) const PAYOUTS: &str = "\
         (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_lines l WHERE l.intent_id = i.id) AS net \
     FROM intents i WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
 
+/// Also of the text that was joined into this one.
 pub(super) const PAYOUTS_OF: &str = "\
     SELECT i.id, i.state, i.txid, i.attention, CAST(1 AS BIGINT) AS recipients, \
         COALESCE(i.sent_at, i.created_at) AS at, l.gross - l.net AS fee, l.net AS net \
-    FROM miners m JOIN intent_lines l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id \
-    WHERE m.address = $1 AND i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
+    FROM (SELECT id FROM miners WHERE address = $1 UNION ALL SELECT o.id FROM miners m \
+          JOIN miners o ON o.joined_into = m.id WHERE m.address = $1) AS m \
+    JOIN intent_lines l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
 
 #[derive(QueryableByName)]
 pub(super) struct PayoutLine {

@@ -95,6 +95,7 @@ const IDLE: &str = "SELECT l.id, l.host_id, l.miner_id, l.shares, l.work, l.reje
     AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.line_id = l.id) ORDER BY l.id";
 
 const NAMELESS: &str = "SELECT m.id FROM miners m WHERE m.id > $1 AND m.id <= $2 AND m.first_seen_at < $3 \
+    AND m.joined_into IS NULL AND NOT EXISTS (SELECT 1 FROM miners o WHERE o.joined_into = m.id) \
     AND NOT EXISTS (SELECT 1 FROM lines l WHERE l.miner_id = m.id) \
     AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.miner_id = m.id) \
     AND NOT EXISTS (SELECT 1 FROM block_weights w WHERE w.miner_id = m.id) \

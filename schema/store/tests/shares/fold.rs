@@ -249,3 +249,21 @@ fn odd_names_do_not_stop_the_fold() {
         assert_eq!(sum(db, "segments", "shares"), 14);
     });
 }
+
+#[test]
+fn a_segment_ends_with_the_last_share_of_whichever_connection_of_its_worker() {
+    for_each_database(async |db| {
+        // Each login is a line of the log; both are the same line of the database.
+        let mut log = Log::new(&db.store, "host", vec![line("alice", "a"), line("alice", "a")]).await;
+        for connection in [0, 1, 1, 0] {
+            log.share(connection, EPOCH, 10);
+        }
+        fold(db, log.step()).await;
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM lines"), 1);
+        assert_eq!(
+            db.number("SELECT COUNT(*) AS n FROM segments WHERE start_seq = 1 AND last_seq = 4 AND shares = 4"),
+            1
+        );
+        assert_eq!(db.store.audit_shares().await.unwrap(), []);
+    });
+}

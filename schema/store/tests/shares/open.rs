@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     "00000000000010_wallet_sends",
     "00000000000011_host_lifetimes",
     "00000000000012_set_aside",
+    "00000000000013_one_account_per_keys",
 ];
 
 fn fresh() -> [Scratch; 2] {

@@ -1,5 +1,6 @@
 //! The pool as its users meet it: real processes, real sockets, real files.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+mod accounts;
 mod bans;
 mod cheating;
 mod crashes;

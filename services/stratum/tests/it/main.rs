@@ -1,6 +1,7 @@
 //! The front over real sockets, with a share ledger and a validation that the tests hold in their hands.
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 
+mod accounts;
 mod claims;
 mod doubt;
 mod drain;

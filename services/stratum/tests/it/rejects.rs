@@ -60,6 +60,7 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
             host: store.host_register("host", now()).await.unwrap(),
             policy: store.policy_ensure("{}", now()).await.unwrap(),
             store,
+            network: chain::Network::Mainnet,
             capacity: ledger.capacity(),
             segment_max_bytes: 1 << 20,
             backlog_max_bytes: 1 << 30,

@@ -1,4 +1,5 @@
 //! What one miner sees, and what its program polls.
+use chain::{Address, Network};
 use serde_json::{Value, json};
 
 use crate::common::log::{EPOCH, Log, at, hash, line};
@@ -112,6 +113,34 @@ fn a_miner_that_comes_back_after_a_day_sees_the_hashrate_that_the_pool_counts() 
             let (own, pool) = (site.get(&format!("/api/miner/{me}")).await, site.get("/api/stats").await);
             assert_eq!(own.json()["hashrate"], json!(9.0));
             assert_eq!(pool.json()["pool"]["hashrate"], json!(9.0));
+        },
+    );
+}
+
+#[test]
+fn the_legacy_form_of_an_address_shows_the_same_miner() {
+    on_each_site(
+        |_| {},
+        async |site| {
+            let me = address(0);
+            let legacy = Address::parse(&me, &Network::Mainnet).unwrap().legacy_text();
+            let store = &site.db.store;
+            let mut log = Log::new(store, "host", vec![line(&me, "rig")]).await;
+            let share = log.share(0, EPOCH, 600);
+            store.fold(log.candidate(&hash(1), 0, share, EPOCH)).await.unwrap();
+            let epoch = lease(site.db, "one").await;
+            fund(site.db, epoch, "f1", &me, 1_000, NOW).await;
+            let payout = intent(&intent_id(1), vec![paid(&me, 900, 870)]);
+            store.intent_reserve(epoch, payout.clone(), reserved(&payout), NOW).await.unwrap();
+            for path in ["", "/balance"] {
+                let get = async |address: &str| site.get(&format!("/api/miner/{address}{path}")).await.json();
+                let (one, other) = (get(&me).await, get(&legacy).await);
+                assert_eq!(one, other);
+                assert_eq!((&other["address"], &other["balance"]["pending"]), (&json!(me), &json!(1_000)));
+                assert_eq!(other["pending_payout"]["address"], json!(me));
+            }
+            let blocks = site.get(&format!("/api/blocks?finder={legacy}")).await.json();
+            assert_eq!(blocks["page"]["total"], json!(1), "{blocks}");
         },
     );
 }

@@ -1,0 +1,6 @@
+-- What was joined stays joined.
+DROP TRIGGER accounts_of_joined;
+DROP TRIGGER lines_of_joined;
+ALTER TABLE blocks DROP COLUMN found_as;
+DROP INDEX miners_joined;
+ALTER TABLE miners DROP COLUMN joined_into;

@@ -1,0 +1,118 @@
+//! Miners that were another miner once: older programs kept accounts under the legacy text of an address, too.
+//!
+//! Such a text has a row of its own, which names the miner that it was joined into. What was made under it before stays
+//! (share batches, weights, entries, recipients of payouts); whatever is read or written now means the other one.
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+
+use crate::db::Conn;
+use crate::ledger::{NewEntry, NewPosting, account_parts};
+use crate::sql::{Bind, binds, values};
+use crate::{Result, Store};
+
+#[derive(QueryableByName)]
+struct Pair {
+    #[diesel(sql_type = Text)]
+    old: String,
+    #[diesel(sql_type = Text)]
+    new: String,
+}
+
+/// All of them, for who compares what is stored with what was made earlier.
+#[derive(Debug, Default)]
+pub(crate) struct Joined(HashMap<String, String>);
+
+impl Joined {
+    pub(crate) async fn load(c: &mut Conn<'_>) -> Result<Joined> {
+        let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into";
+        let pairs: Vec<Pair> = c.rows(select, binds![]).await?;
+        Ok(Joined(pairs.into_iter().map(|pair| (pair.old, pair.new)).collect()))
+    }
+
+    /// The text of the miner that `address` is now.
+    pub(crate) fn now<'a>(&'a self, address: &'a str) -> &'a str {
+        self.0.get(address).map_or(address, String::as_str)
+    }
+
+    /// Whether another miner was joined under this text.
+    pub(crate) fn is_old(&self, address: &str) -> bool {
+        self.0.contains_key(address)
+    }
+
+    /// Each old text and the new one.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(old, new)| (old.as_str(), new.as_str()))
+    }
+
+    /// The account that `key` is now.
+    pub(crate) fn account(&self, key: &str) -> String {
+        account_now(key, |address| self.0.get(address))
+    }
+
+    /// The same amounts, by the accounts that theirs are now.
+    pub(crate) fn postings(&self, postings: &BTreeMap<String, i128>) -> BTreeMap<String, i128> {
+        let mut now = BTreeMap::new();
+        for (key, amount) in postings {
+            *now.entry(self.account(key)).or_default() += amount;
+        }
+        now
+    }
+}
+
+fn account_now<'a>(key: &str, now: impl FnOnce(&str) -> Option<&'a String>) -> String {
+    let (kind, address) = account_parts(key);
+    address.and_then(now).map_or_else(|| key.to_owned(), |address| format!("{kind}:{address}"))
+}
+
+impl Store {
+    /// The text of the miner that this address is now: another one where two texts of the same keys were joined.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn address_now(&self, address: &str) -> Result<String> {
+        let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into \
+                      WHERE o.address = $1";
+        let pairs: Vec<Pair> = self.rows(select, binds![address]).await?;
+        Ok(pairs.into_iter().next().map_or_else(|| address.to_owned(), |pair| pair.new))
+    }
+}
+
+/// The entry on the accounts that its own are now: payouts and credits that were begun under a text which was joined end
+/// on the account of the other one.
+pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a NewEntry) -> Result<Cow<'a, NewEntry>> {
+    let addresses: Vec<&str> = entry.postings.iter().filter_map(|posting| account_parts(&posting.account).1).collect();
+    let mut joined = HashMap::new();
+    for page in addresses.chunks(ADDRESSES_PER_QUERY) {
+        let select = format!(
+            "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into \
+             WHERE o.address IN ({})",
+            values(1, page.len()).trim_matches(['(', ')']),
+        );
+        let pairs: Vec<Pair> = c.rows(&select, page.iter().map(|address| Bind::from(*address)).collect()).await?;
+        joined.extend(pairs.into_iter().map(|pair| (pair.old, pair.new)));
+    }
+    if joined.is_empty() {
+        return Ok(Cow::Borrowed(entry));
+    }
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for posting in &entry.postings {
+        let sum = sums.entry(account_now(&posting.account, |address| joined.get(address))).or_default();
+        *sum = sum.checked_add(posting.amount).ok_or_else(|| too_large(entry))?;
+    }
+    let postings = sums.into_iter().filter(|(_, amount)| *amount != 0);
+    let postings = postings.map(|(account, amount)| NewPosting { account, amount }).collect();
+    Ok(Cow::Owned(NewEntry { kind: entry.kind, reference: entry.reference.clone(), postings }))
+}
+
+/// Well below either database's limit of parameters.
+const ADDRESSES_PER_QUERY: usize = 500;
+
+fn too_large(entry: &NewEntry) -> crate::StoreError {
+    crate::StoreError::Damaged {
+        what: format!("entry {} {}", entry.kind, entry.reference),
+        why: "a sum of it is too large".to_owned(),
+    }
+}
