@@ -108,6 +108,25 @@ async fn what_a_balance_lacks_comes_from_the_fees_and_then_is_a_loss() {
 }
 
 #[actix_rt::test]
+async fn what_was_paid_to_an_address_without_checksum_is_taken_from_its_account() {
+    let (network, text) = (chain::Network::Testnet, address(1));
+    let legacy = chain::Address::parse(&text, &network).unwrap().legacy_text();
+    let mut stage = Stage::on(Kind::Sqlite).await;
+    stage.endow(8);
+    stage.owe(&text, 100 * COIN).await;
+    stage.spend_with_memo(&legacy, 40 * COIN, &"5".repeat(32));
+    stage.mine(100);
+    stage.catch_up().await;
+    runs(&mut stage, 1).await;
+    assert_eq!(unknown(&stage).await[0].recipients, [(text.clone(), atoms(40 * COIN))]);
+    decide(&stage, SendDecision::Adopt).await;
+    stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
+    stage.audit().await;
+    assert_eq!(stage.balance(&text).await.paid, atoms(40 * COIN));
+    assert_eq!((stage.balance(&legacy).await.paid, stage.account("orphan_loss").await), (Amount::ZERO, 0));
+}
+
+#[actix_rt::test]
 async fn a_crash_at_any_await_of_an_adoption_books_it_once() {
     let mut polls = 1;
     loop {
