@@ -1,5 +1,4 @@
 //! `meshpool payouts adopt` and `accept-books`: what an operator decides when the books are older than the wallet.
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -9,7 +8,7 @@ use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
 use store::{Store, StoreError};
 use units::{Amount, Timestamp};
 
-use crate::cli::{fail, say, with_store};
+use crate::cli::{confirmed, fail, say, with_store};
 
 /// Blocks after which a send that no block holds may be given up.
 const GIVE_UP_BLOCKS: u64 = 100;
@@ -70,8 +69,8 @@ pub(crate) fn adopt(settings: &Settings, order: &Adopt) -> ExitCode {
                 intent.id, intent.gross
             ));
         }
-        if !order.yes && !is_confirmed() {
-            return Ok(fail(1, "nothing was decided"));
+        if let Err(code) = confirmed("Note this decision?", order.yes) {
+            return Ok(code);
         }
         decide(store, &chosen, decision, order.because.as_deref()).await
     })
@@ -166,8 +165,8 @@ pub(crate) fn accept_books(settings: &Settings, yes: bool) -> ExitCode {
             "Better: put back newer books, or use a daemon that lists its sends (0.13.3 or newer): the pool then finds them by \
              itself, and `meshpool payouts adopt` books them.",
         );
-        if !yes && !is_confirmed() {
-            return Ok(fail(1, "nothing was decided"));
+        if let Err(code) = confirmed("Accept the books?", yes) {
+            return Ok(code);
         }
         if !store.payout_steps_accept(ahead).await? {
             return Ok(fail(1, "the counts have changed meanwhile: look again"));
@@ -175,20 +174,6 @@ pub(crate) fn accept_books(settings: &Settings, yes: bool) -> ExitCode {
         say("Noted: payouts go on with these books.");
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Asks at the terminal. Where there is none nobody can answer.
-fn is_confirmed() -> bool {
-    let mut out = std::io::stdout();
-    if !std::io::stdin().is_terminal() {
-        say("Say --yes to go on.");
-        return false;
-    }
-    if write!(out, "Type yes to go on: ").and_then(|()| out.flush()).is_err() {
-        return false;
-    }
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 /// One send, as an operator compares it with the wallet.

@@ -1,5 +1,4 @@
 //! `meshpool hosts`: who has written a share log, whether blocks wait for it, and what an operator may give up.
-use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +8,7 @@ use store::hosts::HostRow;
 use store::{Store, StoreError};
 use units::{Minute, Seq, Timestamp};
 
-use crate::cli::{fail, say, with_store};
+use crate::cli::{confirmed, fail, say, with_store};
 
 /// Who was heard of within this time is alive.
 const ALIVE: Duration = Duration::from_secs(120);
@@ -74,8 +73,8 @@ pub(crate) fn accept_gap(settings: &Settings, name: &str, is_sure: bool) -> Exit
             ));
         }
         say(&meaning(&host, oldest.seq, oldest.minute));
-        if !is_sure && !is_confirmed() {
-            return Ok(fail(boot::CONFIG, "nothing was changed; say --yes to give them up"));
+        if let Err(code) = confirmed("Give them up?", is_sure) {
+            return Ok(code);
         }
         give_up(store, &host, oldest.seq).await
     })
@@ -113,16 +112,6 @@ fn meaning(host: &HostRow, oldest: Seq, minute: Minute) -> String {
         last.0.saturating_sub(host.folded.0),
         host.folded_at,
     )
-}
-
-/// Asks at a terminal; nobody else is asked.
-fn is_confirmed() -> bool {
-    if !stdin().is_terminal() {
-        return false;
-    }
-    say("Give them up? Type yes:");
-    let mut answer = String::new();
-    stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 fn line(host: &HostRow, now: Timestamp) -> String {
