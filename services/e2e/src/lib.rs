@@ -8,6 +8,7 @@
 mod binaries;
 mod books;
 mod collector;
+mod copies;
 mod database;
 mod http;
 mod log;
@@ -23,6 +24,7 @@ mod wait;
 pub use binaries::{program, repository, target_dir};
 pub use books::Books;
 pub use collector::{Collector, Seen, SeenSpan};
+pub use copies::{Copy, Kind};
 pub use database::{Cluster, Held, Scratch, sql};
 pub use http::{Answer, get, request};
 pub use log::{LoggedShare, logged_shares};

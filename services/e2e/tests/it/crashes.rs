@@ -1,14 +1,25 @@
-//! The pool is killed at random moments while two miners work, and loses nothing.
+//! The pool is killed at random moments while two miners work, and its books are put back to random ages between that; it
+//! loses nothing and pays nothing twice.
+use std::collections::VecDeque;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Client, Config, Fleet, Network, Proof, Scratch, address_of, audit, wait_until};
+use e2e::{Client, Config, Copy, Fleet, Kind, Network, Pool, Proof, address_of, audit, wait_for, wait_until};
 use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 /// Kills when nobody asks for more.
 const KILLS: u64 = 8;
 /// With the other database, which changes less of what a kill meets.
 const KILLS_ON_POSTGRES: u64 = 4;
+/// Books put back when nobody asks for more.
+const RESTORES: u64 = 2;
+/// The oldest of so many copies is as old as its successors allow.
+const COPIES: usize = 4;
+/// A log is folded again from the copy's age on, and its blocks are credited again.
+const CATCH_UP: Duration = Duration::from_secs(450);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A number from the environment.
 fn asked(name: &str) -> Option<u64> {
@@ -28,63 +39,172 @@ fn lifetime(chance: &mut StdRng) -> (bool, Duration) {
     }
 }
 
-/// Kills a pool again and again; `postgres` holds its books, or else SQLite does.
-#[expect(clippy::print_stdout, reason = "a failed campaign can be repeated by what it said")]
-fn campaign(postgres: Option<&Scratch>, kills: u64) {
-    let seed = asked("MESHPOOL_E2E_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    println!("MESHPOOL_E2E_SEED={seed} MESHPOOL_E2E_KILLS={kills}");
-    let mut chance = StdRng::seed_from_u64(seed);
-    let place = tempfile::tempdir().unwrap();
-    let network = Network::start(&place.path().join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
-    let mut config = Config::new(place.path(), &network).easy().set("payout.interval", "1s");
-    if let Some(postgres) = postgres {
-        config = config.database(&postgres.url());
-        assert_eq!(config.command("migrate").0, 0);
+/// What happens to the pool next.
+#[derive(Clone, Copy, PartialEq)]
+enum Event {
+    Kill,
+    /// The books are an older copy from now on.
+    Restore,
+}
+
+/// A pool, its books, and copies of them.
+struct Campaign<'a> {
+    chance: StdRng,
+    network: Network,
+    place: &'a Path,
+    kind: Kind,
+    config: Config,
+    books: Copy,
+    copies: VecDeque<Copy>,
+    made: usize,
+    proof: Proof,
+}
+
+impl Campaign<'_> {
+    fn new(place: &Path, kind: Kind, seed: u64) -> Campaign<'_> {
+        let network = Network::start(&place.join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
+        let books = kind.fresh(place, "books");
+        let config = Config::new(place, &network).easy().set("payout.interval", "1s").database(&books.url);
+        if let Kind::Postgres = kind {
+            assert_eq!(config.command("migrate").0, 0);
+        }
+        let (chance, copies, proof) = (StdRng::seed_from_u64(seed), VecDeque::new(), Proof::default());
+        Campaign { chance, network, place, kind, config, books, copies, made: 0, proof }
     }
-    let proof = Proof::default();
-    for kill in 1..=kills {
-        let (after_ready, time) = lifetime(&mut chance);
+
+    fn copy(&mut self, of: &str) -> Copy {
+        self.made += 1;
+        self.kind.copy(of, self.place, &format!("copy{}", self.made))
+    }
+
+    /// Remembers the books of a pool that does not run.
+    fn remember(&mut self) {
+        let copy = self.copy(&self.config.database_url());
+        self.copies.push_back(copy);
+        if self.copies.len() > COPIES {
+            self.copies.pop_front();
+        }
+    }
+
+    /// Puts one of the copies in the place of the books.
+    fn put_back(&mut self) {
+        let ages: Vec<usize> = (0..self.copies.len()).collect();
+        let age = *ages.choose(&mut self.chance).unwrap();
+        let url = self.copies[age].url.clone();
+        let books = self.copy(&url);
+        self.config = self.config.clone().database(&books.url);
+        self.books = books;
+    }
+
+    /// Payouts that the wallet has sent and the books do not know.
+    fn unknown(&self) -> usize {
+        let known: Vec<String> =
+            self.config.books().payouts().into_iter().map(|payout| hex::encode(payout.intent)).collect();
+        let sends = self.network.sends();
+        let memo = |sent: &meshpool_devnet::Sent| sent.record.recipients.first().map(|to| to.memo_hex.clone());
+        sends.iter().filter_map(memo).filter(|memo| !memo.is_empty() && !known.contains(memo)).count()
+    }
+
+    /// An operator takes into the books what the wallet has sent without them. Returns how many sends that were.
+    fn adopt(&self, pool: &Pool) -> usize {
+        let unknown = self.unknown();
+        let held = |pool: &Pool| pool.reasons().map(|all| all.iter().any(|reason| reason.contains("payouts are held")));
+        if unknown > 0 {
+            wait_for("a word on older books", MINUTE, || held(pool)?.then_some(()));
+        }
+        let sent = self.network.sends().len();
+        wait_until("payouts to go on", CATCH_UP, || {
+            if held(pool) != Some(true) {
+                return true;
+            }
+            assert!(
+                self.unknown() == 0 || self.network.sends().len() == sent,
+                "paid before it was known what was paid"
+            );
+            let (code, out, log) = self.config.command_with("payouts", &["adopt", "--yes"]);
+            assert_eq!(code, 0, "{out}{log}");
+            false
+        });
+        unknown
+    }
+
+    /// Holds at any moment, with or without a pool.
+    fn check(&self) -> usize {
+        let kept =
+            if self.config.log_dir().exists() { self.proof.shares_are_kept(&self.network, &self.config) } else { 0 };
+        // Killed before it made its tables, it has no books to look at.
+        if kept > 0 {
+            if self.unknown() == 0 {
+                self.proof.payouts_are_sent_once(&self.network, &self.config);
+            }
+            audit(&self.config).assert_clean();
+        }
+        kept
+    }
+}
+
+/// Kills a pool again and again, and puts its books back between that.
+#[expect(clippy::print_stdout, reason = "a failed campaign can be repeated by what it said")]
+fn campaign(kind: Kind, kills: u64, restores: u64) {
+    let seed = asked("MESHPOOL_E2E_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    println!("MESHPOOL_E2E_SEED={seed} MESHPOOL_E2E_KILLS={kills} MESHPOOL_E2E_RESTORES={restores}");
+    let place = tempfile::tempdir().unwrap();
+    let mut world = Campaign::new(place.path(), kind, seed);
+    let mut events: Vec<Event> = (1..kills).map(|_| Event::Kill).chain((0..restores).map(|_| Event::Restore)).collect();
+    events.shuffle(&mut world.chance);
+    // The first one hits a pool without a past.
+    events.insert(0, Event::Kill);
+    for (n, event) in events.into_iter().enumerate() {
+        if event == Event::Restore {
+            world.put_back();
+        }
+        let (after_ready, time) = lifetime(&mut world.chance);
         let began_at = Instant::now();
-        let mut pool = if after_ready { config.start_ready() } else { config.start() };
+        let mut pool = if after_ready { world.config.start_ready() } else { world.config.start() };
         let started = began_at.elapsed();
+        let adopted = if after_ready { world.adopt(&pool) } else { 0 };
         if after_ready {
-            audit(&config).assert_clean();
+            audit(&world.config).assert_clean();
         }
         live(time);
         pool.process.kill();
-        let kept = if config.log_dir().exists() { proof.shares_are_kept(&network, &config) } else { 0 };
-        println!("kill {kill}: {time:?} after {started:?} of start, {kept} shares kept");
-        // Killed before it made its tables, it has no books to look at.
-        if kept > 0 {
-            proof.payouts_are_sent_once(&network, &config);
-            audit(&config).assert_clean();
+        let kept = world.check();
+        let what = if event == Event::Restore { "put back, killed" } else { "killed" };
+        println!("{}: {what} {time:?} after {started:?} of start, {adopted} adopted, {kept} shares kept", n + 1);
+        if n == 0 {
+            assert_eq!(world.config.command("migrate").0, 0);
+        }
+        if n == 0 || world.chance.random_range(0..3) == 0 {
+            world.remember();
         }
     }
-    let pool = config.start_ready();
-    let before = proof.shares_are_kept(&network, &config);
-    wait_until("shares after the last start", Duration::from_secs(60), || {
-        proof.shares_are_kept(&network, &config) > before + 20
-    });
-    proof.shares_are_booked(&network, &config);
-    let blocks = proof.blocks_are_credited_once(&network, &config, 3);
-    audit(&config).assert_clean();
-    wait_until("a payout", Duration::from_secs(60), || !config.books().payouts().is_empty());
-    let (pool, payouts) = proof.payouts_are_settled(&network, pool);
+    let pool = world.config.start_ready();
+    world.adopt(&pool);
+    let before = world.check();
+    let (network, config, proof) = (&world.network, &world.config, &world.proof);
+    wait_until("shares after the last start", MINUTE, || proof.shares_are_kept(network, config) > before + 20);
+    proof.shares_are_booked(network, config);
+    let blocks = proof.blocks_are_credited_once(network, config, 3);
+    audit(config).assert_clean();
+    wait_until("a payout", MINUTE, || !config.books().payouts().is_empty());
+    let (pool, payouts) = proof.payouts_are_settled(network, pool);
     println!("{before} shares, {blocks} blocks and {payouts} payouts in all");
     assert!(payouts > 0, "nothing was paid");
-    audit(&config).assert_clean();
+    audit(config).assert_clean();
     assert_eq!(pool.terminate(), 0);
-    audit(&config).assert_clean();
+    audit(config).assert_clean();
 }
 
 #[test]
 fn a_killed_pool_loses_no_acknowledged_share_and_books_everything_once() {
-    campaign(None, asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS));
+    let restores = asked("MESHPOOL_E2E_RESTORES").unwrap_or(RESTORES);
+    campaign(Kind::Sqlite, asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS), restores);
 }
 
 #[test]
 fn a_killed_pool_on_postgres_loses_no_acknowledged_share_and_books_everything_once() {
-    campaign(Some(&Scratch::postgres()), asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS_ON_POSTGRES));
+    let restores = asked("MESHPOOL_E2E_RESTORES").unwrap_or(RESTORES);
+    campaign(Kind::Postgres, asked("MESHPOOL_E2E_KILLS").unwrap_or(KILLS_ON_POSTGRES), restores);
 }
 
 #[test]

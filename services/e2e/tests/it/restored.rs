@@ -1,9 +1,8 @@
 //! A database from a copy, beside today's share log and today's wallet: what was paid since the copy is in the wallet's
 //! history and nowhere else.
-use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Config, Network, Pool, Proof, Scratch, audit, sql, wait_for, wait_until};
+use e2e::{Config, Copy, Kind, Network, Pool, Proof, audit, wait_for, wait_until};
 use meshpool_devnet::MineOrder;
 use store::payouts::IntentState;
 use store::reads::PayoutRow;
@@ -15,49 +14,6 @@ const CATCH_UP: Duration = Duration::from_secs(450);
 const FEE_BPS: u64 = 100;
 /// Begin of what `/readyz` says while the wallet has sends that the books do not know.
 const UNKNOWN: &str = "payouts are held: the wallet has sends that the books do not know";
-
-/// Where books can be copied.
-#[derive(Clone, Copy)]
-enum Kind {
-    Sqlite,
-    Postgres,
-}
-
-/// A copy of the books, and what belongs to it.
-struct Copy {
-    url: String,
-    _database: Option<Scratch>,
-}
-
-impl Kind {
-    fn fresh(self, dir: &Path, name: &str) -> Copy {
-        match self {
-            Kind::Sqlite => {
-                Copy { url: format!("sqlite:{}", dir.join(format!("{name}.sqlite")).display()), _database: None }
-            }
-            Kind::Postgres => {
-                let database = Scratch::postgres();
-                Copy { url: database.url(), _database: Some(database) }
-            }
-        }
-    }
-
-    /// Copies books that nobody has open.
-    fn copy(self, of: &str, dir: &Path, name: &str) -> Copy {
-        let copy = self.fresh(dir, name);
-        match self {
-            Kind::Sqlite => sql(of, &format!("VACUUM INTO '{}'", &copy.url["sqlite:".len()..])),
-            Kind::Postgres => {
-                let database = |url: &str| url.rsplit_once('/').unwrap().1.to_owned();
-                let cluster = std::env::var("MESHPOOL_TEST_POSTGRES").unwrap();
-                let name = database(&copy.url);
-                sql(&cluster, &format!("DROP DATABASE {name}"));
-                sql(&cluster, &format!("CREATE DATABASE {name} TEMPLATE {}", database(of)));
-            }
-        }
-        copy
-    }
-}
 
 struct World {
     place: tempfile::TempDir,
