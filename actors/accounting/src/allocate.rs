@@ -24,7 +24,7 @@ pub struct MinerWork<K> {
 
 /// What one miner did and what it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line<K> {
+pub struct AllocationLine<K> {
     /// The miner.
     pub key: K,
     /// Its checked work.
@@ -62,7 +62,7 @@ pub struct Allocation<K> {
     /// Why.
     pub basis: Basis,
     /// By weight descending, then key ascending; lines without credit are kept, so that one can see why.
-    pub lines: Vec<Line<K>>,
+    pub lines: Vec<AllocationLine<K>>,
     /// SHA-256 over a canonical text of rules, input and result.
     pub digest: [u8; 32],
 }
@@ -97,7 +97,7 @@ pub fn allocate<K: Ord + Clone + Display>(
     if let Some(finder) = finder
         && let Err(place) = lines.binary_search_by(|line| line.key.cmp(finder))
     {
-        lines.insert(place, Line::idle(finder.clone()));
+        lines.insert(place, AllocationLine::idle(finder.clone()));
     }
     lines.sort_by_key(|line| std::cmp::Reverse(line.weight)); // Stable: equal weights stay ordered by key.
 
@@ -133,9 +133,9 @@ pub fn allocate<K: Ord + Clone + Display>(
     Ok(Allocation { fee, unallocated, basis, lines, digest })
 }
 
-impl<K> Line<K> {
-    fn idle(key: K) -> Line<K> {
-        Line {
+impl<K> AllocationLine<K> {
+    fn idle(key: K) -> AllocationLine<K> {
+        AllocationLine {
             key,
             verified: Work::ZERO,
             provisional: Work::ZERO,
@@ -152,12 +152,12 @@ impl<K> Line<K> {
 }
 
 /// One line per miner, with its weight, by key ascending.
-fn gather<K: Ord + Clone + Display>(works: &[MinerWork<K>], rules: &Rules) -> Result<Vec<Line<K>>, AccountingError> {
+fn gather<K: Ord + Clone + Display>(works: &[MinerWork<K>], rules: &Rules) -> Result<Vec<AllocationLine<K>>, AccountingError> {
     let mut ordered: Vec<&MinerWork<K>> = works.iter().collect();
     ordered.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    let mut lines: Vec<Line<K>> = Vec::with_capacity(ordered.len());
+    let mut lines: Vec<AllocationLine<K>> = Vec::with_capacity(ordered.len());
     for origins in ordered.chunk_by(|a, b| a.key == b.key) {
-        let mut line = Line::idle(origins[0].key.clone());
+        let mut line = AllocationLine::idle(origins[0].key.clone());
         let overflow = || AccountingError::WorkOverflow(origins[0].key.to_string());
         let add = |sum: Work, more: Work| sum.checked_add(more).ok_or_else(overflow);
         for work in origins {
@@ -178,7 +178,7 @@ fn digest<K: Display>(
     rules: &Rules,
     fee: Amount,
     unallocated: Amount,
-    lines: &[Line<K>],
+    lines: &[AllocationLine<K>],
 ) -> [u8; 32] {
     let mut text = String::from("meshpool allocation 1\n");
     let written = (|| {

@@ -10,18 +10,18 @@ use crate::policy::{Policy, PolicyError};
 /// follows from it is compared.
 #[must_use]
 pub fn price(block: &WeighedBlock) -> Priced {
-    let mut found = Found { block, differences: Vec::new() };
+    let mut found = BlockFindings { block, differences: Vec::new() };
     let fee_account =
         found.compare().map_err(|error| found.add("rules of a block can be read", "", error, "rules")).ok();
     Priced { differences: found.differences, fee_account }
 }
 
-struct Found<'a> {
+struct BlockFindings<'a> {
     block: &'a WeighedBlock,
     differences: Vec<Difference>,
 }
 
-impl Found<'_> {
+impl BlockFindings<'_> {
     fn add(&mut self, check: &'static str, of: &str, stored: impl ToString, computed: impl ToString) {
         let subject = format!("{} {of}", self.block.hash).trim_end().to_owned();
         self.differences.push(Difference {

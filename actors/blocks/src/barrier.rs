@@ -35,11 +35,11 @@ struct Waiting {
     hash: BlockId,
     /// The own log's end at that moment.
     durable: u64,
-    hosts: BTreeMap<HostId, Said>,
+    hosts: BTreeMap<HostId, HostProgress>,
     began: Instant,
 }
 
-struct Said {
+struct HostProgress {
     name: String,
     caught_up_at: Timestamp,
     changes: u8,
@@ -87,7 +87,7 @@ impl Barrier {
 
     async fn begin(&self, store: &Store, height: u64, hash: BlockId, durable: u64) -> Result<Waiting, StepError> {
         let open = store.hosts_open().await?.into_iter().filter(|host| host.id != self.own);
-        let said = open.map(|host| (host.id, Said { name: host.name, caught_up_at: host.caught_up_at, changes: 0 }));
+        let said = open.map(|host| (host.id, HostProgress { name: host.name, caught_up_at: host.caught_up_at, changes: 0 }));
         Ok(Waiting { height, hash, durable, hosts: said.collect(), began: Instant::now() })
     }
 

@@ -28,13 +28,13 @@ const SPREAD: Duration = Duration::from_secs(60);
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Carries blocks to all daemons, and their records to the log.
-pub(crate) struct Courier {
+pub(crate) struct BlockBroadcaster {
     parts: SubmitterParts,
-    desks: Vec<Desk>,
+    desks: Vec<BroadcastTarget>,
 }
 
 /// One daemon's.
-struct Desk {
+struct BroadcastTarget {
     daemon: Daemon,
     turns: Semaphore,
 }
@@ -64,11 +64,11 @@ impl Settled {
     }
 }
 
-impl Courier {
-    pub(crate) fn new(parts: SubmitterParts) -> Courier {
-        let desk = |settings| Desk { daemon: Daemon::new(settings), turns: Semaphore::new(AT_ONCE) };
+impl BlockBroadcaster {
+    pub(crate) fn new(parts: SubmitterParts) -> BlockBroadcaster {
+        let desk = |settings| BroadcastTarget { daemon: Daemon::new(settings), turns: Semaphore::new(AT_ONCE) };
         let desks = parts.daemons.iter().map(desk).collect();
-        Courier { parts, desks }
+        BlockBroadcaster { parts, desks }
     }
 
     /// Writes the candidate's record; tries until the log has it. Written twice it changes nothing.
@@ -137,7 +137,7 @@ impl Courier {
     }
 }
 
-impl Desk {
+impl BroadcastTarget {
     /// Until this daemon has settled the block's fate. Notes when it answers for the first time.
     async fn deliver(
         &self,

@@ -11,11 +11,11 @@ use messages::counters::Counters;
 use messages::facts::Notice;
 use messages::share_ledger::AppendEvents;
 use messages::template::RefreshTemplate;
-use runtime::{Actor, Fault, Handler, Recipient, Reply, carry};
+use runtime::{Actor, Fault, Handler, Recipient, Reply, continue_with};
 use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
-use crate::courier::{Courier, Outcome, Settled};
+use crate::courier::{BlockBroadcaster, Outcome, Settled};
 
 /// Blocks that are remembered, so that one that comes twice is submitted once.
 const REMEMBERED: usize = 1024;
@@ -37,7 +37,7 @@ pub struct SubmitterParts {
 
 /// Submits blocks; see the crate's documentation.
 pub struct BlockSubmitter {
-    courier: Rc<Courier>,
+    courier: Rc<BlockBroadcaster>,
     known: VecDeque<BlockId>,
 }
 
@@ -45,7 +45,7 @@ impl BlockSubmitter {
     /// On the arbiter that will run it.
     #[must_use]
     pub fn new(parts: SubmitterParts) -> BlockSubmitter {
-        BlockSubmitter { courier: Rc::new(Courier::new(parts)), known: VecDeque::new() }
+        BlockSubmitter { courier: Rc::new(BlockBroadcaster::new(parts)), known: VecDeque::new() }
     }
 }
 
@@ -65,7 +65,7 @@ impl Handler<SubmitCandidate> for BlockSubmitter {
             self.known.pop_front();
         }
         let courier = Rc::clone(&self.courier);
-        carry(reply, async move {
+        continue_with(reply, async move {
             let (_recorded, Settled { outcome, was_known }) =
                 join(courier.record(&candidate), courier.deliver(&candidate, id)).await;
             let height = candidate.template.height;

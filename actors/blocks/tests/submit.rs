@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use blocks::{BlockSubmitter, SubmitterParts};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::DaemonSettings;
-use daemon::fake::{Answer, Fake};
+use daemon::fake::{ScriptedAnswer, Fake};
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
-use messages::facts::{Line, Notice, Origin, SessionId, Template};
+use messages::facts::{WorkerIdentity, Notice, Origin, SessionId, Template};
 use messages::share_ledger::{AppendEvents, Appended, Event};
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Handler, Recipient, Refused, Reply};
@@ -50,7 +50,7 @@ fn candidate(logged: bool) -> SubmitCandidate {
         retired_at: OnceLock::new(),
         defined_in: AtomicU64::new(0),
     };
-    let line = Line {
+    let line = WorkerIdentity {
         local_id: 1,
         address: "A".into(),
         worker: "w".into(),
@@ -73,13 +73,13 @@ fn our_id() -> BlockId {
     candidate.template.header_base.block_id(candidate.nonce)
 }
 
-fn accepted() -> Answer {
-    Answer::json(200, format!(r#"{{"accepted":true,"hash":"{}","height":{HEIGHT}}}"#, our_id()))
+fn accepted() -> ScriptedAnswer {
+    ScriptedAnswer::json(200, format!(r#"{{"accepted":true,"hash":"{}","height":{HEIGHT}}}"#, our_id()))
 }
 
 /// What `/api/block/7` says.
-fn on_chain(id: BlockId) -> Answer {
-    Answer::json(
+fn on_chain(id: BlockId) -> ScriptedAnswer {
+    ScriptedAnswer::json(
         200,
         format!(
             r#"{{"hash":"{id}","height":{HEIGHT},"prev_hash":"{id}","merkle_root":"{id}","nonce":1,"difficulty":60,"timestamp":1,"confirmations":1,"reward":1}}"#
@@ -87,20 +87,20 @@ fn on_chain(id: BlockId) -> Answer {
     )
 }
 
-fn nothing() -> Answer {
-    Answer::error(404, "block not found")
+fn nothing() -> ScriptedAnswer {
+    ScriptedAnswer::error(404, "block not found")
 }
 
 /// Submits are answered by `submits`, lookups by `lookups`, one after the other; the last answer stays.
-fn daemon(submits: Vec<Answer>, lookups: Vec<Answer>) -> Fake {
+fn daemon(submits: Vec<ScriptedAnswer>, lookups: Vec<ScriptedAnswer>) -> Fake {
     let (submits, lookups) = (Mutex::new(VecDeque::from(submits)), Mutex::new(VecDeque::from(lookups)));
-    let next = |queue: &Mutex<VecDeque<Answer>>| {
+    let next = |queue: &Mutex<VecDeque<ScriptedAnswer>>| {
         let mut queue = queue.lock().unwrap();
         if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() }
     };
     Fake::start(move |seen| {
         let queue = if seen.path.starts_with("/api/block/") { &lookups } else { &submits };
-        next(queue).unwrap_or_else(|| Answer::plain(500, "not expected"))
+        next(queue).unwrap_or_else(|| ScriptedAnswer::plain(500, "not expected"))
     })
 }
 
@@ -122,7 +122,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(submits: Vec<Answer>, lookups: Vec<Answer>) -> Stage {
+    fn new(submits: Vec<ScriptedAnswer>, lookups: Vec<ScriptedAnswer>) -> Stage {
         Stage::over(vec![daemon(submits, lookups)])
     }
 
@@ -207,7 +207,7 @@ async fn the_same_block_twice_is_submitted_once() {
 
 #[actix_rt::test]
 async fn a_forgotten_template_goes_as_a_whole_block_with_its_own_time() {
-    let forgotten = Answer::error(400, "unknown or expired template_id");
+    let forgotten = ScriptedAnswer::error(400, "unknown or expired template_id");
     let mut stage = Stage::new(vec![forgotten, accepted()], vec![]);
     stage.submit(candidate(false)).await;
     let whole: serde_json::Value = serde_json::from_str(&stage.submits()[1]).unwrap();
@@ -217,7 +217,7 @@ async fn a_forgotten_template_goes_as_a_whole_block_with_its_own_time() {
 
 #[actix_rt::test]
 async fn a_stale_answer_to_a_block_that_the_chain_holds_is_an_acceptance() {
-    let mut stage = Stage::new(vec![Answer::error(400, "block rejected as stale")], vec![on_chain(our_id())]);
+    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![on_chain(our_id())]);
     stage.submit(candidate(false)).await;
     assert!(stage.announced());
     assert_eq!(stage.submits().len(), 1);
@@ -226,7 +226,7 @@ async fn a_stale_answer_to_a_block_that_the_chain_holds_is_an_acceptance() {
 #[actix_rt::test]
 async fn a_block_that_lost_its_race_is_announced_to_nobody_and_still_recorded() {
     let rival = on_chain(BlockId([9; 32]));
-    let mut stage = Stage::new(vec![Answer::error(400, "block rejected as stale")], vec![rival]);
+    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![rival]);
     stage.submit(candidate(false)).await;
     assert!(!stage.announced());
     assert_eq!((stage.counters.blocks_accepted_total.get(), stage.records.lock().unwrap().len()), (0, 1));
@@ -234,7 +234,7 @@ async fn a_block_that_lost_its_race_is_announced_to_nobody_and_still_recorded() 
 
 #[actix_rt::test]
 async fn a_refused_block_is_given_up_and_still_recorded() {
-    let mut stage = Stage::new(vec![Answer::error(400, "block rejected")], vec![nothing()]);
+    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected")], vec![nothing()]);
     stage.submit(candidate(false)).await;
     assert!(!stage.announced());
     assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
@@ -242,7 +242,7 @@ async fn a_refused_block_is_given_up_and_still_recorded() {
 
 #[actix_rt::test]
 async fn an_answer_that_says_nothing_is_resolved_by_asking_the_chain() {
-    let mut stage = Stage::new(vec![Answer::plain(502, "gateway")], vec![on_chain(our_id())]);
+    let mut stage = Stage::new(vec![ScriptedAnswer::plain(502, "gateway")], vec![on_chain(our_id())]);
     stage.submit(candidate(false)).await;
     assert!(stage.announced());
     assert_eq!(stage.submits().len(), 1, "it is not submitted again");
@@ -250,7 +250,7 @@ async fn an_answer_that_says_nothing_is_resolved_by_asking_the_chain() {
 
 #[actix_rt::test]
 async fn a_busy_daemon_is_asked_again_until_the_tip_has_moved_past() {
-    let busy = Answer::error(429, "submitblock busy, retry later");
+    let busy = ScriptedAnswer::error(429, "submitblock busy, retry later");
     let mut stage = Stage::new(vec![busy.clone(), accepted()], vec![nothing()]);
     stage.submit(candidate(false)).await;
     assert_eq!(stage.submits().len(), 2);
@@ -277,7 +277,7 @@ async fn after_a_restart_the_chain_is_asked_before_anything_is_submitted() {
 
 #[actix_rt::test]
 async fn a_block_goes_by_name_to_the_daemon_that_made_its_template_and_whole_to_the_others() {
-    let stale = || Answer::error(400, "block rejected as stale");
+    let stale = || ScriptedAnswer::error(400, "block rejected as stale");
     let fakes = vec![
         daemon(vec![stale()], vec![on_chain(our_id())]), // It heard of the block from the other one.
         daemon(vec![accepted()], vec![]),

@@ -133,7 +133,7 @@ impl DaemonError {
 }
 
 /// An answer that is not a success.
-pub(crate) struct Refusal<'a> {
+pub(crate) struct HttpRefusal<'a> {
     pub(crate) daemon: &'a str,
     pub(crate) route: &'static str,
     pub(crate) status: u16,
@@ -147,8 +147,8 @@ pub(crate) struct Refusal<'a> {
 }
 
 /// Sorts an answer that is not a success.
-pub(crate) fn classify(refusal: Refusal<'_>) -> DaemonError {
-    let Refusal { daemon, route, status, json, text, code, retry_after } = refusal;
+pub(crate) fn classify(refusal: HttpRefusal<'_>) -> DaemonError {
+    let HttpRefusal { daemon, route, status, json, text, code, retry_after } = refusal;
     let busy = |text| DaemonError::Busy { text, retry_after };
     match (status, text.as_str()) {
         (404 | 405, _) if !json => DaemonError::NoSuchRoute { route },
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, text: &str) -> DaemonError {
-        classify(Refusal {
+        classify(HttpRefusal {
             daemon: "d",
             route: "r",
             status,
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_full_template_cache_says_when_to_come_back() {
-        let error = classify(Refusal {
+        let error = classify(HttpRefusal {
             daemon: "d",
             route: "r",
             status: 503,

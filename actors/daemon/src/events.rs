@@ -131,7 +131,7 @@ struct Lines {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct TipEvent {
     #[serde(default)]
     hash: Option<BlockId>,
     #[serde(default)]
@@ -176,7 +176,7 @@ impl Lines {
 
 /// `None` for names and bodies that mean nothing here: the stream is a hint, polling finds what it hid.
 fn event(name: &str, data: &str) -> Option<Event> {
-    let body: Told = serde_json::from_str(data).ok()?;
+    let body: TipEvent = serde_json::from_str(data).ok()?;
     match name {
         "connected" => Some(Event::Connected { height: body.chain_height? }),
         "new_block" => Some(Event::NewBlock { hash: body.hash?, height: body.height? }),

@@ -10,7 +10,7 @@ use crate::{Daemon, DaemonSettings};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// `GET` or `POST`.
     pub method: String,
     /// Path and query.
@@ -25,7 +25,7 @@ pub struct Seen {
 
 /// What to say to it.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ScriptedAnswer {
     /// HTTP status.
     pub status: u16,
     /// Whether the body is called JSON.
@@ -36,33 +36,33 @@ pub struct Answer {
     pub retry_after: Option<u64>,
 }
 
-impl Answer {
+impl ScriptedAnswer {
     /// A JSON body as it is.
     #[must_use]
-    pub fn json(status: u16, body: impl ToString) -> Answer {
-        Answer { status, json: true, body: body.to_string(), retry_after: None }
+    pub fn json(status: u16, body: impl ToString) -> ScriptedAnswer {
+        ScriptedAnswer { status, json: true, body: body.to_string(), retry_after: None }
     }
     /// A refusal in the daemon's form.
     #[must_use]
-    pub fn error(status: u16, text: &str) -> Answer {
-        Answer::json(status, serde_json::json!({ "error": text }))
+    pub fn error(status: u16, text: &str) -> ScriptedAnswer {
+        ScriptedAnswer::json(status, serde_json::json!({ "error": text }))
     }
     /// Text that no handler of the daemon wrote.
     #[must_use]
-    pub fn plain(status: u16, text: &str) -> Answer {
-        Answer { status, json: false, body: text.to_owned(), retry_after: None }
+    pub fn plain(status: u16, text: &str) -> ScriptedAnswer {
+        ScriptedAnswer { status, json: false, body: text.to_owned(), retry_after: None }
     }
 }
 
-type Script = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
-type State = (Script, Arc<Mutex<Vec<Seen>>>);
+type Script = Arc<dyn Fn(&RecordedRequest) -> ScriptedAnswer + Send + Sync>;
+type State = (Script, Arc<Mutex<Vec<RecordedRequest>>>);
 
 /// A listening fake. It serves until the runtime that it was started in ends.
 #[derive(Debug)]
 pub struct Fake {
     /// Its base URL.
     pub url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
 impl Fake {
@@ -70,9 +70,9 @@ impl Fake {
     ///
     /// # Panics
     /// When there is none, or not called inside an actor system.
-    pub fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Fake {
+    pub fn start(script: impl Fn(&RecordedRequest) -> ScriptedAnswer + Send + Sync + 'static) -> Fake {
         let script: Script = Arc::new(script);
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
         let state: State = (script, Arc::clone(&seen));
         let server = HttpServer::new(move || {
             let state = web::Data::new(state.clone());
@@ -93,7 +93,7 @@ impl Fake {
 
     /// Every request so far.
     #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<RecordedRequest> {
         self.seen.lock().expect("no test panics while it holds this").clone()
     }
 
@@ -107,10 +107,10 @@ impl Fake {
 async fn answer(
     request: HttpRequest,
     body: web::Bytes,
-    state: web::Data<(Script, Arc<Mutex<Vec<Seen>>>)>,
+    state: web::Data<(Script, Arc<Mutex<Vec<RecordedRequest>>>)>,
 ) -> HttpResponse {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let seen = Seen {
+    let seen = RecordedRequest {
         method: request.method().to_string(),
         path: request.uri().to_string(),
         token: header("authorization").map(|text| text.trim_start_matches("Bearer ").to_owned()),

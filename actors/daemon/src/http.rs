@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::auth::{Auth, DaemonSettings};
-use crate::error::{DaemonError, Refusal, Result, classify};
+use crate::error::{DaemonError, HttpRefusal, Result, classify};
 
 /// A validation of a block can hold the daemon's lock for seconds; reads behind it wait.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(15);
@@ -197,7 +197,7 @@ impl Daemon {
         let text = if parsed.error.is_empty() { String::from_utf8_lossy(body).into_owned() } else { parsed.error };
         let text = one_line(&text);
         let daemon = &self.0.shown;
-        classify(Refusal { daemon, route, status: status.as_u16(), json, text, code: parsed.code, retry_after })
+        classify(HttpRefusal { daemon, route, status: status.as_u16(), json, text, code: parsed.code, retry_after })
     }
 
     pub(crate) fn unknown(&self, route: &'static str, why: String) -> DaemonError {

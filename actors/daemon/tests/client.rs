@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use daemon::fake::{Answer, Fake};
+use daemon::fake::{ScriptedAnswer, Fake};
 use daemon::{Capabilities, Daemon, DaemonError, DaemonSettings, Event, WalletState};
 use futures_util::StreamExt;
 use secrecy::SecretString;
@@ -20,8 +20,8 @@ fn with_token(url: &str) -> Daemon {
 
 fn only_token(valid: &'static str) -> Fake {
     Fake::start(move |seen| match seen.token.as_deref() == Some(valid) {
-        true => Answer::json(200, ADDRESS),
-        false => Answer::plain(401, "unauthorized\n"),
+        true => ScriptedAnswer::json(200, ADDRESS),
+        false => ScriptedAnswer::plain(401, "unauthorized\n"),
     })
 }
 
@@ -52,7 +52,7 @@ async fn a_changed_cookie_is_read_again_once_and_the_request_repeated_once() {
 
 #[actix_rt::test]
 async fn a_wrong_password_is_no_reason_to_read_the_cookie_again() {
-    let fake = Fake::start(|_| Answer::error(401, "wrong password"));
+    let fake = Fake::start(|_| ScriptedAnswer::error(401, "wrong password"));
     let daemon = fake.client();
     let error = daemon.wallet_load(&SecretString::from("hunter2")).await.unwrap_err();
     assert_eq!(error.wallet_state(), Some(WalletState::WrongPassword));
@@ -100,16 +100,16 @@ async fn a_connection_that_closes_after_the_request_leaves_the_outcome_unknown()
 
 #[actix_rt::test]
 async fn a_redirect_is_not_followed_and_a_half_answer_is_no_answer() {
-    let fake = Fake::start(|_| Answer::plain(302, ""));
+    let fake = Fake::start(|_| ScriptedAnswer::plain(302, ""));
     assert!(matches!(fake.client().status().await, Err(DaemonError::Refused { status: 302, .. })));
-    let fake = Fake::start(|_| Answer::json(200, r#"{"accepted":true"#));
+    let fake = Fake::start(|_| ScriptedAnswer::json(200, r#"{"accepted":true"#));
     let error = fake.client().submit_compact("00", Nonce::new(1)).await.unwrap_err();
     assert!(matches!(error, DaemonError::Unknown { .. }), "{error:?}");
 }
 
 #[actix_rt::test]
 async fn bytes_and_key_of_a_send_go_out_as_they_are() {
-    let fake = Fake::start(|_| Answer::error(429, "send busy, retry later"));
+    let fake = Fake::start(|_| ScriptedAnswer::error(429, "send busy, retry later"));
     let body = Bytes::from_static(b"{ \"recipients\" : [ ] }");
     let error = fake.client().send(body.clone(), "abc-1").await.unwrap_err();
     assert!(matches!(error, DaemonError::Busy { .. }));
@@ -122,21 +122,21 @@ async fn bytes_and_key_of_a_send_go_out_as_they_are() {
 async fn the_probe_tells_an_old_daemon_from_a_new_one() {
     const STATUS: &str = r#"{"peers":1,"chain_height":5,"best_hash":"00","total_work":1,"syncing":false"#;
     let new = Fake::start(|seen| match seen.path.as_str() {
-        "/api/status" => Answer::json(200, format!("{STATUS},\"mempool_generation\":3}}")),
-        "/api/wallet/sends?limit=0" => Answer::error(503, "no wallet loaded"),
-        "/api/wallet/send/status" => Answer::error(400, "idempotency_key is required"),
-        _ => Answer::error(400, "template_id is required"),
+        "/api/status" => ScriptedAnswer::json(200, format!("{STATUS},\"mempool_generation\":3}}")),
+        "/api/wallet/sends?limit=0" => ScriptedAnswer::error(503, "no wallet loaded"),
+        "/api/wallet/send/status" => ScriptedAnswer::error(400, "idempotency_key is required"),
+        _ => ScriptedAnswer::error(400, "template_id is required"),
     });
     let all = Capabilities { renew: true, mempool_generation: true, send_status: true, sends: true, advanced: true };
     assert_eq!(new.client().probe().await.unwrap(), all);
     assert!(new.seen().iter().all(|seen| seen.key.is_none()));
     let old = Fake::start(|seen| match seen.path.as_str() {
-        "/api/status" => Answer::json(200, format!("{STATUS}}}")),
-        "/api/mining/renewtemplate" => Answer::plain(405, "Method Not Allowed\n"),
-        _ => Answer::plain(404, "404 page not found\n"),
+        "/api/status" => ScriptedAnswer::json(200, format!("{STATUS}}}")),
+        "/api/mining/renewtemplate" => ScriptedAnswer::plain(405, "Method Not Allowed\n"),
+        _ => ScriptedAnswer::plain(404, "404 page not found\n"),
     });
     assert_eq!(old.client().probe().await.unwrap(), Capabilities::default());
-    let down = Fake::start(|_| Answer::plain(502, ""));
+    let down = Fake::start(|_| ScriptedAnswer::plain(502, ""));
     assert!(down.client().probe().await.is_err(), "silence is not an old daemon");
 }
 
@@ -218,7 +218,7 @@ async fn a_stream_that_is_silent_for_75_seconds_is_dead() {
 
 #[actix_rt::test]
 async fn an_answer_without_end_or_without_bound_is_given_up() {
-    let endless = Fake::start(|_| Answer::json(200, "x".repeat(9 << 20)));
+    let endless = Fake::start(|_| ScriptedAnswer::json(200, "x".repeat(9 << 20)));
     let error = endless.client().template(None).await.unwrap_err();
     assert!(matches!(&error, DaemonError::Unknown { why, .. } if why.contains("longer than")), "{error}");
     let half = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{".to_vec();

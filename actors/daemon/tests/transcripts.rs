@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use daemon::fake::{Answer, Fake};
+use daemon::fake::{ScriptedAnswer, Fake};
 use daemon::{Balance, Conflict, Daemon, DaemonError, OutputState, SendStatus, WalletState};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use units::{Height, Nonce};
 struct Exchange {
     name: String,
     route: String,
-    answer: Answer,
+    answer: ScriptedAnswer,
     json: Value,
     path: String,
 }
@@ -26,9 +26,9 @@ fn recorded() -> Vec<Exchange> {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let path = text(&line["request"]["path"]);
             let plain = line.get("text").is_some();
-            let mut answer = Answer::json(u16::try_from(line["status"].as_u64().unwrap()).unwrap(), &line["json"]);
+            let mut answer = ScriptedAnswer::json(u16::try_from(line["status"].as_u64().unwrap()).unwrap(), &line["json"]);
             if plain {
-                answer = Answer::plain(answer.status, line["text"].as_str().unwrap());
+                answer = ScriptedAnswer::plain(answer.status, line["text"].as_str().unwrap());
             }
             answer.retry_after = line["headers"]["Retry-After"].as_str().map(|text| text.parse().unwrap());
             Exchange {
@@ -96,7 +96,7 @@ fn expected(status: u16, text: &str) -> fn(&DaemonError) -> bool {
 
 #[actix_rt::test]
 async fn every_recorded_answer_is_understood() {
-    let next: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Answer::json(200, "{}")));
+    let next: Arc<Mutex<ScriptedAnswer>> = Arc::new(Mutex::new(ScriptedAnswer::json(200, "{}")));
     let script = Arc::clone(&next);
     let fake = Fake::start(move |_| script.lock().unwrap().clone());
     let daemon = fake.client();

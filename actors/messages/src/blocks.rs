@@ -4,7 +4,7 @@ use std::sync::Arc;
 use runtime::Message;
 use units::{Nonce, Seq, Timestamp};
 
-use crate::facts::{Line, SessionId, Template};
+use crate::facts::{WorkerIdentity, SessionId, Template};
 
 /// A share that solves a block, or is trusted to. It is submitted at once and recorded at the same time;
 /// neither waits for the other.
@@ -13,7 +13,7 @@ pub struct SubmitCandidate {
     /// Position of the share.
     pub share: Seq,
     /// Who found it.
-    pub line: Arc<Line>,
+    pub line: Arc<WorkerIdentity>,
     /// What it solves.
     pub template: Arc<Template>,
     /// The nonce that solves it.

@@ -5,29 +5,29 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::facts::{Origin, Pair};
+use crate::facts::{Origin, TrustKey};
 
 /// Unjudged block claims of a process, from before the acknowledgement to the verdict.
 #[derive(Debug, Default)]
-pub struct ClaimPlaces {
-    taken: Mutex<Taken>,
+pub struct ClaimPermits {
+    taken: Mutex<ClaimsInFlight>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct ClaimsInFlight {
     all: usize,
-    pairs: HashMap<Pair, usize>,
+    pairs: HashMap<TrustKey, usize>,
     origins: HashMap<Origin, usize>,
 }
 
 /// One claim's place. Dropping it gives it back.
 #[derive(Debug)]
-pub struct ClaimPlace {
-    of: Arc<ClaimPlaces>,
-    pair: Pair,
+pub struct ClaimPermit {
+    of: Arc<ClaimPermits>,
+    pair: TrustKey,
 }
 
-impl ClaimPlaces {
+impl ClaimPermits {
     /// Places in all.
     pub const MAX: usize = 4096;
     /// Beyond so many only an origin that has none gets a place: a flood from few origins keeps nobody out.
@@ -37,13 +37,13 @@ impl ClaimPlaces {
     /// Places of one origin.
     pub const ORIGIN_MAX: usize = 256;
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, ClaimsInFlight> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place, if there is one for this pair.
     #[must_use]
-    pub fn take(self: &Arc<Self>, pair: &Pair) -> Option<ClaimPlace> {
+    pub fn take(self: &Arc<Self>, pair: &TrustKey) -> Option<ClaimPermit> {
         let mut taken = self.taken();
         let of_pair = taken.pairs.get(pair).copied().unwrap_or(0);
         let of_origin = taken.origins.get(&pair.1).copied().unwrap_or(0);
@@ -54,7 +54,7 @@ impl ClaimPlaces {
         taken.all += 1;
         taken.pairs.insert(pair.clone(), of_pair + 1);
         taken.origins.insert(pair.1, of_origin + 1);
-        Some(ClaimPlace { of: Arc::clone(self), pair: pair.clone() })
+        Some(ClaimPermit { of: Arc::clone(self), pair: pair.clone() })
     }
 
     /// Places that are taken.
@@ -64,7 +64,7 @@ impl ClaimPlaces {
     }
 }
 
-impl Drop for ClaimPlace {
+impl Drop for ClaimPermit {
     fn drop(&mut self) {
         let mut taken = self.of.taken();
         taken.all -= 1;
@@ -86,7 +86,7 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 mod tests {
     use super::*;
 
-    fn pair(address: usize, origin: usize) -> Pair {
+    fn pair(address: usize, origin: usize) -> TrustKey {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&origin.to_le_bytes());
         (address.to_string().into(), Origin(bytes))
@@ -94,11 +94,11 @@ mod tests {
 
     #[test]
     fn a_pair_and_an_origin_have_a_bounded_number_of_places_and_get_them_back() {
-        let places = Arc::new(ClaimPlaces::default());
+        let places = Arc::new(ClaimPermits::default());
         let mut held: Vec<_> = std::iter::from_fn(|| places.take(&pair(1, 1))).collect();
-        assert_eq!(held.len(), ClaimPlaces::PAIR_MAX);
+        assert_eq!(held.len(), ClaimPermits::PAIR_MAX);
         held.extend((2..).map_while(|address| places.take(&pair(address, 1))));
-        assert_eq!(held.len(), ClaimPlaces::ORIGIN_MAX);
+        assert_eq!(held.len(), ClaimPermits::ORIGIN_MAX);
         assert!(places.take(&pair(1, 2)).is_some(), "the same address elsewhere is another pair");
         held.pop();
         assert!(places.take(&pair(9999, 1)).is_some());
@@ -109,15 +109,15 @@ mod tests {
 
     #[test]
     fn a_flood_from_few_origins_leaves_places_for_everybody_else() {
-        let places = Arc::new(ClaimPlaces::default());
+        let places = Arc::new(ClaimPermits::default());
         let mut held = Vec::new();
         for origin in 0..100 {
             held.extend((0..).map_while(|address| places.take(&pair(address, origin))));
         }
-        assert!(held.len() >= ClaimPlaces::COMMON_MAX && held.len() < ClaimPlaces::COMMON_MAX + 100);
+        assert!(held.len() >= ClaimPermits::COMMON_MAX && held.len() < ClaimPermits::COMMON_MAX + 100);
         let honest = places.take(&pair(0, 5000));
         assert!(honest.is_some() && places.take(&pair(0, 5000)).is_none());
         held.extend((6000..).map_while(|origin| places.take(&pair(0, origin))));
-        assert_eq!(places.depth(), ClaimPlaces::MAX);
+        assert_eq!(places.depth(), ClaimPermits::MAX);
     }
 }

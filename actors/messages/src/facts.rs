@@ -34,7 +34,7 @@ pub struct Origin(pub [u8; 16]);
 /// Whom a share belongs to: address, worker and origin of one login. The share log defines it once per
 /// segment file, before its first share there.
 #[derive(Debug)]
-pub struct Line {
+pub struct WorkerIdentity {
     /// Unique in this process.
     pub local_id: u64,
     /// Payout address: the checksummed text, whichever form the miner gave.
@@ -48,12 +48,12 @@ pub struct Line {
 }
 
 /// Trust and blame belong to this pair and never reach beyond it.
-pub type Pair = (Arc<str>, Origin);
+pub type TrustKey = (Arc<str>, Origin);
 
-impl Line {
+impl WorkerIdentity {
     /// The pair that its shares earn trust or blame for.
     #[must_use]
-    pub fn pair(&self) -> Pair {
+    pub fn pair(&self) -> TrustKey {
         (Arc::clone(&self.address), self.origin)
     }
 }
@@ -91,7 +91,7 @@ pub struct Template {
     pub fetched_at: Timestamp,
     /// When a template of another identity replaced it; shares are taken for a grace time after that.
     pub retired_at: OnceLock<Instant>,
-    /// See [`Line::defined_in`].
+    /// See [`WorkerIdentity::defined_in`].
     pub defined_in: AtomicU64,
 }
 
@@ -208,9 +208,9 @@ pub type DaemonsReceiver = tokio::sync::watch::Receiver<Vec<DaemonHealth>>;
 #[derive(Debug, Default)]
 pub struct Restrictions {
     /// Every share of these is verified before it is acknowledged.
-    pub forced: HashSet<Pair>,
+    pub forced: HashSet<TrustKey>,
     /// Every share of these is refused until then.
-    pub quarantined: HashMap<Pair, Quarantine>,
+    pub quarantined: HashMap<TrustKey, Quarantine>,
 }
 
 /// Why and until when a pair is refused.

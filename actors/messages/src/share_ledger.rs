@@ -5,13 +5,13 @@ use chain::MerkleRoot;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
-use crate::facts::{Line, Template};
+use crate::facts::{WorkerIdentity, Template};
 
 /// One share that passed every check but the proof of work, to be made durable.
 #[derive(Debug, Clone)]
 pub struct NewShare {
     /// Whom it belongs to.
-    pub line: Arc<Line>,
+    pub line: Arc<WorkerIdentity>,
     /// What it was mined on.
     pub template: Arc<Template>,
     /// The nonce that solves it.
@@ -103,7 +103,7 @@ pub enum Event {
         /// The minute it was booked to.
         minute: Minute,
         /// Whom it belongs to.
-        line: Arc<Line>,
+        line: Arc<WorkerIdentity>,
         /// What it is worth.
         difficulty: Difficulty,
         /// What was found.
@@ -114,7 +114,7 @@ pub enum Event {
         /// Position of the share; `Seq::ZERO` for a block that no logged share explains.
         share: Seq,
         /// Who found it.
-        line: Arc<Line>,
+        line: Arc<WorkerIdentity>,
         /// The template it solves.
         template: Arc<Template>,
         /// The nonce that solves it.
@@ -125,7 +125,7 @@ pub enum Event {
     /// Refused submits of one line, counted.
     Rejects {
         /// Whose.
-        line: Arc<Line>,
+        line: Arc<WorkerIdentity>,
         /// Canonical reason, at most 64 bytes.
         reason: &'static str,
         /// When.
@@ -142,7 +142,7 @@ pub enum Verdict {
     Verified,
     /// Recomputed, and it does not.
     Rejected,
-    /// Taken back with the rest of a cheater's uncredited work.
+    /// ClaimsInFlight back with the rest of a cheater's uncredited work.
     Voided,
 }
 

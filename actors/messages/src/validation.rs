@@ -1,13 +1,13 @@
 //! Messages to `Validation`, which recomputes hashes.
 use std::sync::Arc;
 
-pub use crate::claim_places::{ClaimPlace, ClaimPlaces};
+pub use crate::claim_places::{ClaimPermit, ClaimPermits};
 
 use chain::PowHash;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
-use crate::facts::{Line, SessionId, Template};
+use crate::facts::{WorkerIdentity, SessionId, Template};
 use crate::share_ledger::Event;
 
 /// A share that is durable and was acknowledged; or a block claim that the log did not take, which is looked at all
@@ -19,7 +19,7 @@ pub struct BookedShare {
     /// The minute it was booked to.
     pub minute: Minute,
     /// Whom it belongs to.
-    pub line: Arc<Line>,
+    pub line: Arc<WorkerIdentity>,
     /// What it was mined on.
     pub template: Arc<Template>,
     /// The nonce that solves it.
@@ -37,7 +37,7 @@ pub struct BookedShare {
     /// The connection it came from; `None` after a restart.
     pub session: Option<SessionId>,
     /// The place among unjudged block claims that was taken for it; `None` after a restart.
-    pub place: Option<Arc<ClaimPlace>>,
+    pub place: Option<Arc<ClaimPermit>>,
 }
 
 /// Acknowledged shares of one batch. Validation decides which to recompute; none of them is lost if it refuses
@@ -97,7 +97,7 @@ impl Message for VoidWork {
 #[derive(Debug, Clone)]
 pub struct VerifyShare {
     /// Whom it belongs to.
-    pub line: Arc<Line>,
+    pub line: Arc<WorkerIdentity>,
     /// What it was mined on.
     pub template: Arc<Template>,
     /// The nonce that solves it.
@@ -158,9 +158,9 @@ impl Message for ValidationTick {
 
 /// Store new strikes; now and then take over stored ones.
 #[derive(Debug)]
-pub struct KeepSuspects;
+pub struct StorePenalties;
 
-impl Message for KeepSuspects {
+impl Message for StorePenalties {
     type Reply = ();
     const NAME: &'static str = "keep_suspects";
     const URGENT: bool = true;

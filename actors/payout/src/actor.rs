@@ -12,7 +12,7 @@ use messages::facts::{Clock, LeaseEpoch};
 use messages::payout::{PayoutTick, SweepPayouts};
 use runtime::{Actor, Fault, Handler, Reply};
 use settings::PayoutSettings;
-use store::payouts::OperatorWord;
+use store::payouts::OperatorDecision;
 use store::{Store, StoreError};
 use tokio::time::Instant;
 use tracing::info;
@@ -21,10 +21,10 @@ use units::Height;
 use crate::history::History;
 use crate::pass::Pass;
 use crate::standing::Standing;
-use crate::sweep::Run;
-use crate::trail::Trail;
-use crate::trouble::Trouble;
-use crate::wallet::Wallet;
+use crate::sweep::PayoutRun;
+use crate::trail::TxLocator;
+use crate::trouble::PayoutError;
+use crate::wallet::WalletOpener;
 
 /// Makes the 128 random bits of an intent's id.
 pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -73,7 +73,7 @@ pub(crate) enum Mode {
 
 /// The chain of the wallet's own daemon: what its wallet says is about that one, whichever daemon templates come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tip {
+pub(crate) struct WalletTip {
     pub(crate) height: Height,
     /// The beginning of the best block's id.
     pub(crate) best: String,
@@ -83,30 +83,30 @@ pub(crate) struct Tip {
 pub struct Payout {
     pub(crate) parts: PayoutParts,
     pub(crate) daemon: Daemon,
-    pub(crate) wallet: Wallet,
+    pub(crate) wallet: WalletOpener,
     /// Found out when first needed, and again after the daemon was away.
     pub(crate) mode: Option<Mode>,
-    pub(crate) trail: Trail,
+    pub(crate) trail: TxLocator,
     /// Due addresses that are not paid.
     pub(crate) skipped: HashSet<String>,
     /// Outputs that the daemon would not spend at this tip.
-    pub(crate) shunned: HashSet<(String, u32)>,
+    pub(crate) excluded_outputs: HashSet<(String, u32)>,
     /// A block as deep as settled payouts are: when it is replaced they may be gone.
     pub(crate) anchor: Option<(Height, BlockId)>,
     /// Height of the chain in this step.
     pub(crate) height: Height,
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<PayoutRun>,
     pub(crate) is_due: bool,
     /// The tip of the last pass without trouble.
-    pub(crate) passed: Option<Tip>,
+    pub(crate) passed: Option<WalletTip>,
     /// Keys of requests whose refusal was said.
     pub(crate) refusals: RefCell<HashSet<String>>,
     /// Payouts that nothing new can be learned of before the next tip.
-    pub(crate) looked: HashMap<String, Tip>,
+    pub(crate) looked: HashMap<String, WalletTip>,
     /// Words of operators that were looked at, and when.
-    pub(crate) heard: HashMap<String, (OperatorWord, Tip)>,
+    pub(crate) heard: HashMap<String, (OperatorDecision, WalletTip)>,
     /// The tip at which nothing could be sent, which only another one can change.
-    pub(crate) stuck: Option<Tip>,
+    pub(crate) stuck: Option<WalletTip>,
     /// The epoch that the database has refused.
     fenced: Option<i64>,
     /// The epoch under which both counts of payout steps were compared.
@@ -114,7 +114,7 @@ pub struct Payout {
     /// What is known of the wallet's sends.
     pub(crate) history: History,
     /// Adopted payouts that were looked at, and when.
-    pub(crate) adopt_tried: HashMap<String, Tip>,
+    pub(crate) adopt_tried: HashMap<String, WalletTip>,
     /// When the wallet was last looked at.
     pub(crate) wallet_looked: Option<Instant>,
     /// Why nothing is sent.
@@ -129,12 +129,12 @@ impl Payout {
     pub fn new(parts: PayoutParts) -> Payout {
         Payout {
             daemon: Daemon::new(&parts.daemon),
-            wallet: Wallet::new(Arc::clone(&parts.password)),
+            wallet: WalletOpener::new(Arc::clone(&parts.password)),
             parts,
             mode: None,
-            trail: Trail::default(),
+            trail: TxLocator::default(),
             skipped: HashSet::new(),
-            shunned: HashSet::new(),
+            excluded_outputs: HashSet::new(),
             anchor: None,
             height: Height::new(0),
             run: None,
@@ -164,12 +164,12 @@ impl Payout {
         };
         let outcome = self.pass(epoch).await;
         match &outcome {
-            Err(Trouble::Store(StoreError::Fenced { .. })) => {
+            Err(PayoutError::Store(StoreError::Fenced { .. })) => {
                 self.fenced = Some(epoch);
                 self.tell_nothing();
                 return;
             }
-            Err(Trouble::Daemon(DaemonError::NotSent { .. } | DaemonError::NoSuchRoute { .. })) => self.mode = None,
+            Err(PayoutError::Daemon(DaemonError::NotSent { .. } | DaemonError::NoSuchRoute { .. })) => self.mode = None,
             _ => {}
         }
         self.log(&outcome);
@@ -177,7 +177,7 @@ impl Payout {
     }
 
     /// Says what ended a pass, when that changes. What lasts becomes a condition, which says it aloud.
-    fn log(&mut self, outcome: &Result<Pass, Trouble>) {
+    fn log(&mut self, outcome: &Result<Pass, PayoutError>) {
         let trouble = match outcome {
             Ok(Pass::Idle) => return,
             Ok(Pass::Done) => None,
@@ -194,7 +194,7 @@ impl Payout {
         }
     }
 
-    async fn pass(&mut self, epoch: i64) -> Result<Pass, Trouble> {
+    async fn pass(&mut self, epoch: i64) -> Result<Pass, PayoutError> {
         let (tip, is_behind) = match self.look_at_chain().await {
             Ok(seen) => seen,
             Err(trouble) => {
@@ -205,27 +205,27 @@ impl Payout {
         self.standing.front = None;
         self.look_at_wallet().await;
         let outcome = self.pass_at(&tip, is_behind, epoch).await;
-        if outcome.as_ref().is_err_and(Trouble::is_for_this_tip) {
+        if outcome.as_ref().is_err_and(PayoutError::is_for_this_tip) {
             self.stuck = Some(tip.clone());
         }
         self.note_outcome(&tip, &outcome);
         outcome
     }
 
-    async fn look_at_chain(&mut self) -> Result<(Tip, bool), Trouble> {
+    async fn look_at_chain(&mut self) -> Result<(WalletTip, bool), PayoutError> {
         let status = self.daemon.status().await?;
-        let tip = Tip { height: status.chain_height, best: status.best_hash.clone() };
+        let tip = WalletTip { height: status.chain_height, best: status.best_hash.clone() };
         self.height = tip.height;
         // The wallet sees its own daemon's chain, which another daemon's may have left behind.
         let best = self.parts.store.best_chain_get().await?;
         if let Some(best) = best.filter(|best| status.total_work < best.work) {
-            return Err(Trouble::LessWork { height: tip.height, best: best.height });
+            return Err(PayoutError::LessWork { height: tip.height, best: best.height });
         }
         Ok((tip, status.is_behind()))
     }
 
     /// Keeps what stands in the way until a pass has found that it does not any more.
-    fn note_outcome(&mut self, tip: &Tip, outcome: &Result<Pass, Trouble>) {
+    fn note_outcome(&mut self, tip: &WalletTip, outcome: &Result<Pass, PayoutError>) {
         let standing = &mut self.standing;
         match outcome {
             Ok(Pass::Idle) => {}
@@ -234,7 +234,7 @@ impl Payout {
             Err(trouble) if trouble.is_busy() || trouble.is_of_one_payout() || trouble.is_of_the_books() => {
                 standing.pass = None;
             }
-            Err(Trouble::Insolvent { .. }) => standing.pass = None,
+            Err(PayoutError::Insolvent { .. }) => standing.pass = None,
             Err(trouble) => standing.pass = Some(trouble.reason()),
         }
     }

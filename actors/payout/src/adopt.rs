@@ -21,10 +21,10 @@ use store::payouts::{Intent, IntentLine, IntentState, SendDecision, SendPlace, U
 use tracing::warn;
 use units::{Amount, Height};
 
-use crate::actor::{Mode, Payout, Tip};
+use crate::actor::{Mode, Payout, WalletTip};
 use crate::pass::is_of_earlier_lease;
 use crate::trail;
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 /// Payouts that one step looks at: each costs the daemon a block.
 const LOOKED_AT_PER_STEP: usize = 8;
@@ -33,7 +33,7 @@ const ROWS: u32 = 1_000;
 
 impl Payout {
     /// Books adopted sends as far as they can be; an error as long as any send stops payouts.
-    pub(crate) async fn adopt(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn adopt(&mut self, tip: &WalletTip, open: &[Intent], epoch: i64) -> Result<(), PayoutError> {
         if !self.history.has_unknown {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl Payout {
             self.history.is_due = true;
             return Ok(());
         }
-        Err(Trouble::UnknownSends { open: totals.open, undecided: totals.undecided, waits_for })
+        Err(PayoutError::UnknownSends { open: totals.open, undecided: totals.undecided, waits_for })
     }
 
     /// Why none of them can be booked yet.
@@ -67,7 +67,7 @@ impl Payout {
         adopted: &[&UnknownSend],
         open: &[Intent],
         epoch: i64,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<String>, PayoutError> {
         let noted_at = adopted.iter().map(|send| send.noted_at).max();
         let noted_height = adopted.iter().map(|send| send.noted_height).max();
         let Some((at, height)) = noted_at.zip(noted_height) else { return Ok(None) };
@@ -83,7 +83,7 @@ impl Payout {
     }
 
     /// Books one payout, or notes what it waits for.
-    async fn adopt_one(&mut self, memo: &str, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
+    async fn adopt_one(&mut self, memo: &str, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
         let sends = self.parts.store.unknown_sends_of(memo).await?;
         let ours = |send: &&UnknownSend| !matches!(send.decision, Some(SendDecision::Foreign | SendDecision::GivenUp));
         let ours: Vec<&UnknownSend> = sends.iter().filter(ours).collect();
@@ -122,9 +122,9 @@ impl Payout {
         Ok(())
     }
 
-    async fn book(&mut self, send: &UnknownSend, epoch: i64) -> Result<(), Trouble> {
+    async fn book(&mut self, send: &UnknownSend, epoch: i64) -> Result<(), PayoutError> {
         let books =
-            |error: accounting::AccountingError| Trouble::Books { id: send.memo.clone(), why: error.to_string() };
+            |error: accounting::AccountingError| PayoutError::Books { id: send.memo.clone(), why: error.to_string() };
         let borne = match self.parts.settings.network_fee {
             NetworkFee::Recipients => send.fee,
             NetworkFee::Pool => Amount::ZERO,

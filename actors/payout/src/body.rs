@@ -3,7 +3,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use store::payouts::IntentLine;
 
-use crate::plan::Coin;
+use crate::plan::WalletOutput;
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -45,20 +45,20 @@ pub(crate) fn plain(lines: &[IntentLine], memo: &str) -> Vec<u8> {
 }
 
 /// A send from these inputs.
-pub(crate) fn advanced(lines: &[IntentLine], memo: &str, inputs: &[Coin], change_split: u64) -> Vec<u8> {
+pub(crate) fn advanced(lines: &[IntentLine], memo: &str, inputs: &[WalletOutput], change_split: u64) -> Vec<u8> {
     let recipients = recipients(lines, Some(memo));
     let inputs = Some(outpoints(inputs));
     bytes(&Request { recipients, inputs, change_split: Some(change_split), dry_run: false })
 }
 
 /// Asks what a send would cost: from these inputs, or from the wallet's choice when there are none.
-pub(crate) fn dry_run(lines: &[IntentLine], inputs: &[Coin], change_split: u64) -> Bytes {
+pub(crate) fn dry_run(lines: &[IntentLine], inputs: &[WalletOutput], change_split: u64) -> Bytes {
     let named = (!inputs.is_empty()).then(|| outpoints(inputs));
     let change_split = named.as_ref().map(|_| change_split);
     bytes(&Request { recipients: recipients(lines, None), inputs: named, change_split, dry_run: true }).into()
 }
 
-fn outpoints(inputs: &[Coin]) -> Vec<Input<'_>> {
+fn outpoints(inputs: &[WalletOutput]) -> Vec<Input<'_>> {
     inputs.iter().map(|coin| Input { txid: &coin.txid, output_index: coin.index }).collect()
 }
 
@@ -76,7 +76,7 @@ mod tests {
     fn the_bytes_are_those_that_the_daemon_reads() {
         let amount = |atoms| Amount::from_atoms(atoms).unwrap();
         let lines = [IntentLine { address: "Sw9Z".into(), gross: amount(9), net: amount(7) }];
-        let coin = Coin { txid: "ab".into(), index: 3, amount: amount(20) };
+        let coin = WalletOutput { txid: "ab".into(), index: 3, amount: amount(20) };
         assert_eq!(
             String::from_utf8(advanced(&lines, "m", &[coin], 2)).unwrap(),
             r#"{"recipients":[{"address":"Sw9Z","amount":7,"memo_text":"m"}],"inputs":[{"txid":"ab","output_index":3}],"change_split":2,"dry_run":false}"#

@@ -7,10 +7,10 @@ use store::payouts::{Intent, IntentState};
 use units::{Amount, Height};
 
 use crate::body::memo_hex;
-use crate::plan::Coin;
-use crate::resolve::{Inputs, Place, Seen};
-use crate::trouble::Trouble;
-use crate::wallet::Wallet;
+use crate::plan::WalletOutput;
+use crate::resolve::{Inputs, TxLocation, FoundTransaction};
+use crate::trouble::PayoutError;
+use crate::wallet::WalletOpener;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
 const PAGE: u32 = 20;
@@ -19,7 +19,7 @@ const PAGES_MAX: u64 = 200;
 const HEIGHT_SLACK: u64 = 10;
 
 /// The wallet at one tip.
-pub(crate) struct Look {
+pub(crate) struct WalletSnapshot {
     pub(crate) tip: Height,
     /// Whose it is.
     pub(crate) wallet: String,
@@ -34,20 +34,20 @@ pub(crate) struct Look {
 
 /// Looks at outputs first and sends last, so that a send in between is seen. `oldest`: tip when the oldest open payout
 /// was planned.
-pub(crate) async fn look(daemon: &Daemon, wallet: &Wallet, oldest: Option<Height>) -> Result<Look, Trouble> {
+pub(crate) async fn look(daemon: &Daemon, wallet: &WalletOpener, oldest: Option<Height>) -> Result<WalletSnapshot, PayoutError> {
     let before = wallet.with(daemon, async || daemon.wallet_address().await).await?.address;
     let outputs = wallet.with(daemon, async || daemon.wallet_outputs().await).await?;
     if outputs.synced_height < outputs.chain_height {
-        return Err(Trouble::Scanning { synced: outputs.synced_height, tip: outputs.chain_height });
+        return Err(PayoutError::Scanning { synced: outputs.synced_height, tip: outputs.chain_height });
     }
     let balance = daemon.wallet_balance().await?;
     let change = match balance {
         Balance::Ready(balance) if balance.chain_height == outputs.chain_height => balance.pending_unconfirmed,
         Balance::Ready(balance) => {
-            return Err(Trouble::Scanning { synced: outputs.synced_height, tip: balance.chain_height });
+            return Err(PayoutError::Scanning { synced: outputs.synced_height, tip: balance.chain_height });
         }
         Balance::Scanning { synced_height, chain_height } => {
-            return Err(Trouble::Scanning { synced: synced_height, tip: chain_height });
+            return Err(PayoutError::Scanning { synced: synced_height, tip: chain_height });
         }
     };
     let sends = match oldest {
@@ -57,12 +57,12 @@ pub(crate) async fn look(daemon: &Daemon, wallet: &Wallet, oldest: Option<Height
     // The URL may lead to another daemon at any moment.
     let now = daemon.wallet_address().await?.address;
     if now != before {
-        return Err(Trouble::WalletChanged { before, now });
+        return Err(PayoutError::WalletChanged { before, now });
     }
-    Ok(Look::new(now, outputs, change, sends))
+    Ok(WalletSnapshot::new(now, outputs, change, sends))
 }
 
-async fn sends_since(daemon: &Daemon, oldest: Height) -> Result<Vec<WalletSend>, Trouble> {
+async fn sends_since(daemon: &Daemon, oldest: Height) -> Result<Vec<WalletSend>, PayoutError> {
     let mut sends: Vec<WalletSend> = Vec::new();
     for page in 0..PAGES_MAX {
         let offset = page.saturating_mul(u64::from(PAGE));
@@ -75,7 +75,7 @@ async fn sends_since(daemon: &Daemon, oldest: Height) -> Result<Vec<WalletSend>,
             return Ok(sends);
         }
     }
-    Err(Trouble::TooManySends { oldest })
+    Err(PayoutError::TooManySends { oldest })
 }
 
 /// What the wallet got in the block that spent the inputs.
@@ -87,8 +87,8 @@ enum GivenBack {
     Otherwise,
 }
 
-impl Look {
-    pub(crate) fn new(wallet: String, outputs: WalletOutputs, change: Amount, sends: Vec<WalletSend>) -> Look {
+impl WalletSnapshot {
+    pub(crate) fn new(wallet: String, outputs: WalletOutputs, change: Amount, sends: Vec<WalletSend>) -> WalletSnapshot {
         let unspent = outputs.outputs.iter().filter(|output| output.status != OutputState::Spent);
         let unspent = Amount::checked_sum(unspent.map(|output| output.amount)).unwrap_or(Amount::MAX);
         let mut by_block: HashMap<Height, Vec<(TxId, Amount)>> = HashMap::new();
@@ -99,13 +99,13 @@ impl Look {
         let outpoint = |output: &Output| (output.txid.to_string(), output.output_index);
         let tip = outputs.chain_height;
         let outputs = outputs.outputs.into_iter().map(|output| (outpoint(&output), output)).collect();
-        Look { tip, wallet, outputs, by_block, sends, held }
+        WalletSnapshot { tip, wallet, outputs, by_block, sends, held }
     }
 
     /// Outputs that can be spent now.
-    pub(crate) fn coins(&self) -> impl Iterator<Item = Coin> + '_ {
+    pub(crate) fn coins(&self) -> impl Iterator<Item = WalletOutput> + '_ {
         let unspent = self.outputs.values().filter(|output| output.status == OutputState::Unspent);
-        unspent.map(|output| Coin { txid: output.txid.to_string(), index: output.output_index, amount: output.amount })
+        unspent.map(|output| WalletOutput { txid: output.txid.to_string(), index: output.output_index, amount: output.amount })
     }
 
     /// The payout's money has not left the wallet.
@@ -119,7 +119,7 @@ impl Look {
 
     /// The inputs of a payout, and its transaction where its change alone tells of it: all inputs were spent in one
     /// block, and a transaction there gave back to the atom what this payout would have left over.
-    pub(crate) fn inputs(&self, intent: &Intent) -> (Inputs, Option<Seen>) {
+    pub(crate) fn inputs(&self, intent: &Intent) -> (Inputs, Option<FoundTransaction>) {
         let Some(attempt) = intent.attempts.last().filter(|attempt| !attempt.inputs.is_empty()) else {
             return (Inputs::Unnamed, None);
         };
@@ -148,8 +148,8 @@ impl Look {
         let change = total.zip(sent).and_then(|(total, sent)| total.checked_sub(sent)).unwrap_or_default();
         match self.given_back(&memo_hex(&intent.id), first, change) {
             GivenBack::Exactly(txid) => {
-                let place = Place::Block { depth: self.tip.get().saturating_sub(first.get()) };
-                (Inputs::Leaving, Some(Seen { txid: txid.to_string(), fee: intent.fee_expected, place }))
+                let place = TxLocation::Block { depth: self.tip.get().saturating_sub(first.get()) };
+                (Inputs::Leaving, Some(FoundTransaction { txid: txid.to_string(), fee: intent.fee_expected, place }))
             }
             // This payout would have given change back.
             GivenBack::Nothing if !change.is_zero() => (Inputs::Taken { since: Some(first) }, None),
@@ -175,23 +175,23 @@ impl Look {
     }
 
     /// The send with the payout's memo: the one in a block if there is one, else one that waits, else the newest.
-    pub(crate) fn send_of(&self, id: &str) -> Result<Option<Seen>, Trouble> {
+    pub(crate) fn send_of(&self, id: &str) -> Result<Option<FoundTransaction>, PayoutError> {
         let memo = memo_hex(id);
         let ours: Vec<&WalletSend> = self.sends.iter().filter(|send| has_memo(send, &memo)).collect();
         let mined: Vec<&&WalletSend> = ours.iter().filter(|send| send.chain_state == ChainState::Confirmed).collect();
         if mined.len() > 1 {
             let why = format!("{} transactions with its memo are in blocks", mined.len());
-            return Err(Trouble::Books { id: id.to_owned(), why });
+            return Err(PayoutError::Books { id: id.to_owned(), why });
         }
         let waiting = ours.iter().find(|send| send.chain_state == ChainState::Mempool);
         let best = mined.first().copied().or(waiting).or(ours.first());
-        Ok(best.map(|send| Seen {
+        Ok(best.map(|send| FoundTransaction {
             txid: send.txid.to_string(),
             fee: send.fee,
             place: match send.chain_state {
-                ChainState::Confirmed => Place::Block { depth: send.confirmations.saturating_sub(1) },
-                ChainState::Mempool => Place::Mempool,
-                ChainState::NotFound => Place::Nowhere,
+                ChainState::Confirmed => TxLocation::Block { depth: send.confirmations.saturating_sub(1) },
+                ChainState::Mempool => TxLocation::Mempool,
+                ChainState::NotFound => TxLocation::Nowhere,
             },
         }))
     }

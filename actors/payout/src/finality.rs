@@ -4,18 +4,18 @@ use store::payouts::Intent;
 use tracing::{error, info};
 use units::Height;
 
-use crate::actor::{Payout, Tip};
+use crate::actor::{Payout, WalletTip};
 use crate::evidence;
 use crate::purse::is_same_wallet;
-use crate::resolve::{FINAL_BLOCKS, Place};
-use crate::trouble::Trouble;
+use crate::resolve::{FINAL_BLOCKS, TxLocation};
+use crate::trouble::PayoutError;
 
 /// A payout may have waited for its block before it was settled.
 const WAITED_BLOCKS: u64 = 200;
 
 impl Payout {
     /// Looks at settled payouts again when blocks as deep as theirs were replaced, and at the start.
-    pub(crate) async fn check_settled(&mut self, tip: &Tip) -> Result<(), Trouble> {
+    pub(crate) async fn check_settled(&mut self, tip: &WalletTip) -> Result<(), PayoutError> {
         let below = |blocks: u64| Height::new(tip.height.get().saturating_sub(blocks));
         let stands = match self.anchor.take() {
             Some((height, hash)) => self.daemon.block_by_height(height).await?.is_some_and(|block| block.hash == hash),
@@ -44,7 +44,7 @@ impl Payout {
                         }
                     };
                     let seen = look.inputs(intent).1.or(by_memo);
-                    if !seen.is_some_and(|seen| matches!(seen.place, Place::Block { .. })) {
+                    if !seen.is_some_and(|seen| matches!(seen.place, TxLocation::Block { .. })) {
                         gone += 1;
                         error!(payout = intent.id, txid = intent.txid, "no block holds a settled payout any more");
                     }

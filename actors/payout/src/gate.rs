@@ -2,56 +2,56 @@
 use std::time::Duration;
 
 use chain::Address;
-use store::payouts::{Intent, IntentState, OperatorWord};
+use store::payouts::{Intent, IntentState, OperatorDecision};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::actor::{Mode, Payout};
 use crate::pass::count;
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 /// How often the wallet is looked at while nothing else needs it.
 const WALLET_EVERY: Duration = Duration::from_secs(2);
 
 /// Whether anything new may be sent.
-pub(crate) enum Gate {
+pub(crate) enum SendPermission {
     Open,
     /// An operator wants nothing to be sent.
     Shut,
     /// Nobody wants it so.
-    Stuck(Trouble),
+    Stuck(PayoutError),
 }
 
 impl Payout {
     /// Whether anything may be sent at all. What was sent is followed all the same.
-    pub(crate) async fn check_gate(&mut self, is_behind: bool) -> Gate {
+    pub(crate) async fn check_gate(&mut self, is_behind: bool) -> SendPermission {
         let settings = &self.parts.settings;
         let paused = match settings.pause_file.clone() {
-            _ if !settings.enabled => Some(Trouble::Off),
+            _ if !settings.enabled => Some(PayoutError::Off),
             Some(file) => {
                 let path = file.clone();
                 let found = tokio::task::spawn_blocking(move || path.try_exists()).await;
                 match found.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
                     Ok(false) => None,
-                    Ok(true) => Some(Trouble::Paused(file)),
-                    Err(error) => Some(Trouble::PauseUnknown { file, why: error.to_string() }),
+                    Ok(true) => Some(PayoutError::Paused(file)),
+                    Err(error) => Some(PayoutError::PauseUnknown { file, why: error.to_string() }),
                 }
             }
             None => None,
         };
         self.parts.counters.payouts_paused.set(u64::from(paused.is_some()));
-        let wanted = paused.as_ref().filter(|paused| !matches!(paused, Trouble::PauseUnknown { .. }));
-        self.standing.wanted = wanted.map(Trouble::reason);
+        let wanted = paused.as_ref().filter(|paused| !matches!(paused, PayoutError::PauseUnknown { .. }));
+        self.standing.wanted = wanted.map(PayoutError::reason);
         self.standing.gate = match &paused {
-            Some(trouble @ Trouble::PauseUnknown { .. }) => Some(trouble.reason()),
-            _ if is_behind => Some(Trouble::Syncing.reason()),
+            Some(trouble @ PayoutError::PauseUnknown { .. }) => Some(trouble.reason()),
+            _ if is_behind => Some(PayoutError::Syncing.reason()),
             _ => None,
         };
         match paused {
-            Some(trouble @ Trouble::PauseUnknown { .. }) => Gate::Stuck(trouble),
-            Some(_) => Gate::Shut,
-            None if is_behind => Gate::Stuck(Trouble::Syncing),
-            None => Gate::Open,
+            Some(trouble @ PayoutError::PauseUnknown { .. }) => SendPermission::Stuck(trouble),
+            Some(_) => SendPermission::Shut,
+            None if is_behind => SendPermission::Stuck(PayoutError::Syncing),
+            None => SendPermission::Open,
         }
     }
 
@@ -63,22 +63,22 @@ impl Payout {
         }
         self.wallet_looked = Some(Instant::now());
         let trouble = match self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await {
-            Ok(own) if own.view_only => Some(Trouble::ViewOnly),
+            Ok(own) if own.view_only => Some(PayoutError::ViewOnly),
             Ok(own) => {
                 let parsed = Address::parse(&own.address, &self.parts.network);
-                parsed.err().map(|error| Trouble::ForeignWallet { why: error.to_string() })
+                parsed.err().map(|error| PayoutError::ForeignWallet { why: error.to_string() })
             }
             Err(trouble) if trouble.is_of_the_wallet() => Some(trouble),
             // The daemon is asked in every step; what it lacks is told there.
             Err(_) => return,
         };
-        let is_shut = trouble.as_ref().is_some_and(Trouble::is_shut);
+        let is_shut = trouble.as_ref().is_some_and(PayoutError::is_shut);
         self.parts.counters.payouts_wallet_shut.set(u64::from(is_shut));
-        self.standing.wallet = trouble.as_ref().map(Trouble::reason);
+        self.standing.wallet = trouble.as_ref().map(PayoutError::reason);
     }
 
     /// Which requests this daemon understands.
-    pub(crate) async fn mode(&mut self) -> Result<Mode, Trouble> {
+    pub(crate) async fn mode(&mut self) -> Result<Mode, PayoutError> {
         if let Some(mode) = self.mode {
             return Ok(mode);
         }
@@ -109,7 +109,7 @@ impl Payout {
         self.heard.retain(|id, _| open.iter().any(|intent| intent.id == *id));
         self.looked.retain(|id, _| open.iter().any(|intent| intent.id == *id));
         let named = open.iter().filter_map(|intent| match &intent.word {
-            Some(OperatorWord::Sent { txid }) => Some(txid.as_str()),
+            Some(OperatorDecision::Sent { txid }) => Some(txid.as_str()),
             _ => None,
         });
         let sent = open.iter().filter_map(|intent| intent.txid.as_deref());

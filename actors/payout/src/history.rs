@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tracing::info;
 use units::{Height, Timestamp};
 
-use crate::actor::{Payout, Tip};
-use crate::trouble::Trouble;
+use crate::actor::{Payout, WalletTip};
+use crate::trouble::PayoutError;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
 const PAGE: u32 = 20;
@@ -88,19 +88,19 @@ fn young(page: &Sends, since: u64) -> u64 {
 
 impl Payout {
     /// Whether the wallet has sends that the books do not have; an error as long as that is so, or not known.
-    pub(crate) async fn check_history(&mut self, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn check_history(&mut self, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
         if !self.history.is_due(epoch) {
             return Ok(());
         }
         if !self.read_back(tip, epoch).await? {
             let (read, total) = self.history.reading.as_ref().map_or((0, 0), |reading| (reading.offset, reading.total));
-            return Err(Trouble::Reading { read, total });
+            return Err(PayoutError::Reading { read, total });
         }
         Ok(())
     }
 
     /// A few pages; true when all that can be news was read.
-    async fn read_back(&mut self, tip: &Tip, epoch: i64) -> Result<bool, Trouble> {
+    async fn read_back(&mut self, tip: &WalletTip, epoch: i64) -> Result<bool, PayoutError> {
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?.address;
         let begun = self.history.reading.take().filter(|reading| reading.epoch == epoch && reading.wallet == own);
         let mut reading = match begun {
@@ -134,7 +134,7 @@ impl Payout {
         }
         let now = self.daemon.wallet_address().await?.address;
         if now != reading.wallet {
-            return Err(Trouble::WalletChanged { before: reading.wallet, now });
+            return Err(PayoutError::WalletChanged { before: reading.wallet, now });
         }
         if is_over {
             self.finish(reading, epoch).await?;
@@ -144,12 +144,12 @@ impl Payout {
         Ok(is_over)
     }
 
-    async fn begin(&self, wallet: String, tip: Height, epoch: i64) -> Result<Reading, Trouble> {
+    async fn begin(&self, wallet: String, tip: Height, epoch: i64) -> Result<Reading, PayoutError> {
         let mark = self.parts.store.payout_books().await?.read.filter(|mark| mark.wallet == wallet);
         Ok(Reading { epoch, wallet, mark, tip, total: 0, offset: 0, fresh: 0, near: 0, mined: HashMap::new() })
     }
 
-    async fn finish(&mut self, reading: Reading, epoch: i64) -> Result<(), Trouble> {
+    async fn finish(&mut self, reading: Reading, epoch: i64) -> Result<(), PayoutError> {
         let totals = self.count_unknown().await?;
         if totals.open == 0 {
             let (height, sends) = (reading.tip, reading.total.saturating_sub(reading.near));
@@ -168,7 +168,7 @@ impl Payout {
     }
 
     /// How many sends stop payouts, whoever has noticed them.
-    pub(crate) async fn count_unknown(&mut self) -> Result<UnknownTotals, Trouble> {
+    pub(crate) async fn count_unknown(&mut self) -> Result<UnknownTotals, PayoutError> {
         let totals = self.parts.store.unknown_totals().await?;
         self.history.has_unknown = totals.open > 0;
         self.parts.counters.payouts_unknown_sends.set(totals.open);
@@ -176,7 +176,7 @@ impl Payout {
     }
 
     /// Stores what of a page the books do not have.
-    async fn note(&self, reading: &mut Reading, page: &Sends, tip: &Tip, epoch: i64) -> Result<(), Trouble> {
+    async fn note(&self, reading: &mut Reading, page: &Sends, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
         let memos: Vec<BTreeSet<String>> = page.sends.iter().map(memos_of).collect();
         let all: BTreeSet<String> = memos.iter().flatten().cloned().collect();
         let known = self.parts.store.payouts_known(all.into_iter().collect()).await?;
@@ -206,7 +206,7 @@ impl Payout {
         Ok(())
     }
 
-    fn unknown(&self, send: &WalletSend, memo: &str, defect: Option<String>, wallet: &str, tip: &Tip) -> UnknownSend {
+    fn unknown(&self, send: &WalletSend, memo: &str, defect: Option<String>, wallet: &str, tip: &WalletTip) -> UnknownSend {
         let network = self.parts.network;
         let is_foreign = |address: &&String| Address::parse(address, &network).is_err();
         // Older programs paid to addresses as they were given; books know them by one text.

@@ -1,60 +1,60 @@
 //! What an operator says about payouts that the pool cannot decide: `meshpool payouts sent` and `release`.
 //!
 //! The word of an operator replaces knowledge that the pool does not have, never knowledge that it has.
-use store::payouts::{Intent, IntentChange, IntentState, OperatorWord};
+use store::payouts::{Intent, IntentChange, IntentState, OperatorDecision};
 use tracing::warn;
 use units::Height;
 
 use crate::actor::{Mode, Payout};
-use crate::evidence::Look;
+use crate::evidence::WalletSnapshot;
 use crate::pass::is_of_earlier_lease;
 use crate::resolve::{Inputs, Key, Leave, may_leave};
 use crate::step::case;
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 impl Payout {
     /// Acts upon the operator's word, or says why that must wait.
-    pub(crate) async fn obey(
+    pub(crate) async fn apply_decision(
         &mut self,
         intent: &mut Intent,
-        word: OperatorWord,
-        look: Option<&Look>,
+        word: OperatorDecision,
+        look: Option<&WalletSnapshot>,
         tip: Height,
         epoch: i64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), PayoutError> {
         match word {
-            OperatorWord::Sent { txid } => {
+            OperatorDecision::Sent { txid } => {
                 match self.block_of(txid.clone(), intent.fee_expected, intent.created_height, tip).await? {
                     Some(seen) => {
                         warn!(payout = intent.id, txid, "an operator has named the transaction of a payout");
-                        self.hear(intent, epoch).await?;
+                        self.acknowledge(intent, epoch).await?;
                         self.sent(intent, seen, epoch).await
                     }
                     None => {
                         let why = format!("an operator says that {txid} has paid it, but no block holds that one yet");
-                        self.attend(intent, Some(&why), epoch).await
+                        self.set_attention(intent, Some(&why), epoch).await
                     }
                 }
             }
-            OperatorWord::Release { because } => match self.leave(intent, look, tip, epoch).await? {
+            OperatorDecision::Release { because } => match self.leave(intent, look, tip, epoch).await? {
                 Leave::From(height) if height > tip => {
                     let why = format!("an operator has given it up; that counts from block {height} on");
-                    self.attend(intent, Some(&why), epoch).await
+                    self.set_attention(intent, Some(&why), epoch).await
                 }
                 Leave::Now | Leave::From(_) => {
-                    self.hear(intent, epoch).await?;
+                    self.acknowledge(intent, epoch).await?;
                     self.release(intent, &format!("given up by an operator: {because}"), epoch).await
                 }
                 Leave::Never(why) => {
-                    self.hear(intent, epoch).await?;
+                    self.acknowledge(intent, epoch).await?;
                     let why = format!("an operator wanted to give it up, but {why}");
-                    self.attend(intent, Some(&why), epoch).await
+                    self.set_attention(intent, Some(&why), epoch).await
                 }
             },
         }
     }
 
-    async fn leave(&mut self, intent: &Intent, look: Option<&Look>, tip: Height, epoch: i64) -> Result<Leave, Trouble> {
+    async fn leave(&mut self, intent: &Intent, look: Option<&WalletSnapshot>, tip: Height, epoch: i64) -> Result<Leave, PayoutError> {
         // Under an earlier lease it may have been asked for, and where the daemon can tell it is asked.
         let in_doubt = self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch);
         let is_reserved = intent.state == IntentState::Reserved;
@@ -77,7 +77,7 @@ impl Payout {
         Ok(may_leave(&case(intent, key, seen, inputs, tip), never_asked))
     }
 
-    async fn hear(&self, intent: &mut Intent, epoch: i64) -> Result<(), Trouble> {
+    async fn acknowledge(&self, intent: &mut Intent, epoch: i64) -> Result<(), PayoutError> {
         self.change(intent, epoch, IntentChange { heard: true, ..IntentChange::default() }).await
     }
 }

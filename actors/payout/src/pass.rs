@@ -4,19 +4,19 @@ use store::payouts::{Intent, IntentState};
 use tracing::info;
 use units::Height;
 
-use crate::actor::{Mode, Payout, Tip};
-use crate::evidence::{self, Look};
-use crate::gate::Gate;
+use crate::actor::{Mode, Payout, WalletTip};
+use crate::evidence::{self, WalletSnapshot};
+use crate::gate::SendPermission;
 use crate::resolve::Key;
 use crate::step::to;
-use crate::sweep::Run;
-use crate::trouble::Trouble;
+use crate::sweep::PayoutRun;
+use crate::trouble::PayoutError;
 
 /// Sends of one step. Each may take the daemon's 30 s, and an actor that is busy for minutes is taken for stuck.
 const SENDS_PER_STEP: usize = 8;
 
 impl Payout {
-    pub(crate) async fn pass_at(&mut self, tip: &Tip, is_behind: bool, epoch: i64) -> Result<Pass, Trouble> {
+    pub(crate) async fn pass_at(&mut self, tip: &WalletTip, is_behind: bool, epoch: i64) -> Result<Pass, PayoutError> {
         let mut open = self.parts.store.intent_list_open().await?;
         self.count(&open);
         let is_new_tip = self.passed.as_ref() != Some(tip);
@@ -28,14 +28,14 @@ impl Payout {
         let to_send = !is_stuck && (has_due || open.iter().any(is_to_send));
         if !is_new_tip && !to_follow && !to_read {
             match gate {
-                Gate::Shut => return Ok(Pass::Idle),
+                SendPermission::Shut => return Ok(Pass::Idle),
                 _ if !to_send => return Ok(Pass::Idle),
-                Gate::Stuck(trouble) => return Err(trouble),
-                Gate::Open => {}
+                SendPermission::Stuck(trouble) => return Err(trouble),
+                SendPermission::Open => {}
             }
         }
         if is_new_tip {
-            self.shunned.clear();
+            self.excluded_outputs.clear();
         }
         let oldest = open.iter().map(|intent| intent.created_height).min();
         let mut look = None;
@@ -48,8 +48,8 @@ impl Payout {
             let step = Step { tip, oldest, is_new_tip, epoch };
             match self.follow_one(intent, &mut look, step).await {
                 Err(error) if error.is_of_one_payout() => {
-                    self.attend(intent, Some(&error.to_string()), epoch).await?;
-                    if let Trouble::OtherWallet { id, .. } = &error {
+                    self.set_attention(intent, Some(&error.to_string()), epoch).await?;
+                    if let PayoutError::OtherWallet { id, .. } = &error {
                         self.looked.insert(id.clone(), tip.clone());
                     }
                     trouble = Some(error);
@@ -73,9 +73,9 @@ impl Payout {
             books?;
         }
         match gate {
-            Gate::Open => {}
-            Gate::Shut => return trouble.map_or(Ok(Pass::Done), Err),
-            Gate::Stuck(trouble) => return Err(trouble),
+            SendPermission::Open => {}
+            SendPermission::Shut => return trouble.map_or(Ok(Pass::Done), Err),
+            SendPermission::Stuck(trouble) => return Err(trouble),
         }
         if !is_stuck && (has_due || open.iter().any(is_to_send)) {
             self.send_all(&mut open, look, oldest, epoch).await?;
@@ -94,7 +94,7 @@ impl Payout {
     }
 
     /// An error as long as the wallet has, or may have, sent what the books do not know.
-    async fn check_books(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
+    async fn check_books(&mut self, tip: &WalletTip, open: &[Intent], epoch: i64) -> Result<(), PayoutError> {
         let outcome = self.compare_books(tip, open, epoch).await;
         match &outcome {
             Ok(()) => self.standing.books = None,
@@ -105,7 +105,7 @@ impl Payout {
         outcome
     }
 
-    async fn compare_books(&mut self, tip: &Tip, open: &[Intent], epoch: i64) -> Result<(), Trouble> {
+    async fn compare_books(&mut self, tip: &WalletTip, open: &[Intent], epoch: i64) -> Result<(), PayoutError> {
         match self.mode().await? {
             Mode::Full => self.check_history(tip, epoch).await?,
             Mode::Plain => self.check_steps(epoch).await?,
@@ -115,7 +115,7 @@ impl Payout {
 
     /// A payout that was reserved under an earlier lease may have been asked for since: these books may be a copy from
     /// before that. Where the daemon can be asked it is; where it cannot, the count of steps tells.
-    async fn doubt_reserved(&mut self, open: &mut [Intent], epoch: i64) -> Result<(), Trouble> {
+    async fn doubt_reserved(&mut self, open: &mut [Intent], epoch: i64) -> Result<(), PayoutError> {
         if self.mode != Some(Mode::Full) {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl Payout {
     }
 
     /// Something new may be learned of it.
-    fn is_to_follow(&self, intent: &Intent, tip: &Tip, is_new_tip: bool, epoch: i64) -> bool {
+    fn is_to_follow(&self, intent: &Intent, tip: &WalletTip, is_new_tip: bool, epoch: i64) -> bool {
         match intent.state {
             _ if intent.word.is_some() => self.is_unheard(intent, tip),
             IntentState::Reserved => self.mode != Some(Mode::Plain) && is_of_earlier_lease(intent, epoch),
@@ -136,16 +136,16 @@ impl Payout {
         }
     }
 
-    fn is_unheard(&self, intent: &Intent, tip: &Tip) -> bool {
+    fn is_unheard(&self, intent: &Intent, tip: &WalletTip) -> bool {
         self.heard.get(&intent.id).is_none_or(|(word, at)| intent.word.as_ref() != Some(word) || at != tip)
     }
 
     async fn follow_one(
         &mut self,
         intent: &mut Intent,
-        look: &mut Option<Look>,
+        look: &mut Option<WalletSnapshot>,
         step: Step<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), PayoutError> {
         let Step { tip, oldest, is_new_tip, epoch } = step;
         if let Some(word) = intent.word.clone() {
             if !self.is_unheard(intent, tip) {
@@ -155,12 +155,12 @@ impl Payout {
                 *look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
             }
             self.heard.insert(intent.id.clone(), (word.clone(), tip.clone()));
-            return self.obey(intent, word, look.as_ref(), tip.height, epoch).await;
+            return self.apply_decision(intent, word, look.as_ref(), tip.height, epoch).await;
         }
         if is_reserved(intent) {
             let Some(look) = look.as_ref().filter(|_| is_new_tip) else { return Ok(()) };
             self.check_wallet(intent, &look.wallet)?;
-            return self.attend(intent, None, epoch).await;
+            return self.set_attention(intent, None, epoch).await;
         }
         let key = match intent.state {
             IntentState::Unknown => self.key(intent).await?,
@@ -189,10 +189,10 @@ impl Payout {
     async fn send_all(
         &mut self,
         open: &mut Vec<Intent>,
-        mut look: Option<Look>,
+        mut look: Option<WalletSnapshot>,
         oldest: Option<Height>,
         epoch: i64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), PayoutError> {
         if look.is_none() && self.mode == Some(Mode::Full) {
             look = Some(evidence::look(&self.daemon, &self.wallet, oldest).await?);
         }
@@ -202,7 +202,7 @@ impl Payout {
         for intent in open.iter_mut().filter(|intent| is_to_send(intent)).take(SENDS_PER_STEP) {
             match self.send(intent, epoch).await {
                 Err(error) if error.is_of_one_payout() => {
-                    self.attend(intent, Some(&error.to_string()), epoch).await?;
+                    self.set_attention(intent, Some(&error.to_string()), epoch).await?;
                     trouble = Some(error);
                 }
                 outcome => outcome?,
@@ -220,7 +220,7 @@ impl Payout {
         let outcome = self.go_on(&mut run, open, look.as_ref(), epoch, left).await;
         match &outcome {
             // A balance has changed meanwhile: look again who is due.
-            Err(Trouble::Store(StoreError::Conflict { .. })) => self.is_due = true,
+            Err(PayoutError::Store(StoreError::Conflict { .. })) => self.is_due = true,
             _ if run.is_over() => {}
             Ok(Left::Nothing) => {}
             // The next step goes on.
@@ -231,12 +231,12 @@ impl Payout {
 
     async fn go_on(
         &mut self,
-        run: &mut Run,
+        run: &mut PayoutRun,
         open: &mut Vec<Intent>,
-        look: Option<&Look>,
+        look: Option<&WalletSnapshot>,
         epoch: i64,
         sends: usize,
-    ) -> Result<Left, Trouble> {
+    ) -> Result<Left, PayoutError> {
         for _ in 0..sends {
             let purse = self.purse(look, open).await?;
             let Some(mut intent) = self.reserve_next(run, &purse, open, epoch).await? else { return Ok(Left::Nothing) };
@@ -267,8 +267,8 @@ enum Left {
 /// When a step happens.
 #[derive(Clone, Copy)]
 struct Step<'a> {
-    tip: &'a Tip,
-    /// Tip when the oldest open payout was planned.
+    tip: &'a WalletTip,
+    /// WalletTip when the oldest open payout was planned.
     oldest: Option<Height>,
     is_new_tip: bool,
     epoch: i64,

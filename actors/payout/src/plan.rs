@@ -22,7 +22,7 @@ const CHANGE_PARTS: u64 = 4;
 
 /// An output that can be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Coin {
+pub(crate) struct WalletOutput {
     pub(crate) txid: String,
     pub(crate) index: u32,
     pub(crate) amount: Amount,
@@ -103,8 +103,8 @@ pub(crate) fn batch(queue: &[Payee], room: &Room) -> Result<Vec<(usize, Amount)>
 
 /// Outputs that hold at least `need`: the smallest that does alone, else the largest together. Something is left over
 /// whenever that is possible, because change is a trace that the transaction leaves in the wallet.
-pub(crate) fn choose(coins: &[Coin], need: Amount) -> Option<Vec<Coin>> {
-    let mut coins: Vec<&Coin> = coins.iter().collect();
+pub(crate) fn choose(coins: &[WalletOutput], need: Amount) -> Option<Vec<WalletOutput>> {
+    let mut coins: Vec<&WalletOutput> = coins.iter().collect();
     coins.sort_by(|one, other| other.amount.cmp(&one.amount).then_with(|| one.txid.cmp(&other.txid)));
     if let Some(single) = coins.iter().rev().find(|coin| coin.amount > need) {
         return Some(vec![(*single).clone()]);
@@ -125,7 +125,7 @@ pub(crate) fn choose(coins: &[Coin], need: Amount) -> Option<Vec<Coin>> {
 }
 
 /// What the largest outputs hold that one transaction may spend, and what all hold.
-pub(crate) fn funds(coins: &[Coin]) -> (Amount, Amount) {
+pub(crate) fn funds(coins: &[WalletOutput]) -> (Amount, Amount) {
     let mut amounts: Vec<Amount> = coins.iter().map(|coin| coin.amount).collect();
     amounts.sort_unstable_by(|one, other| other.cmp(one));
     let sum = |amounts: &[Amount]| Amount::checked_sum(amounts.iter().copied()).unwrap_or(Amount::MAX);

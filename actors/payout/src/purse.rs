@@ -8,37 +8,37 @@ use store::{Store, StoreError};
 use units::Amount;
 
 use crate::actor::Payout;
-use crate::evidence::Look;
-use crate::plan::Coin;
-use crate::trouble::Trouble;
+use crate::evidence::WalletSnapshot;
+use crate::plan::WalletOutput;
+use crate::trouble::PayoutError;
 
 /// What can be spent.
-pub(crate) enum Purse<'a> {
+pub(crate) enum SpendableFunds<'a> {
     /// These outputs.
-    Coins(&'a Look, Vec<Coin>),
+    Coins(&'a WalletSnapshot, Vec<WalletOutput>),
     /// So much, of outputs that the wallet chooses.
     Sum(Amount),
 }
 
 impl Payout {
     /// What may be spent: no output that an open payout has chosen.
-    pub(crate) async fn purse<'a>(&self, look: Option<&'a Look>, open: &[Intent]) -> Result<Purse<'a>, Trouble> {
+    pub(crate) async fn purse<'a>(&self, look: Option<&'a WalletSnapshot>, open: &[Intent]) -> Result<SpendableFunds<'a>, PayoutError> {
         let Some(look) = look else {
             return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
-                Balance::Ready(balance) => Ok(Purse::Sum(balance.spendable)),
+                Balance::Ready(balance) => Ok(SpendableFunds::Sum(balance.spendable)),
                 Balance::Scanning { synced_height, chain_height } => {
-                    Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+                    Err(PayoutError::Scanning { synced: synced_height, tip: chain_height })
                 }
             };
         };
         let chosen: HashSet<&(String, u32)> =
             open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
-        let is_free = |coin: &Coin| !chosen.contains(&(coin.txid.clone(), coin.index));
-        Ok(Purse::Coins(look, look.coins().filter(is_free).collect()))
+        let is_free = |coin: &WalletOutput| !chosen.contains(&(coin.txid.clone(), coin.index));
+        Ok(SpendableFunds::Coins(look, look.coins().filter(is_free).collect()))
     }
 
     /// The wallet must cover what the pool owes and has not sent.
-    pub(crate) async fn check_solvency(&mut self, look: Option<&Look>, open: &[Intent]) -> Result<(), Trouble> {
+    pub(crate) async fn check_solvency(&mut self, look: Option<&WalletSnapshot>, open: &[Intent]) -> Result<(), PayoutError> {
         let (held, unsent): (Amount, Vec<Amount>) = match look {
             Some(look) => {
                 let unsent = open.iter().filter(|intent| self.is_unsent(intent, look));
@@ -53,13 +53,13 @@ impl Payout {
         let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
         let is_short = held < owed;
         self.parts.counters.payouts_insolvent.set(u64::from(is_short));
-        let outcome = if is_short { Err(Trouble::Insolvent { held, owed }) } else { Ok(()) };
-        self.standing.solvency = outcome.as_ref().err().map(Trouble::reason);
+        let outcome = if is_short { Err(PayoutError::Insolvent { held, owed }) } else { Ok(()) };
+        self.standing.solvency = outcome.as_ref().err().map(PayoutError::reason);
         outcome
     }
 
     /// Money that the wallet still holds for a payout. What another wallet was asked for may become payable again.
-    fn is_unsent(&self, intent: &Intent, look: &Look) -> bool {
+    fn is_unsent(&self, intent: &Intent, look: &WalletSnapshot) -> bool {
         match &intent.wallet {
             Some(wallet) if !is_same_wallet(wallet, &look.wallet, &self.parts.network) => {
                 matches!(intent.state, IntentState::Reserved | IntentState::Unknown)
@@ -68,13 +68,13 @@ impl Payout {
         }
     }
 
-    async fn balance_held(&self) -> Result<Amount, Trouble> {
+    async fn balance_held(&self) -> Result<Amount, PayoutError> {
         match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
             Balance::Ready(balance) => {
                 Ok(balance.total.checked_add(balance.pending_unconfirmed).unwrap_or(Amount::MAX))
             }
             Balance::Scanning { synced_height, chain_height } => {
-                Err(Trouble::Scanning { synced: synced_height, tip: chain_height })
+                Err(PayoutError::Scanning { synced: synced_height, tip: chain_height })
             }
         }
     }

@@ -13,7 +13,7 @@ pub(crate) const FINAL_BLOCKS: u64 = 100;
 
 /// Whether the wallet is known to have sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Known {
+pub(crate) enum SendKnowledge {
     /// It may have been asked.
     Asked,
     /// It said that it sent it.
@@ -40,7 +40,7 @@ pub(crate) enum Key {
 
 /// Where a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+pub(crate) enum TxLocation {
     /// In a block that so many blocks follow.
     Block { depth: u64 },
     /// In the mempool.
@@ -51,10 +51,10 @@ pub(crate) enum Place {
 
 /// A transaction of this payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct FoundTransaction {
     pub(crate) txid: String,
     pub(crate) fee: Amount,
-    pub(crate) place: Place,
+    pub(crate) place: TxLocation,
 }
 
 /// What became of the inputs, which all attempts share.
@@ -76,10 +76,10 @@ pub(crate) enum Inputs {
 
 /// All that is known.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) known: Known,
+pub(crate) struct PayoutEvidence {
+    pub(crate) known: SendKnowledge,
     pub(crate) key: Key,
-    pub(crate) seen: Option<Seen>,
+    pub(crate) seen: Option<FoundTransaction>,
     pub(crate) inputs: Inputs,
     /// Every attempt before the newest was definitely refused.
     pub(crate) others_refused: bool,
@@ -104,7 +104,7 @@ pub(crate) enum Verdict {
     /// Make the money payable again; the present attempt gets this outcome.
     Release { outcome: &'static str },
     /// It was sent.
-    Sent(Seen),
+    Sent(FoundTransaction),
 }
 
 /// Outcome of an attempt that was definitely not sent: later attempts need not spend its inputs.
@@ -119,15 +119,15 @@ const UNCLEAR: &str = "its inputs are spent, and neither memo nor change tells b
 const MISSING: &str = "the wallet does not list its inputs, so nothing is known of it: look into the wallet's history";
 const TAKEN: &str = "an input was taken by another transaction; what it owes is payable again when that is final";
 
-pub(crate) fn resolve(case: &Case) -> Verdict {
-    if let Some(seen) = case.seen.as_ref().filter(|seen| seen.place != Place::Nowhere) {
+pub(crate) fn resolve(case: &PayoutEvidence) -> Verdict {
+    if let Some(seen) = case.seen.as_ref().filter(|seen| seen.place != TxLocation::Nowhere) {
         return Verdict::Sent(seen.clone());
     }
-    if case.known == Known::Asked {
+    if case.known == SendKnowledge::Asked {
         match (&case.key, &case.seen) {
             (Key::Running, _) => return wait(None),
             (Key::Done { txid, fee }, _) => {
-                return Verdict::Sent(Seen { txid: txid.clone(), fee: *fee, place: Place::Nowhere });
+                return Verdict::Sent(FoundTransaction { txid: txid.clone(), fee: *fee, place: TxLocation::Nowhere });
             }
             // The wallet has it in its history, so it was sent once; now nothing shows it.
             (_, Some(seen)) => return Verdict::Sent(seen.clone()),
@@ -158,11 +158,11 @@ pub(crate) enum Leave {
 
 /// An operator knows that it was not sent; the pool still refuses what could pay twice. `never_asked`: the wallet cannot
 /// have heard of it.
-pub(crate) fn may_leave(case: &Case, never_asked: bool) -> Leave {
+pub(crate) fn may_leave(case: &PayoutEvidence, never_asked: bool) -> Leave {
     let for_good = |since: Height| Leave::From(Height::new(since.get().saturating_add(FINAL_BLOCKS)));
     match (&case.seen, &case.key, case.inputs) {
-        (Some(Seen { place: Place::Block { .. }, .. }), ..) => Leave::Never("a block holds it"),
-        (Some(Seen { place: Place::Mempool, .. }), ..) => Leave::Never("it waits in the mempool"),
+        (Some(FoundTransaction { place: TxLocation::Block { .. }, .. }), ..) => Leave::Never("a block holds it"),
+        (Some(FoundTransaction { place: TxLocation::Mempool, .. }), ..) => Leave::Never("it waits in the mempool"),
         (_, Key::Running, _) => Leave::Never("the daemon is about to send it"),
         (_, Key::Done { .. }, _) => Leave::Never("the daemon says that it was sent"),
         _ if never_asked => Leave::Now,
@@ -185,13 +185,13 @@ fn passed(since: Height, tip: Height) -> u64 {
 }
 
 /// No attempt was ever sent.
-fn is_refused(case: &Case) -> bool {
-    let refused = case.known == Known::Asked && case.key == Key::Failed { definite: true };
+fn is_refused(case: &PayoutEvidence) -> bool {
+    let refused = case.known == SendKnowledge::Asked && case.key == Key::Failed { definite: true };
     refused && case.others_refused && !case.repeated
 }
 
 /// Counts blocks during which nothing shows it.
-fn when_quiet(case: &Case, verdict: Verdict, attention: Option<&'static str>) -> Verdict {
+fn when_quiet(case: &PayoutEvidence, verdict: Verdict, attention: Option<&'static str>) -> Verdict {
     let since = case.quiet_since.unwrap_or(case.tip);
     if passed(since, case.tip) >= QUIET_BLOCKS {
         return verdict;
@@ -199,7 +199,7 @@ fn when_quiet(case: &Case, verdict: Verdict, attention: Option<&'static str>) ->
     Verdict::Wait { quiet_since: Some(since), attention }
 }
 
-fn taken(case: &Case, since: Option<Height>) -> Verdict {
+fn taken(case: &PayoutEvidence, since: Option<Height>) -> Verdict {
     let quiet_since = case.quiet_since.unwrap_or(case.tip);
     // What the wallet does not know proves nothing about a request that was not refused: it may be looking elsewhere.
     let since = since.or(is_refused(case).then_some(quiet_since));
@@ -211,32 +211,32 @@ fn taken(case: &Case, since: Option<Height>) -> Verdict {
 }
 
 /// Nothing may be sent again: the wallet could spend other outputs.
-fn unnamed(case: &Case) -> Verdict {
+fn unnamed(case: &PayoutEvidence) -> Verdict {
     let quiet_since = Some(case.quiet_since.unwrap_or(case.tip));
     match (case.known, &case.key) {
         _ if is_refused(case) => Verdict::Release { outcome: REFUSED },
-        (Known::Asked, Key::Mute) => Verdict::Wait { quiet_since, attention: Some(CANNOT_ASK) },
-        (Known::Asked, _) => Verdict::Wait { quiet_since, attention: Some(CANNOT_TELL) },
-        (Known::Sent, _) => when_quiet(case, Verdict::Wait { quiet_since, attention: Some(NOT_MINED) }, None),
+        (SendKnowledge::Asked, Key::Mute) => Verdict::Wait { quiet_since, attention: Some(CANNOT_ASK) },
+        (SendKnowledge::Asked, _) => Verdict::Wait { quiet_since, attention: Some(CANNOT_TELL) },
+        (SendKnowledge::Sent, _) => when_quiet(case, Verdict::Wait { quiet_since, attention: Some(NOT_MINED) }, None),
     }
 }
 
-fn unspent(case: &Case) -> Verdict {
+fn unspent(case: &PayoutEvidence) -> Verdict {
     match (case.known, &case.key) {
         _ if is_refused(case) => Verdict::Release { outcome: REFUSED },
-        (Known::Asked, Key::Nothing) => Verdict::Repeat,
+        (SendKnowledge::Asked, Key::Nothing) => Verdict::Repeat,
         // An earlier attempt may still be mined: only its inputs may be spent. Once per block is often enough.
-        (Known::Asked, Key::Failed { definite: true }) if case.tip > case.asked_at => {
+        (SendKnowledge::Asked, Key::Failed { definite: true }) if case.tip > case.asked_at => {
             Verdict::Replace { outcome: if case.repeated { REFUSED_AGAIN } else { REFUSED } }
         }
-        (Known::Asked, Key::Failed { definite: true }) => wait(None),
-        (Known::Asked, Key::Failed { definite: false }) => {
+        (SendKnowledge::Asked, Key::Failed { definite: true }) => wait(None),
+        (SendKnowledge::Asked, Key::Failed { definite: false }) => {
             when_quiet(case, Verdict::Replace { outcome: "failed" }, None)
         }
-        (Known::Asked, Key::Accepted) => when_quiet(case, Verdict::Replace { outcome: "accepted" }, None),
-        (Known::Asked, Key::Mute) => wait(Some(CANNOT_ASK)),
-        (Known::Sent, _) => when_quiet(case, Verdict::Replace { outcome: "gone" }, None),
-        (Known::Asked, Key::Running | Key::Done { .. }) => unreachable!("decided before the inputs are looked at"),
+        (SendKnowledge::Asked, Key::Accepted) => when_quiet(case, Verdict::Replace { outcome: "accepted" }, None),
+        (SendKnowledge::Asked, Key::Mute) => wait(Some(CANNOT_ASK)),
+        (SendKnowledge::Sent, _) => when_quiet(case, Verdict::Replace { outcome: "gone" }, None),
+        (SendKnowledge::Asked, Key::Running | Key::Done { .. }) => unreachable!("decided before the inputs are looked at"),
     }
 }
 

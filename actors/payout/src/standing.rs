@@ -12,11 +12,11 @@ use tracing::debug;
 use units::{Height, Timestamp};
 
 use crate::actor::Payout;
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 /// How long it must last before it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum HoldDelay {
     None,
     Seconds(u64),
     /// So many blocks; until then the database alone says it.
@@ -32,7 +32,7 @@ pub(crate) struct HoldReason {
     pub(crate) text: &'static str,
     /// For operators.
     pub(crate) detail: String,
-    pub(crate) patience: Patience,
+    pub(crate) patience: HoldDelay,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,22 +91,22 @@ impl Standing {
         for code in codes {
             self.begun.entry(code).or_insert(Begin { seen, at: now, height });
         }
-        let is_faulty = self.reasons().iter().any(|reason| !matches!(reason.patience, Patience::Blocks(_)));
+        let is_faulty = self.reasons().iter().any(|reason| !matches!(reason.patience, HoldDelay::Blocks(_)));
         self.faulty = is_faulty.then(|| self.faulty.unwrap_or(seen));
     }
 
     fn is_ripe(&self, reason: &HoldReason, height: Height) -> bool {
         let Some(begun) = self.begun.get(reason.code) else { return false };
         match reason.patience {
-            Patience::None => true,
+            HoldDelay::None => true,
             // Another process had told it already.
-            Patience::Seconds(_) if self.told_before(reason.code).is_some() => true,
-            Patience::Seconds(seconds) => {
+            HoldDelay::Seconds(_) if self.told_before(reason.code).is_some() => true,
+            HoldDelay::Seconds(seconds) => {
                 // One that takes turns with another one is as bad as one that stays.
                 let since = begun.seen.min(self.faulty.unwrap_or(begun.seen));
                 self.seen.is_some_and(|seen| seen.duration_since(since) >= Duration::from_secs(seconds))
             }
-            Patience::Blocks(blocks) => height.get().saturating_sub(begun.height.get()) >= blocks,
+            HoldDelay::Blocks(blocks) => height.get().saturating_sub(begun.height.get()) >= blocks,
         }
     }
 
@@ -122,7 +122,7 @@ impl Standing {
             Hold { code: reason.code.to_owned(), text: reason.detail.clone(), since_ms, is_wanted }
         };
         let told =
-            |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.patience, Patience::Blocks(_));
+            |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.patience, HoldDelay::Blocks(_));
         let reasons = self.reasons().into_iter().filter(told).map(|reason| hold(reason, false));
         self.wanted.iter().map(|reason| hold(reason, true)).chain(reasons).collect()
     }
@@ -157,7 +157,7 @@ impl Payout {
     }
 
     /// Of whoever had the lease before: what is still so began then.
-    async fn load_holds(&mut self, epoch: i64) -> Result<(), Trouble> {
+    async fn load_holds(&mut self, epoch: i64) -> Result<(), PayoutError> {
         if self.standing.stored.as_ref().is_none_or(|(under, _)| *under != epoch) {
             let before = self.parts.store.payout_books().await?.holds;
             self.standing.stored = before.map(|before| (epoch, before));
@@ -165,7 +165,7 @@ impl Payout {
         Ok(())
     }
 
-    async fn store_holds(&mut self, epoch: i64) -> Result<(), Trouble> {
+    async fn store_holds(&mut self, epoch: i64) -> Result<(), PayoutError> {
         let holds = self.standing.holds(self.height);
         if self.standing.stored.as_ref().is_none_or(|(_, stored)| *stored != holds) {
             self.parts.store.payout_holds_put(epoch, &holds).await?;
@@ -187,7 +187,7 @@ impl Payout {
 mod tests {
     use super::*;
 
-    fn reason(code: &'static str, patience: Patience) -> HoldReason {
+    fn reason(code: &'static str, patience: HoldDelay) -> HoldReason {
         HoldReason { code, text: "public", detail: format!("detail of {code}"), patience }
     }
 
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_told_when_it_lasts() {
-        let mut standing = Standing { pass: Some(reason("scanning", Patience::Seconds(5))), ..Standing::default() };
+        let mut standing = Standing { pass: Some(reason("scanning", HoldDelay::Seconds(5))), ..Standing::default() };
         let (now, height) = (Timestamp::from_ms(7), Height::new(10));
         let begin = Instant::now();
         let after = |seconds| begin + Duration::from_secs(seconds);
         standing.note(begin, now, height);
         assert!(standing.holds(height).is_empty());
         // Another one takes its turn: something has been wrong for five seconds all the same.
-        standing.pass = Some(reason("daemon", Patience::Seconds(5)));
+        standing.pass = Some(reason("daemon", HoldDelay::Seconds(5)));
         standing.note(after(3), now, height);
         assert!(standing.holds(height).is_empty());
         standing.note(after(5), now, height);
@@ -212,7 +212,7 @@ mod tests {
         standing.pass = None;
         standing.note(after(6), now, height);
         assert!(standing.holds(height).is_empty());
-        standing.pass = Some(reason("scanning", Patience::Seconds(5)));
+        standing.pass = Some(reason("scanning", HoldDelay::Seconds(5)));
         standing.note(after(7), now, height);
         assert!(standing.holds(height).is_empty(), "from the beginning");
     }
@@ -221,7 +221,7 @@ mod tests {
     fn a_new_holder_goes_on_where_the_one_before_it_was() {
         let hold = |code: &str, since_ms| Hold { code: code.to_owned(), text: "x".into(), since_ms, is_wanted: false };
         let mut standing = Standing {
-            solvency: Some(reason("insolvent", Patience::Seconds(5))),
+            solvency: Some(reason("insolvent", HoldDelay::Seconds(5))),
             stored: Some((2, vec![hold("insolvent", 3), hold("scanning", 4)])),
             ..Standing::default()
         };
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn change_that_matures_is_stored_at_once_and_a_fault_after_twelve_blocks() {
-        let short = reason("short", Patience::Blocks(12));
+        let short = reason("short", HoldDelay::Blocks(12));
         let mut standing = Standing { pass: Some(short.clone()), ..Standing::default() };
         standing.note(Instant::now(), Timestamp::from_ms(7), Height::new(10));
         assert_eq!(codes(&standing.holds(Height::new(10))), ["short"]);

@@ -6,10 +6,10 @@ use tracing::{info, warn};
 use units::{Amount, Height};
 
 use crate::actor::{Mode, Payout};
-use crate::evidence::Look;
+use crate::evidence::WalletSnapshot;
 use crate::purse::is_same_wallet;
-use crate::resolve::{self, Case, Inputs, Key, Known, Place, REFUSED, Seen, Verdict};
-use crate::trouble::Trouble;
+use crate::resolve::{self, PayoutEvidence, Inputs, Key, SendKnowledge, TxLocation, REFUSED, FoundTransaction, Verdict};
+use crate::trouble::PayoutError;
 
 pub(crate) const PLAIN: &str = "send";
 pub(crate) const ADVANCED: &str = "advanced";
@@ -19,10 +19,10 @@ const KEY_REUSED: &str = "the daemon knows another request under its key";
 
 impl Payout {
     /// Asks the wallet to send a reserved payout. The state says that it may have been asked before it is.
-    pub(crate) async fn send(&mut self, intent: &mut Intent, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn send(&mut self, intent: &mut Intent, epoch: i64) -> Result<(), PayoutError> {
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
         if own.view_only {
-            return Err(Trouble::ViewOnly);
+            return Err(PayoutError::ViewOnly);
         }
         self.check_wallet(intent, &own.address)?;
         let attempt = newest(intent)?;
@@ -40,11 +40,11 @@ impl Payout {
         };
         match answer {
             Ok(Sent { txid, fee, .. }) => {
-                let seen = Seen { txid: txid.to_string(), fee, place: Place::Nowhere };
+                let seen = FoundTransaction { txid: txid.to_string(), fee, place: TxLocation::Nowhere };
                 self.sent(intent, seen, epoch).await
             }
             Err(DaemonError::Conflict(Conflict::InProgress)) => Ok(()),
-            Err(DaemonError::Conflict(Conflict::KeyReuse)) => self.attend(intent, Some(KEY_REUSED), epoch).await,
+            Err(DaemonError::Conflict(Conflict::KeyReuse)) => self.set_attention(intent, Some(KEY_REUSED), epoch).await,
             // Where the daemon can be asked, what it has stored decides.
             Err(DaemonError::Refused { .. }) if self.mode == Some(Mode::Full) => Ok(()),
             Err(DaemonError::Refused { status, text, .. }) => {
@@ -70,10 +70,10 @@ impl Payout {
         &mut self,
         intent: &mut Intent,
         key: Key,
-        look: Option<&Look>,
+        look: Option<&WalletSnapshot>,
         tip: Height,
         epoch: i64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), PayoutError> {
         let case = match look {
             Some(look) => {
                 self.check_wallet(intent, &look.wallet)?;
@@ -93,7 +93,7 @@ impl Payout {
     }
 
     /// What the daemon has stored under the newest attempt's key.
-    pub(crate) async fn key(&self, intent: &Intent) -> Result<Key, Trouble> {
+    pub(crate) async fn key(&self, intent: &Intent) -> Result<Key, PayoutError> {
         let attempt = newest(intent)?;
         Ok(match self.daemon.send_status(&attempt.idempotency_key, attempt.route == ADVANCED).await {
             Ok(SendStatus::NotFound) => Key::Nothing,
@@ -113,16 +113,16 @@ impl Payout {
     }
 
     /// Another wallet's word on this payout means nothing, and it must not send it either.
-    pub(crate) fn check_wallet(&self, intent: &Intent, own: &str) -> Result<(), Trouble> {
+    pub(crate) fn check_wallet(&self, intent: &Intent, own: &str) -> Result<(), PayoutError> {
         match &intent.wallet {
             Some(wallet) if !is_same_wallet(wallet, own, &self.parts.network) => {
-                Err(Trouble::OtherWallet { id: intent.id.clone(), ours: wallet.clone(), there: own.to_owned() })
+                Err(PayoutError::OtherWallet { id: intent.id.clone(), ours: wallet.clone(), there: own.to_owned() })
             }
             _ => Ok(()),
         }
     }
 
-    pub(crate) async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<Seen>, Trouble> {
+    pub(crate) async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<FoundTransaction>, PayoutError> {
         let (Some(txid), Some(fee)) = (intent.txid.clone(), intent.fee_paid) else { return Ok(None) };
         let since = newest(intent)?.created_height;
         self.block_of(txid, fee, since, tip).await
@@ -135,23 +135,23 @@ impl Payout {
         fee: Amount,
         since: Height,
         tip: Height,
-    ) -> Result<Option<Seen>, Trouble> {
+    ) -> Result<Option<FoundTransaction>, PayoutError> {
         let found = self.trail.find(&self.daemon, &txid, since, tip).await?;
-        Ok(found.and_then(|height| height.depth_below(tip)).map(|depth| Seen {
+        Ok(found.and_then(|height| height.depth_below(tip)).map(|depth| FoundTransaction {
             txid,
             fee,
-            place: Place::Block { depth },
+            place: TxLocation::Block { depth },
         }))
     }
 
-    pub(crate) async fn apply(&mut self, intent: &mut Intent, verdict: Verdict, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn apply(&mut self, intent: &mut Intent, verdict: Verdict, epoch: i64) -> Result<(), PayoutError> {
         match verdict {
             Verdict::Wait { quiet_since, attention } => {
                 if intent.absent_since != quiet_since {
                     let change = IntentChange { absent_since: Some(quiet_since), ..IntentChange::default() };
                     self.change(intent, epoch, change).await?;
                 }
-                self.attend(intent, attention, epoch).await
+                self.set_attention(intent, attention, epoch).await
             }
             Verdict::Repeat => {
                 info!(payout = intent.id, "the daemon has no record of the request: it is repeated as it was");
@@ -166,13 +166,13 @@ impl Payout {
     }
 
     /// Notes a transaction, and closes the books when it is deep enough.
-    pub(crate) async fn sent(&mut self, intent: &mut Intent, seen: Seen, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn sent(&mut self, intent: &mut Intent, seen: FoundTransaction, epoch: i64) -> Result<(), PayoutError> {
         let state = match seen.place {
-            Place::Block { .. } => IntentState::Confirmed,
-            Place::Mempool | Place::Nowhere => IntentState::Broadcast,
+            TxLocation::Block { .. } => IntentState::Confirmed,
+            TxLocation::Mempool | TxLocation::Nowhere => IntentState::Broadcast,
         };
         let is_new = intent.txid.as_ref() != Some(&seen.txid) || intent.fee_paid != Some(seen.fee);
-        let is_deep = matches!(seen.place, Place::Block { depth } if depth >= self.parts.settle_depth);
+        let is_deep = matches!(seen.place, TxLocation::Block { depth } if depth >= self.parts.settle_depth);
         // What hinders the closing of the books is still so.
         let is_well = intent.attention.is_none() || is_deep;
         if is_new || intent.state != state || intent.absent_since.is_some() || !is_well {
@@ -194,7 +194,7 @@ impl Payout {
         if is_deep { self.settle(intent, seen.fee, epoch).await } else { Ok(()) }
     }
 
-    async fn settle(&mut self, intent: &mut Intent, fee: Amount, epoch: i64) -> Result<(), Trouble> {
+    async fn settle(&mut self, intent: &mut Intent, fee: Amount, epoch: i64) -> Result<(), PayoutError> {
         let paid: Vec<Paid<'_>> =
             intent.lines.iter().map(|line| Paid { address: &line.address, gross: line.gross, net: line.net }).collect();
         let entry = Entry::payout_settled(&intent.id, &paid, fee).map_err(|error| books(intent, error))?;
@@ -206,7 +206,7 @@ impl Payout {
         Ok(())
     }
 
-    pub(crate) async fn release(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn release(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), PayoutError> {
         let change = IntentChange { outcome: Some(outcome.to_owned()), ..IntentChange::default() };
         self.change(intent, epoch, change).await?;
         let gross: Vec<(&str, Amount)> = intent.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
@@ -218,7 +218,7 @@ impl Payout {
     }
 
     /// The same request under a new key: it spends the same inputs, so the chain takes one of all attempts at most.
-    async fn replace(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), Trouble> {
+    async fn replace(&mut self, intent: &mut Intent, outcome: &str, epoch: i64) -> Result<(), PayoutError> {
         let before = newest(intent)?;
         assert!(!before.inputs.is_empty(), "only a payout with named inputs is asked for under a new key");
         let number = before.attempt.saturating_add(1);
@@ -238,7 +238,7 @@ impl Payout {
         Ok(())
     }
 
-    async fn close(&self, intent: &mut Intent, to: IntentState, entry: &Entry, epoch: i64) -> Result<(), Trouble> {
+    async fn close(&self, intent: &mut Intent, to: IntentState, entry: &Entry, epoch: i64) -> Result<(), PayoutError> {
         let at = (self.parts.clock)();
         self.parts.store.intent_close(epoch, &intent.id, intent.state, to, entry.parts().into(), at).await?;
         intent.state = to;
@@ -246,7 +246,7 @@ impl Payout {
     }
 
     /// Tells an operator, or takes it back.
-    pub(crate) async fn attend(&self, intent: &mut Intent, why: Option<&str>, epoch: i64) -> Result<(), Trouble> {
+    pub(crate) async fn set_attention(&self, intent: &mut Intent, why: Option<&str>, epoch: i64) -> Result<(), PayoutError> {
         if intent.attention.as_deref() == why {
             return Ok(());
         }
@@ -259,7 +259,7 @@ impl Payout {
     }
 
     /// Changes the stored payout and the one at hand.
-    pub(crate) async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), Trouble> {
+    pub(crate) async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), PayoutError> {
         let change_at_hand = change.clone();
         self.parts.store.intent_change(epoch, &intent.id, intent.state, change).await?;
         let IntentChange { state, sent, absent_since, attention, outcome, repeated, heard } = change_at_hand;
@@ -286,19 +286,19 @@ impl Payout {
         Ok(())
     }
 
-    async fn reload(&self, id: &str) -> Result<Intent, Trouble> {
-        let gone = || Trouble::Books { id: id.to_owned(), why: "it has vanished from the database".to_owned() };
+    async fn reload(&self, id: &str) -> Result<Intent, PayoutError> {
+        let gone = || PayoutError::Books { id: id.to_owned(), why: "it has vanished from the database".to_owned() };
         self.parts.store.intent_find(id).await?.ok_or_else(gone)
     }
 }
 
 /// `tip`: of the evidence.
-pub(crate) fn case(intent: &Intent, key: Key, seen: Option<Seen>, inputs: Inputs, tip: Height) -> Case {
+pub(crate) fn case(intent: &Intent, key: Key, seen: Option<FoundTransaction>, inputs: Inputs, tip: Height) -> PayoutEvidence {
     let others = intent.attempts.split_last().map_or(&[][..], |(_, others)| others);
-    Case {
+    PayoutEvidence {
         known: match intent.state {
-            IntentState::Broadcast | IntentState::Confirmed => Known::Sent,
-            _ => Known::Asked,
+            IntentState::Broadcast | IntentState::Confirmed => SendKnowledge::Sent,
+            _ => SendKnowledge::Asked,
         },
         key,
         seen,
@@ -323,8 +323,8 @@ pub(crate) fn to(state: IntentState) -> IntentChange {
     IntentChange { state: Some(state), ..IntentChange::default() }
 }
 
-pub(crate) fn newest(intent: &Intent) -> Result<&Attempt, Trouble> {
-    let none = || Trouble::Books { id: intent.id.clone(), why: "it has no attempt".to_owned() };
+pub(crate) fn newest(intent: &Intent) -> Result<&Attempt, PayoutError> {
+    let none = || PayoutError::Books { id: intent.id.clone(), why: "it has no attempt".to_owned() };
     intent.attempts.last().ok_or_else(none)
 }
 
@@ -333,6 +333,6 @@ pub(crate) fn key_of(id: &str, attempt: i64) -> String {
     format!("{id}-{attempt}")
 }
 
-fn books(intent: &Intent, error: impl ToString) -> Trouble {
-    Trouble::Books { id: intent.id.clone(), why: error.to_string() }
+fn books(intent: &Intent, error: impl ToString) -> PayoutError {
+    PayoutError::Books { id: intent.id.clone(), why: error.to_string() }
 }

@@ -10,7 +10,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
 use crate::actor::Payout;
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 fn read(file: &Path) -> Result<Option<u64>> {
     match std::fs::read_to_string(file) {
@@ -38,21 +38,21 @@ fn write(file: &Path, steps: u64) -> Result<()> {
 async fn on_disk<T: Send + 'static>(
     file: &Path,
     work: impl FnOnce(&Path) -> Result<T> + Send + 'static,
-) -> std::result::Result<T, Trouble> {
+) -> std::result::Result<T, PayoutError> {
     let path: PathBuf = file.to_owned();
     let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    let failed = |error: Error| Trouble::StepsFile { file: file.to_owned(), why: error.to_string() };
+    let failed = |error: Error| PayoutError::StepsFile { file: file.to_owned(), why: error.to_string() };
     done.unwrap_or_else(|error| Err(Error::other(error))).map_err(failed)
 }
 
 impl Payout {
     /// Notes a step before the wallet is asked.
-    pub(crate) async fn count_step(&self, steps: u64) -> std::result::Result<(), Trouble> {
+    pub(crate) async fn count_step(&self, steps: u64) -> std::result::Result<(), PayoutError> {
         on_disk(&self.parts.steps_file, move |file| write(file, steps)).await
     }
 
     /// Compares the two counts: once under each epoch and in each run, where nothing better tells.
-    pub(crate) async fn check_steps(&mut self, epoch: i64) -> std::result::Result<(), Trouble> {
+    pub(crate) async fn check_steps(&mut self, epoch: i64) -> std::result::Result<(), PayoutError> {
         if self.steps_under == Some(epoch) && !self.history.is_due {
             return Ok(());
         }
@@ -63,7 +63,7 @@ impl Payout {
             if books.steps_ahead != Some(counted) {
                 self.parts.store.payout_steps_ahead(epoch, Some(counted)).await?;
             }
-            return Err(Trouble::OlderBooks { counted, known: books.steps });
+            return Err(PayoutError::OlderBooks { counted, known: books.steps });
         }
         if books.steps_ahead.is_some() {
             self.parts.store.payout_steps_ahead(epoch, None).await?;
@@ -78,7 +78,7 @@ impl Payout {
     }
 
     /// The wallet's own history has told that nothing is missing: whatever the file says is in the books, too.
-    pub(crate) async fn settle_steps(&self, epoch: i64) -> std::result::Result<(), Trouble> {
+    pub(crate) async fn settle_steps(&self, epoch: i64) -> std::result::Result<(), PayoutError> {
         let Some(counted) = on_disk(&self.parts.steps_file, read).await? else { return Ok(()) };
         if counted > self.parts.store.payout_books().await?.steps {
             self.parts.store.payout_steps_raise(epoch, counted).await?;

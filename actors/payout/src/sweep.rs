@@ -10,16 +10,16 @@ use units::Amount;
 
 use crate::actor::Payout;
 use crate::body;
-use crate::plan::{self, Coin, Payee, Room};
-use crate::purse::Purse;
+use crate::plan::{self, WalletOutput, Payee, Room};
+use crate::purse::SpendableFunds;
 use crate::step::{ADVANCED, PLAIN, key_of};
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 /// Due balances that one run looks at.
 const DUE_MAX: u32 = 10_000;
 
 /// What is left of a run.
-pub(crate) struct Run {
+pub(crate) struct PayoutRun {
     /// The wallet's address at its begin.
     wallet: String,
     /// Longest waiting first.
@@ -30,11 +30,11 @@ pub(crate) struct Run {
 }
 
 /// A transaction that is about to be reserved.
-struct Draft {
+struct PlannedTransaction {
     places: Vec<usize>,
     lines: Vec<IntentLine>,
     fee: Amount,
-    inputs: Vec<Coin>,
+    inputs: Vec<WalletOutput>,
     change_split: u64,
 }
 
@@ -46,7 +46,7 @@ fn keys(address: &Address) -> [[u8; 32]; 2] {
     [*address.spend_key(), *address.view_key()]
 }
 
-impl Run {
+impl PayoutRun {
     pub(crate) fn is_over(&self) -> bool {
         self.queue.is_empty() || self.recipients_left == Some(0) || self.total_left == Some(Amount::ZERO)
     }
@@ -61,16 +61,16 @@ impl Run {
 
 impl Payout {
     /// Looks up who is due, leaving out, visibly, who cannot be paid.
-    pub(crate) async fn run_begin(&mut self) -> Result<Run, Trouble> {
+    pub(crate) async fn run_begin(&mut self) -> Result<PayoutRun, PayoutError> {
         let settings = self.parts.settings.clone();
         let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
         if own.view_only {
-            return Err(Trouble::ViewOnly);
+            return Err(PayoutError::ViewOnly);
         }
         let network = self.parts.network;
         let wallet = own.address;
         let own =
-            Address::parse(&wallet, &network).map_err(|error| Trouble::ForeignWallet { why: error.to_string() })?;
+            Address::parse(&wallet, &network).map_err(|error| PayoutError::ForeignWallet { why: error.to_string() })?;
         let pinned = self.parts.reward_address.as_deref().and_then(|text| Address::parse(text, &network).ok());
         let own: Vec<_> = std::iter::once(own).chain(pinned).map(|address| keys(&address)).collect();
         let due = self.parts.store.payout_list_due(settings.min_amount.max(ATOM), DUE_MAX).await?;
@@ -87,7 +87,7 @@ impl Payout {
         }
         self.skip_all(skipped);
         let recipients = usize::try_from(settings.max_recipients_per_tick).unwrap_or(usize::MAX);
-        Ok(Run {
+        Ok(PayoutRun {
             wallet,
             queue,
             recipients_left: (recipients > 0).then_some(recipients),
@@ -119,24 +119,24 @@ impl Payout {
     /// Reserves the next transaction of the run; `None` when nothing more fits.
     pub(crate) async fn reserve_next(
         &mut self,
-        run: &mut Run,
-        purse: &Purse<'_>,
+        run: &mut PayoutRun,
+        purse: &SpendableFunds<'_>,
         open: &[Intent],
         epoch: i64,
-    ) -> Result<Option<Intent>, Trouble> {
+    ) -> Result<Option<Intent>, PayoutError> {
         while !run.is_over() {
             let Some(draft) = self.draft(run, purse).await? else { return Ok(None) };
             let Some(draft) = self.price(run, draft).await? else { continue };
             self.check_fee_account(&draft, open).await?;
             let wallet = match purse {
-                Purse::Coins(look, _) => &look.wallet,
-                Purse::Sum(_) => &run.wallet,
+                SpendableFunds::Coins(look, _) => &look.wallet,
+                SpendableFunds::Sum(_) => &run.wallet,
             };
             let intent = self.intent(&draft, wallet, epoch);
             let gross: Vec<(&str, Amount)> =
                 draft.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
-                .map_err(|error| Trouble::Books { id: intent.id.clone(), why: error.to_string() })?;
+                .map_err(|error| PayoutError::Books { id: intent.id.clone(), why: error.to_string() })?;
             let at = intent.created_at;
             self.parts.store.intent_reserve(epoch, intent.clone(), entry.parts().into(), at).await?;
             run.recipients_left = run.recipients_left.map(|left| left.saturating_sub(draft.lines.len()));
@@ -150,15 +150,15 @@ impl Payout {
     }
 
     /// Recipients, inputs and what the fee should be.
-    async fn draft(&mut self, run: &mut Run, purse: &Purse<'_>) -> Result<Option<Draft>, Trouble> {
+    async fn draft(&mut self, run: &mut PayoutRun, purse: &SpendableFunds<'_>) -> Result<Option<PlannedTransaction>, PayoutError> {
         let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
-        let coins: Vec<Coin> = match purse {
-            Purse::Coins(_, coins) => coins.iter().filter(|coin| !self.is_shunned(coin)).cloned().collect(),
-            Purse::Sum(_) => Vec::new(),
+        let coins: Vec<WalletOutput> = match purse {
+            SpendableFunds::Coins(_, coins) => coins.iter().filter(|coin| !self.is_shunned(coin)).cloned().collect(),
+            SpendableFunds::Sum(_) => Vec::new(),
         };
         let (at_once, spendable) = match purse {
-            Purse::Coins(..) => plan::funds(&coins),
-            Purse::Sum(spendable) => (*spendable, *spendable),
+            SpendableFunds::Coins(..) => plan::funds(&coins),
+            SpendableFunds::Sum(spendable) => (*spendable, *spendable),
         };
         // What the pool adds must be spendable too.
         let spared = if pool_bears { plan::fee_max(plan::RECIPIENTS_MAX) } else { Amount::ZERO };
@@ -171,7 +171,7 @@ impl Payout {
             at_once: spare(at_once),
             spendable: spare(spendable),
         };
-        let batch = plan::batch(&run.queue, &room).map_err(Trouble::Short)?;
+        let batch = plan::batch(&run.queue, &room).map_err(PayoutError::Short)?;
         if batch.is_empty() {
             return Ok(None);
         }
@@ -183,27 +183,27 @@ impl Payout {
         let need = gross.checked_add(spared).unwrap_or(Amount::MAX);
         let places = batch.into_iter().map(|(place, _)| place).collect();
         Ok(Some(match purse {
-            Purse::Coins(look, _) => {
+            SpendableFunds::Coins(look, _) => {
                 let change_split = plan::change_split(look.tip, coins.len());
-                let short = Trouble::Short(plan::Short { need, have: at_once });
+                let short = PayoutError::Short(plan::Short { need, have: at_once });
                 let inputs = plan::choose(&coins, need).ok_or(short)?;
                 let fee = plan::fee(inputs.len(), lines.len(), change_split);
-                Draft { places, lines, fee, inputs, change_split }
+                PlannedTransaction { places, lines, fee, inputs, change_split }
             }
-            Purse::Sum(_) => {
+            SpendableFunds::Sum(_) => {
                 let fee = plan::fee(1, lines.len(), 1);
-                Draft { places, lines, fee, inputs: Vec::new(), change_split: 1 }
+                PlannedTransaction { places, lines, fee, inputs: Vec::new(), change_split: 1 }
             }
         }))
     }
 
-    fn is_shunned(&self, coin: &Coin) -> bool {
-        self.shunned.contains(&(coin.txid.clone(), coin.index))
+    fn is_shunned(&self, coin: &WalletOutput) -> bool {
+        self.excluded_outputs.contains(&(coin.txid.clone(), coin.index))
     }
 
     /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
     /// was taken out of the run instead, so that another draft is due.
-    async fn price(&mut self, run: &mut Run, mut draft: Draft) -> Result<Option<Draft>, Trouble> {
+    async fn price(&mut self, run: &mut PayoutRun, mut draft: PlannedTransaction) -> Result<Option<PlannedTransaction>, PayoutError> {
         if !self.bear(run, &mut draft) {
             return Ok(None);
         }
@@ -214,7 +214,7 @@ impl Payout {
         });
         let fee = match asked.await {
             Ok(answer) => answer.fee,
-            Err(Trouble::Daemon(DaemonError::Refused { route, status, text })) => {
+            Err(PayoutError::Daemon(DaemonError::Refused { route, status, text })) => {
                 if let Some(place) = named(&text, "recipient ").and_then(|at| draft.places.get(at)) {
                     let address = run.queue[*place].address.clone();
                     self.skip(address, "the daemon refuses it");
@@ -223,7 +223,7 @@ impl Payout {
                 }
                 if let Some(coin) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
                     info!(txid = coin.txid, index = coin.index, text, "an output cannot be spent now");
-                    self.shunned.insert((coin.txid.clone(), coin.index));
+                    self.excluded_outputs.insert((coin.txid.clone(), coin.index));
                     return Ok(None);
                 }
                 return Err(DaemonError::Refused { route, status, text }.into());
@@ -240,7 +240,7 @@ impl Payout {
     }
 
     /// `false` when somebody has nothing left after the fee; they are out of the run.
-    fn bear(&mut self, run: &mut Run, draft: &mut Draft) -> bool {
+    fn bear(&mut self, run: &mut PayoutRun, draft: &mut PlannedTransaction) -> bool {
         if self.parts.settings.network_fee == NetworkFee::Pool {
             return true;
         }
@@ -262,7 +262,7 @@ impl Payout {
     }
 
     /// Where the pool bears network fees, its fee account must hold this one and those of open payouts.
-    async fn check_fee_account(&self, draft: &Draft, open: &[Intent]) -> Result<(), Trouble> {
+    async fn check_fee_account(&self, draft: &PlannedTransaction, open: &[Intent]) -> Result<(), PayoutError> {
         if self.parts.settings.network_fee == NetworkFee::Recipients {
             return Ok(());
         }
@@ -274,10 +274,10 @@ impl Payout {
         });
         let promised = Amount::checked_sum(promised).unwrap_or(Amount::MAX);
         let have = Amount::from_i64(balance).and_then(|balance| balance.checked_sub(promised)).unwrap_or(Amount::ZERO);
-        if have >= draft.fee { Ok(()) } else { Err(Trouble::FeeAccount { have, fee: draft.fee }) }
+        if have >= draft.fee { Ok(()) } else { Err(PayoutError::FeeAccount { have, fee: draft.fee }) }
     }
 
-    fn intent(&self, draft: &Draft, wallet: &str, epoch: i64) -> Intent {
+    fn intent(&self, draft: &PlannedTransaction, wallet: &str, epoch: i64) -> Intent {
         let id = hex::encode((self.parts.random_id)());
         let (route, bytes) = match draft.inputs.is_empty() {
             true => (PLAIN, body::plain(&draft.lines, &id)),

@@ -9,7 +9,7 @@ const BLOCKS_PER_STEP: u64 = 100;
 
 /// How far each transaction was looked for. Lost with the actor; then it is looked for again.
 #[derive(Debug, Default)]
-pub(crate) struct Trail(HashMap<String, Progress>);
+pub(crate) struct TxLocator(HashMap<String, Progress>);
 
 #[derive(Debug, Clone, Copy)]
 enum Progress {
@@ -18,7 +18,7 @@ enum Progress {
     In(Height),
 }
 
-impl Trail {
+impl TxLocator {
     /// The block that holds `txid`, sent when the tip was `since`; `None` when no block read so far does. A block that
     /// was replaced is noticed.
     pub(crate) async fn find(

@@ -5,7 +5,7 @@ use daemon::{DaemonError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
-use crate::standing::{HoldReason, Patience};
+use crate::standing::{HoldReason, HoldDelay};
 
 /// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
 const SETTLING_SECONDS: u64 = 5;
@@ -15,7 +15,7 @@ const READING_SECONDS: u64 = 30;
 const SHORT_BLOCKS: u64 = 12;
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum PayoutError {
     #[error(transparent)]
     Daemon(#[from] DaemonError),
     #[error(transparent)]
@@ -92,12 +92,12 @@ pub(crate) enum Trouble {
     StepsFile { file: PathBuf, why: String },
 }
 
-impl Trouble {
+impl PayoutError {
     /// It concerns this payout alone; the others go on.
     pub(crate) fn is_of_one_payout(&self) -> bool {
         match self {
-            Trouble::Books { .. } | Trouble::OtherWallet { .. } => true,
-            Trouble::Store(error) => matches!(error, StoreError::Conflict { .. } | StoreError::Damaged { .. }),
+            PayoutError::Books { .. } | PayoutError::OtherWallet { .. } => true,
+            PayoutError::Store(error) => matches!(error, StoreError::Conflict { .. } | StoreError::Damaged { .. }),
             _ => false,
         }
     }
@@ -108,85 +108,85 @@ impl Trouble {
         HoldReason { code, text, detail: self.to_string(), patience }
     }
 
-    fn words(&self) -> (&'static str, &'static str, Patience) {
-        use Patience::{Blocks, None, Seconds};
+    fn words(&self) -> (&'static str, &'static str, HoldDelay) {
+        use HoldDelay::{Blocks, None, Seconds};
         let soon = Seconds(SETTLING_SECONDS);
         match self {
-            Trouble::Off => ("off", "payouts are off", None),
-            Trouble::Paused(_) => ("paused", "payouts are paused", None),
-            Trouble::PauseUnknown { .. } => {
+            PayoutError::Off => ("off", "payouts are off", None),
+            PayoutError::Paused(_) => ("paused", "payouts are paused", None),
+            PayoutError::PauseUnknown { .. } => {
                 ("pause_file", "payouts are held: the pause file cannot be looked for", None)
             }
-            Trouble::UnknownSends { .. } => {
+            PayoutError::UnknownSends { .. } => {
                 ("unknown_sends", "payouts are held: the wallet has sends that the books do not know", None)
             }
-            Trouble::OlderBooks { .. } => {
+            PayoutError::OlderBooks { .. } => {
                 ("older_books", "payouts are held: the books are older than the wallet", None)
             }
-            Trouble::StepsFile { .. } => {
+            PayoutError::StepsFile { .. } => {
                 ("steps_file", "payouts are held: their steps cannot be counted in the data directory", None)
             }
-            Trouble::Reading { .. } => {
+            PayoutError::Reading { .. } => {
                 ("reading", "payouts wait: the wallet's sends are being read", Seconds(READING_SECONDS))
             }
-            Trouble::NoPassword(_) | Trouble::WalletShut(_) => {
+            PayoutError::NoPassword(_) | PayoutError::WalletShut(_) => {
                 ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
             }
-            Trouble::ViewOnly | Trouble::Daemon(DaemonError::Wallet(WalletState::ViewOnly)) => {
+            PayoutError::ViewOnly | PayoutError::Daemon(DaemonError::Wallet(WalletState::ViewOnly)) => {
                 ("view_only", "payouts are held: the wallet is view-only and cannot send", soon)
             }
-            Trouble::Daemon(DaemonError::Wallet(_)) => {
+            PayoutError::Daemon(DaemonError::Wallet(_)) => {
                 ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
             }
-            Trouble::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
-            Trouble::Syncing => ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon),
-            Trouble::LessWork { .. } => {
+            PayoutError::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
+            PayoutError::Syncing => ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon),
+            PayoutError::LessWork { .. } => {
                 ("less_work", "payouts are held: the daemon's chain has less work than one seen before", soon)
             }
-            Trouble::Insolvent { .. } => {
+            PayoutError::Insolvent { .. } => {
                 ("insolvent", "payouts are held: the wallet holds less than the pool owes", soon)
             }
-            Trouble::Short(_) => {
+            PayoutError::Short(_) => {
                 ("short", "payouts are held: the wallet cannot spend enough now", Blocks(SHORT_BLOCKS))
             }
-            Trouble::FeeAccount { .. } => {
+            PayoutError::FeeAccount { .. } => {
                 ("fee_account", "payouts are held: the pool's fees do not cover the network fee", soon)
             }
-            Trouble::ForeignWallet { .. } => {
+            PayoutError::ForeignWallet { .. } => {
                 ("foreign_wallet", "payouts are held: the wallet is none of this network", soon)
             }
-            Trouble::OtherWallet { .. } => ("other_wallet", "payouts are held: the daemon has another wallet", soon),
-            Trouble::WalletChanged { .. } => ("wallet_changed", "payouts are held: the wallet keeps changing", soon),
-            Trouble::TooManySends { .. } => {
+            PayoutError::OtherWallet { .. } => ("other_wallet", "payouts are held: the daemon has another wallet", soon),
+            PayoutError::WalletChanged { .. } => ("wallet_changed", "payouts are held: the wallet keeps changing", soon),
+            PayoutError::TooManySends { .. } => {
                 ("too_many_sends", "payouts are held: the wallet has too many sends to look through", soon)
             }
-            Trouble::Daemon(DaemonError::Refused { .. }) => {
+            PayoutError::Daemon(DaemonError::Refused { .. }) => {
                 ("refused", "payouts are held: the daemon refuses them", soon)
             }
-            Trouble::Daemon(_) => ("daemon", "payouts wait: the wallet's daemon does not answer", soon),
-            Trouble::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. }) | Trouble::Books { .. } => {
+            PayoutError::Daemon(_) => ("daemon", "payouts wait: the wallet's daemon does not answer", soon),
+            PayoutError::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. }) | PayoutError::Books { .. } => {
                 ("books", "payouts are held: the books contradict themselves", soon)
             }
-            Trouble::Store(_) => ("database", "payouts wait: the database does not answer", soon),
+            PayoutError::Store(_) => ("database", "payouts wait: the database does not answer", soon),
         }
     }
 
     /// The wallet is not open, and the pool cannot open it.
     pub(crate) fn is_shut(&self) -> bool {
-        let is_view_only = matches!(self, Trouble::Daemon(DaemonError::Wallet(WalletState::ViewOnly)));
-        let is_wallet = matches!(self, Trouble::Daemon(DaemonError::Wallet(_)));
-        matches!(self, Trouble::NoPassword(_) | Trouble::WalletShut(_)) || (is_wallet && !is_view_only)
+        let is_view_only = matches!(self, PayoutError::Daemon(DaemonError::Wallet(WalletState::ViewOnly)));
+        let is_wallet = matches!(self, PayoutError::Daemon(DaemonError::Wallet(_)));
+        matches!(self, PayoutError::NoPassword(_) | PayoutError::WalletShut(_)) || (is_wallet && !is_view_only)
     }
 
     /// The wallet as such cannot send, whatever is due.
     pub(crate) fn is_of_the_wallet(&self) -> bool {
         matches!(
             self,
-            Trouble::NoPassword(_)
-                | Trouble::WalletShut(_)
-                | Trouble::ViewOnly
-                | Trouble::ForeignWallet { .. }
-                | Trouble::Daemon(DaemonError::Wallet(_))
+            PayoutError::NoPassword(_)
+                | PayoutError::WalletShut(_)
+                | PayoutError::ViewOnly
+                | PayoutError::ForeignWallet { .. }
+                | PayoutError::Daemon(DaemonError::Wallet(_))
         )
     }
 
@@ -194,28 +194,28 @@ impl Trouble {
     pub(crate) fn is_of_the_books(&self) -> bool {
         matches!(
             self,
-            Trouble::UnknownSends { .. }
-                | Trouble::OlderBooks { .. }
-                | Trouble::Reading { .. }
-                | Trouble::StepsFile { .. }
+            PayoutError::UnknownSends { .. }
+                | PayoutError::OlderBooks { .. }
+                | PayoutError::Reading { .. }
+                | PayoutError::StepsFile { .. }
         )
     }
 
     /// The daemon asks to be left alone for a moment, which is how it paces sends.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Trouble::Daemon(DaemonError::Busy { .. }))
+        matches!(self, PayoutError::Daemon(DaemonError::Busy { .. }))
     }
 
     /// Before the next block nothing changes that: money is lacking, or the daemon refuses the very question.
     pub(crate) fn is_for_this_tip(&self) -> bool {
-        let is_refused = matches!(self, Trouble::Daemon(DaemonError::Refused { .. }));
+        let is_refused = matches!(self, PayoutError::Daemon(DaemonError::Refused { .. }));
         is_refused
             || matches!(
                 self,
-                Trouble::Insolvent { .. }
-                    | Trouble::Short(_)
-                    | Trouble::FeeAccount { .. }
-                    | Trouble::OtherWallet { .. }
+                PayoutError::Insolvent { .. }
+                    | PayoutError::Short(_)
+                    | PayoutError::FeeAccount { .. }
+                    | PayoutError::OtherWallet { .. }
             )
     }
 }

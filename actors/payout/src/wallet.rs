@@ -7,20 +7,20 @@ use daemon::{Daemon, DaemonError, WalletPassword, WalletState};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::trouble::Trouble;
+use crate::trouble::PayoutError;
 
 /// Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
 const PAUSE: Duration = Duration::from_secs(10);
 
-pub(crate) struct Wallet {
+pub(crate) struct WalletOpener {
     password: WalletPassword,
     /// When it was last opened, or tried to be, in vain.
     failed_at: Cell<Option<Instant>>,
 }
 
-impl Wallet {
-    pub(crate) fn new(password: WalletPassword) -> Wallet {
-        Wallet { password, failed_at: Cell::new(None) }
+impl WalletOpener {
+    pub(crate) fn new(password: WalletPassword) -> WalletOpener {
+        WalletOpener { password, failed_at: Cell::new(None) }
     }
 
     /// Does what needs a wallet. When its state stands in the way nothing was done: it is opened, and the same is done
@@ -29,7 +29,7 @@ impl Wallet {
         &self,
         daemon: &Daemon,
         work: impl AsyncFn() -> Result<T, DaemonError>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, PayoutError> {
         match work().await {
             Err(DaemonError::Wallet(state @ (WalletState::NotLoaded | WalletState::Locked))) => {
                 self.open(daemon, state).await?;
@@ -40,16 +40,16 @@ impl Wallet {
     }
 
     /// Loads or unlocks it.
-    pub(crate) async fn open(&self, daemon: &Daemon, state: WalletState) -> Result<(), Trouble> {
+    pub(crate) async fn open(&self, daemon: &Daemon, state: WalletState) -> Result<(), PayoutError> {
         let now = Instant::now();
         if self.failed_at.get().is_some_and(|at| now.duration_since(at) < PAUSE) {
-            return Err(Trouble::WalletShut(state));
+            return Err(PayoutError::WalletShut(state));
         }
         self.failed_at.set(Some(now));
         let read = Arc::clone(&self.password);
         // Its file may lie on a file system that hangs; the arbiter must not.
         let password = tokio::task::spawn_blocking(move || read()).await.unwrap_or_default();
-        let password = password.ok_or(Trouble::NoPassword(state))?;
+        let password = password.ok_or(PayoutError::NoPassword(state))?;
         warn!(daemon = daemon.place(), wallet = %state, "opening the daemon's wallet to pay");
         match state {
             WalletState::Locked => daemon.wallet_unlock(&password).await?,

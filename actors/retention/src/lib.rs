@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::cuts::Cuts;
-use crate::run::Run;
+use crate::run::CleanUpRun;
 
 /// How often the actor should hear [`RetentionTick`].
 pub const TURN_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub struct RetentionParts {
 /// The actor.
 pub struct Retention {
     parts: RetentionParts,
-    run: Option<Run>,
+    run: Option<CleanUpRun>,
     /// When the next clean-up begins; at once after a start.
     due: Option<Instant>,
     failing: bool,
@@ -84,7 +84,7 @@ impl Retention {
         Ok(())
     }
 
-    async fn begin(&self) -> Result<Run, StoreError> {
+    async fn begin(&self) -> Result<CleanUpRun, StoreError> {
         let facts = self.parts.store.retention_facts().await?;
         let now = (self.parts.clock)();
         let cuts = Cuts::of(&facts, &self.parts.settings, self.parts.window, now);
@@ -93,7 +93,7 @@ impl Retention {
         let oldest = facts.oldest_batch.map_or(0, |oldest| now.since(oldest).as_secs());
         counters.retention_oldest_batch_seconds.set(oldest);
         debug!(?cuts, "clean-up begins");
-        Ok(Run::new(cuts))
+        Ok(CleanUpRun::new(cuts))
     }
 
     fn finish(&mut self) {

@@ -48,14 +48,14 @@ struct Range {
 }
 
 /// A clean-up.
-pub(crate) struct Run {
+pub(crate) struct CleanUpRun {
     cuts: Cuts,
     stage: Stage,
 }
 
-impl Run {
-    pub(crate) fn new(cuts: Cuts) -> Run {
-        Run { cuts, stage: Stage::Mark }
+impl CleanUpRun {
+    pub(crate) fn new(cuts: Cuts) -> CleanUpRun {
+        CleanUpRun { cuts, stage: Stage::Mark }
     }
 
     pub(crate) fn is_done(&self) -> bool {

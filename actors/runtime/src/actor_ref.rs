@@ -9,10 +9,10 @@ use actix::prelude::SendError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::cell::{ActorCell, Drill, Envelope};
-use crate::core::{Core, Health, Limits, Status, Ticket};
-use crate::port::{Handled, Port, Restarts};
-use crate::pulse::Pulse;
+use crate::cell::{ActorCell, FaultInjection, Envelope};
+use crate::core::{Core, Health, Limits, Status, MailboxPermit};
+use crate::port::{Handled, ActorHandle, Restarts};
+use crate::pulse::LoopProgress;
 use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::{Actor, Handler, Message};
@@ -74,7 +74,7 @@ impl<A: Actor> Slot<A> {
         let Some(addr) = addr.as_ref() else {
             return Err(self.absent(msg));
         };
-        let Some(ticket) = Ticket::take(&self.core, M::URGENT) else {
+        let Some(ticket) = MailboxPermit::take(&self.core, M::URGENT) else {
             self.core.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Refused::Busy(msg));
         };
@@ -92,7 +92,7 @@ impl<A: Actor> Slot<A> {
         self.core.late.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn inject(&self, drill: Drill) -> bool {
+    fn inject(&self, drill: FaultInjection) -> bool {
         let addr = self.addr.read().unwrap_or_else(PoisonError::into_inner);
         addr.as_ref().is_some_and(|addr| addr.try_send(drill).is_ok())
     }
@@ -221,8 +221,8 @@ impl<A: Actor> ActorRef<A> {
 
     /// What an operator may see of it.
     #[must_use]
-    pub fn port(&self) -> Arc<dyn Port> {
-        Arc::clone(&self.0) as Arc<dyn Port>
+    pub fn port(&self) -> Arc<dyn ActorHandle> {
+        Arc::clone(&self.0) as Arc<dyn ActorHandle>
     }
 }
 
@@ -257,9 +257,9 @@ pub(crate) async fn answered<T>(rx: oneshot::Receiver<T>, patience: Duration) ->
     }
 }
 
-// === impl Port for Slot ===
+// === impl ActorHandle for Slot ===
 
-impl<A: Actor> Port for Slot<A> {
+impl<A: Actor> ActorHandle for Slot<A> {
     fn name(&self) -> &'static str {
         A::NAME
     }
@@ -303,13 +303,13 @@ impl<A: Actor> Port for Slot<A> {
     fn handled(&self) -> Vec<Handled> {
         self.core.kinds().clone()
     }
-    fn pulse(&self) -> Arc<Pulse> {
+    fn pulse(&self) -> Arc<LoopProgress> {
         Arc::clone(&self.core.pulse)
     }
     fn inject_panic(&self) -> bool {
-        self.inject(Drill::Panic)
+        self.inject(FaultInjection::Panic)
     }
     fn inject_hang(&self) -> bool {
-        self.inject(Drill::Hang)
+        self.inject(FaultInjection::Hang)
     }
 }

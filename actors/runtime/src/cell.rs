@@ -23,7 +23,7 @@ pub(crate) struct Envelope<M: Message> {
 pub(crate) struct Stop;
 
 /// A fault drill: the next thing the actor does.
-pub(crate) enum Drill {
+pub(crate) enum FaultInjection {
     Panic,
     /// Blocks the thread.
     Hang,
@@ -47,7 +47,7 @@ impl actix::Message for Stop {
     type Result = ();
 }
 
-impl actix::Message for Drill {
+impl actix::Message for FaultInjection {
     type Result = ();
 }
 
@@ -150,17 +150,17 @@ impl<A: Actor> actix::Handler<Stop> for ActorCell<A> {
     }
 }
 
-impl<A: Actor> actix::Handler<Drill> for ActorCell<A> {
+impl<A: Actor> actix::Handler<FaultInjection> for ActorCell<A> {
     type Result = AtomicResponse<Self, ()>;
 
-    fn handle(&mut self, drill: Drill, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, drill: FaultInjection, _: &mut Self::Context) -> Self::Result {
         let actor = self.take();
         // Inside a future that owns the actor, as a panic of its own handler would be.
         let drill = async move {
             let _actor = actor;
             match drill {
-                Drill::Panic => panic!("injected into {}", A::NAME),
-                Drill::Hang => loop {
+                FaultInjection::Panic => panic!("injected into {}", A::NAME),
+                FaultInjection::Hang => loop {
                     std::thread::park();
                 },
             }

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::exit::Exit;
 use crate::port::{Handled, Restarts};
-use crate::pulse::Pulse;
+use crate::pulse::LoopProgress;
 
 /// How many messages may be accepted and not yet answered: queued, being handled or deferred.
 /// There is no default: a port cannot be made without saying it.
@@ -89,7 +89,7 @@ pub(crate) struct Core {
     board: OnceLock<(Board, usize)>,
     started: AtomicBool,
     /// Of the arbiter.
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) pulse: Arc<LoopProgress>,
     /// Milliseconds since `epoch` at which the work in hand was taken; 0 when idle.
     busy_since_ms: AtomicU64,
     epoch: Instant,
@@ -97,7 +97,7 @@ pub(crate) struct Core {
 
 /// A place in an actor's bound. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct MailboxPermit {
     pub(crate) core: Arc<Core>,
     urgent: bool,
 }
@@ -120,15 +120,15 @@ impl Pool {
     }
 }
 
-// === impl Ticket ===
+// === impl MailboxPermit ===
 
-impl Ticket {
-    pub(crate) fn take(core: &Arc<Core>, urgent: bool) -> Option<Ticket> {
-        core.pool(urgent).take().then(|| Ticket { core: Arc::clone(core), urgent })
+impl MailboxPermit {
+    pub(crate) fn take(core: &Arc<Core>, urgent: bool) -> Option<MailboxPermit> {
+        core.pool(urgent).take().then(|| MailboxPermit { core: Arc::clone(core), urgent })
     }
 }
 
-impl Drop for Ticket {
+impl Drop for MailboxPermit {
     fn drop(&mut self) {
         self.core.pool(self.urgent).taken.fetch_sub(1, Ordering::SeqCst);
         if self.core.depth() == 0 {
@@ -160,7 +160,7 @@ impl Core {
             crash: watch::Sender::new((0, String::new())),
             board: OnceLock::new(),
             started: AtomicBool::new(false),
-            pulse: Pulse::new(name),
+            pulse: LoopProgress::new(name),
             busy_since_ms: AtomicU64::new(0),
             epoch: Instant::now(),
         }

@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::supervisor::supervise;
 use crate::task::{Task, spawn};
 use crate::watchdog::{Stuck, Watchdog};
-use crate::{Actor, ActorRef, Exit, Handler, Message, Port};
+use crate::{Actor, ActorRef, Exit, Handler, Message, ActorHandle};
 
 /// A host must end, because an actor that it cannot do without has spent its restart budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub struct HostFailure {
 
 /// The actors of one process. Made and run inside [`block_on`](crate::block_on).
 pub struct Host {
-    kept: Vec<Kept>,
+    kept: Vec<HostedActor>,
     /// One per clock; they end with the host.
     ticks: Vec<Task>,
     board: Board,
@@ -38,9 +38,9 @@ pub struct Host {
     watchdog: Option<Watchdog>,
 }
 
-struct Kept {
+struct HostedActor {
     core: Arc<Core>,
-    port: Arc<dyn Port>,
+    port: Arc<dyn ActorHandle>,
     arbiter: Arbiter,
 }
 
@@ -77,7 +77,7 @@ impl Host {
         if let Some(watchdog) = &self.watchdog {
             watchdog.watch(Arc::clone(&core), policy.stall_after);
         }
-        self.kept.push(Kept { core, port: actor.port(), arbiter });
+        self.kept.push(HostedActor { core, port: actor.port(), arbiter });
     }
 
     /// The host's clock: tells the actor `make()` at once and then once per `every`, through its bound. A tick is left
@@ -104,7 +104,7 @@ impl Host {
 
     /// Everyone's figures, in order of start. They outlive the host.
     #[must_use]
-    pub fn ports(&self) -> Vec<Arc<dyn Port>> {
+    pub fn ports(&self) -> Vec<Arc<dyn ActorHandle>> {
         self.kept.iter().map(|kept| Arc::clone(&kept.port)).collect()
     }
 
@@ -167,9 +167,9 @@ where
     }
 }
 
-// === impl Kept ===
+// === impl HostedActor ===
 
-impl Kept {
+impl HostedActor {
     async fn drain(&self, allowance: Duration) {
         let finished = || self.core.reached(|status| status.health == Health::Finished);
         self.core.order(Quit::Drain);
@@ -184,7 +184,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for HostedActor {
     fn drop(&mut self) {
         self.arbiter.stop(); // False when it has already ended.
     }

@@ -9,7 +9,7 @@
 //!   [`Limits`] bound queued, running and deferred work together, whatever is cloned.
 //! - `Busy` and `Down` are said at once and the message was not taken. `Lost` and `Late` leave its outcome open.
 //! - An actor handles strictly one message at a time. A handler never waits for another actor: it hands the reply to
-//!   [`carry`], to a thread or to its own state, and takes the next message.
+//!   [`continue_with`], to a thread or to its own state, and takes the next message.
 //! - After a failure the factory makes a fresh actor; whatever was queued answers `Lost`.
 //! - A message that is only told is answered too, with `reply.send(())`: a reply that is dropped counts as lost.
 #![warn(missing_docs)]
@@ -35,10 +35,10 @@ pub use crate::exit::Exit;
 pub use crate::host::{Host, HostFailure};
 pub use crate::mark::TraceMark;
 pub use crate::policy::{OnExhausted, Policy, Restart};
-pub use crate::port::{HANDLE_BOUNDS, Handled, Port, Restarts};
-pub use crate::pulse::Pulse;
+pub use crate::port::{HANDLE_BOUNDS, Handled, ActorHandle, Restarts};
+pub use crate::pulse::LoopProgress;
 pub use crate::recipient::Recipient;
-pub use crate::reply::{Reply, carry};
+pub use crate::reply::{Reply, continue_with};
 pub use crate::task::{Task, block_on, spawn};
 pub use crate::watchdog::Stuck;
 /// One more thread with an event loop, for work that is no actor, such as connections. Stop it when done.

@@ -46,7 +46,7 @@ pub struct Policy {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum FailureResponse {
     RestartAfter(Duration),
     CoolOff(Duration),
     StopHost,
@@ -62,7 +62,7 @@ pub(crate) struct History {
 
 impl History {
     /// Judges a failure that happened at `now`.
-    pub(crate) fn judge(&mut self, policy: &Policy, now: Instant) -> Verdict {
+    pub(crate) fn judge(&mut self, policy: &Policy, now: Instant) -> FailureResponse {
         self.failures.retain(|at| now.duration_since(*at) < policy.within);
         let on_trial = self.trial_ends.is_some_and(|ends| now < ends);
         let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
@@ -71,16 +71,16 @@ impl History {
         }
         self.failures.push_back(now);
         let factor = 2u32.saturating_pow(failures);
-        Verdict::RestartAfter(policy.backoff_min.saturating_mul(factor).min(policy.backoff_max))
+        FailureResponse::RestartAfter(policy.backoff_min.saturating_mul(factor).min(policy.backoff_max))
     }
 
-    fn exhausted(&mut self, policy: &Policy, now: Instant) -> Verdict {
+    fn exhausted(&mut self, policy: &Policy, now: Instant) -> FailureResponse {
         match policy.on_exhausted {
-            OnExhausted::StopHost => Verdict::StopHost,
+            OnExhausted::StopHost => FailureResponse::StopHost,
             OnExhausted::Degrade { cool_off } => {
                 self.failures.clear();
                 self.trial_ends = Some(now + cool_off + policy.within);
-                Verdict::CoolOff(cool_off)
+                FailureResponse::CoolOff(cool_off)
             }
         }
     }
@@ -110,9 +110,9 @@ mod tests {
     fn rests_double_up_to_the_longest_and_then_the_budget_is_spent() {
         let (mut history, now) = (History::default(), Instant::now());
         for rest_ms in [200, 400, 500] {
-            assert_eq!(history.judge(&POLICY, now), Verdict::RestartAfter(Duration::from_millis(rest_ms)));
+            assert_eq!(history.judge(&POLICY, now), FailureResponse::RestartAfter(Duration::from_millis(rest_ms)));
         }
-        assert_eq!(history.judge(&POLICY, now), Verdict::StopHost);
+        assert_eq!(history.judge(&POLICY, now), FailureResponse::StopHost);
     }
 
     #[test]
@@ -120,24 +120,24 @@ mod tests {
         let (mut history, start) = (History::default(), Instant::now());
         for failure in 0..100 {
             let verdict = history.judge(&POLICY, start + seconds(20) * failure);
-            assert!(matches!(verdict, Verdict::RestartAfter(_)), "failure {failure}: {verdict:?}");
+            assert!(matches!(verdict, FailureResponse::RestartAfter(_)), "failure {failure}: {verdict:?}");
         }
     }
 
     #[test]
     fn an_actor_that_is_never_restarted_spends_its_budget_at_once() {
         let never = Policy { restart: Restart::Never, ..POLICY };
-        assert_eq!(History::default().judge(&never, Instant::now()), Verdict::StopHost);
+        assert_eq!(History::default().judge(&never, Instant::now()), FailureResponse::StopHost);
     }
 
     #[test]
     fn after_a_cool_off_there_is_one_try() {
         let (mut history, mut now) = (History::default(), Instant::now());
         for _ in 0..3 {
-            assert!(matches!(history.judge(&DEGRADE, now), Verdict::RestartAfter(_)));
+            assert!(matches!(history.judge(&DEGRADE, now), FailureResponse::RestartAfter(_)));
         }
         for _ in 0..5 {
-            assert_eq!(history.judge(&DEGRADE, now), Verdict::CoolOff(COOL_OFF));
+            assert_eq!(history.judge(&DEGRADE, now), FailureResponse::CoolOff(COOL_OFF));
             now += COOL_OFF + seconds(1);
         }
     }
@@ -150,9 +150,9 @@ mod tests {
         }
         now += COOL_OFF + DEGRADE.within;
         for _ in 0..3 {
-            assert!(matches!(history.judge(&DEGRADE, now), Verdict::RestartAfter(_)));
+            assert!(matches!(history.judge(&DEGRADE, now), FailureResponse::RestartAfter(_)));
         }
-        assert_eq!(history.judge(&DEGRADE, now), Verdict::CoolOff(COOL_OFF));
+        assert_eq!(history.judge(&DEGRADE, now), FailureResponse::CoolOff(COOL_OFF));
     }
 
     #[test]
@@ -162,6 +162,6 @@ mod tests {
         for _ in 0..100 {
             history.judge(&generous, now);
         }
-        assert_eq!(history.judge(&generous, now), Verdict::RestartAfter(POLICY.backoff_max));
+        assert_eq!(history.judge(&generous, now), FailureResponse::RestartAfter(POLICY.backoff_max));
     }
 }

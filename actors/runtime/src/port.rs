@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Status;
-use crate::pulse::Pulse;
+use crate::pulse::LoopProgress;
 
 /// Upper bounds of the buckets of [`Handled::buckets`]; the last bucket has none.
 pub const HANDLE_BOUNDS: [Duration; 6] = [
@@ -16,7 +16,7 @@ pub const HANDLE_BOUNDS: [Duration; 6] = [
 ];
 
 /// The figures of one actor. All counters run from the start of the process.
-pub trait Port: Send + Sync {
+pub trait ActorHandle: Send + Sync {
     /// The actor's name.
     fn name(&self) -> &'static str;
     /// Places taken now, both pools together.
@@ -46,7 +46,7 @@ pub trait Port: Send + Sync {
     /// Messages handled and the time it took, by kind.
     fn handled(&self) -> Vec<Handled>;
     /// Whether its thread turns.
-    fn pulse(&self) -> Arc<Pulse>;
+    fn pulse(&self) -> Arc<LoopProgress>;
     /// Makes the actor panic when it has handled what is queued now. For fault drills only: whoever can reach this
     /// can stop the pool. Says whether there was an actor to hear it.
     fn inject_panic(&self) -> bool;

@@ -7,19 +7,19 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// The pulse of one event loop.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct LoopProgress {
     name: &'static str,
     beats: AtomicU64,
 }
 
 /// Stops the pulse when its loop drops the task, so that nobody takes a loop that has ended for one that hangs.
-struct Rest<'a>(&'a Pulse);
+struct ResetOnDrop<'a>(&'a LoopProgress);
 
-impl Pulse {
+impl LoopProgress {
     /// A pulse that does not beat yet.
     #[must_use]
-    pub fn new(name: &'static str) -> Arc<Pulse> {
-        Arc::new(Pulse { name, beats: AtomicU64::new(0) })
+    pub fn new(name: &'static str) -> Arc<LoopProgress> {
+        Arc::new(LoopProgress { name, beats: AtomicU64::new(0) })
     }
 
     /// Whose it is.
@@ -36,7 +36,7 @@ impl Pulse {
 
     /// Beats for as long as this is polled, which only a loop that turns does.
     pub async fn beat(&self, every: Duration) {
-        let _rest = Rest(self);
+        let _rest = ResetOnDrop(self);
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -46,7 +46,7 @@ impl Pulse {
     }
 }
 
-impl Drop for Rest<'_> {
+impl Drop for ResetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.beats.store(0, Ordering::Relaxed);
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use crate::Message;
-use crate::core::Ticket;
+use crate::core::MailboxPermit;
 use crate::exit::panic_text;
 
 /// The right to answer one message. It holds the message's place in the bound and its span, and may go to another
@@ -18,12 +18,12 @@ pub struct Reply<M: Message> {
     /// None when the message was told, not asked.
     tx: Option<oneshot::Sender<M::Reply>>,
     /// None when it was answered, or made for a test.
-    ticket: Option<Ticket>,
+    ticket: Option<MailboxPermit>,
     span: Span,
 }
 
 impl<M: Message> Reply<M> {
-    pub(crate) fn new(tx: Option<oneshot::Sender<M::Reply>>, ticket: Option<Ticket>) -> Self {
+    pub(crate) fn new(tx: Option<oneshot::Sender<M::Reply>>, ticket: Option<MailboxPermit>) -> Self {
         Reply { tx, ticket, span: Span::current() }
     }
 
@@ -87,7 +87,7 @@ impl<M: Message> fmt::Debug for Reply<M> {
 ///
 /// # Panics
 /// Not called on an arbiter.
-pub fn carry<M, F>(reply: Reply<M>, journey: F)
+pub fn continue_with<M, F>(reply: Reply<M>, journey: F)
 where
     M: Message,
     F: Future<Output = M::Reply> + 'static,
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn a_message_that_goes_back_is_not_lost_and_one_that_is_dropped_is() {
         let core = Arc::new(Core::new("actor", Limits { messages: 2, urgent: 0 }));
-        let accepted = || Reply::<Add>::new(None, Some(Ticket::take(&core, false).unwrap()));
+        let accepted = || Reply::<Add>::new(None, Some(MailboxPermit::take(&core, false).unwrap()));
         let (back, gone) = (accepted(), accepted());
-        assert!(Ticket::take(&core, false).is_none());
+        assert!(MailboxPermit::take(&core, false).is_none());
         back.withdraw();
         assert_eq!((core.depth(), core.lost.load(Ordering::Relaxed)), (1, 0));
         drop(gone);
@@ -158,7 +158,7 @@ mod tests {
         block_on(async {
             let (reply, answer) = Reply::<Add>::test();
             let (go, gone) = oneshot::channel();
-            carry(reply, async move { gone.await.unwrap() });
+            continue_with(reply, async move { gone.await.unwrap() });
             go.send(7).unwrap();
             assert_eq!(answer.await, Ok(7));
         });

@@ -12,7 +12,7 @@ use crate::actor_ref::Slot;
 use crate::cell::{ActorCell, LastFault, Stop};
 use crate::core::{Health, Quit};
 use crate::host::HostFailure;
-use crate::policy::{History, Policy, Verdict};
+use crate::policy::{History, Policy, FailureResponse};
 use crate::{Actor, Exit};
 
 /// Lets nobody believe in an actor whose supervisor is gone, however it went.
@@ -59,17 +59,17 @@ where
             return finish(&slot, &exit, &mut quits).await;
         }
         let rest = match history.judge(&policy, Instant::now()) {
-            Verdict::RestartAfter(rest) => {
+            FailureResponse::RestartAfter(rest) => {
                 slot.core.set_health(Health::Restarting);
                 warn!(actor = A::NAME, %exit, ?rest, "actor ended, restarting");
                 rest
             }
-            Verdict::CoolOff(rest) => {
+            FailureResponse::CoolOff(rest) => {
                 slot.core.set_health(Health::Down);
                 error!(actor = A::NAME, %exit, ?rest, "restart budget spent, cooling off");
                 rest
             }
-            Verdict::StopHost => {
+            FailureResponse::StopHost => {
                 slot.core.set_health(Health::Down);
                 error!(actor = A::NAME, %exit, "restart budget spent, stopping host");
                 // A full channel means that the host already stops for another one's sake.

@@ -4,7 +4,7 @@ use tracing::Instrument;
 
 /// A task on the current arbiter that ends with its owner: an actor that keeps it in a field takes it along when it
 /// dies. It carries no message, so no bound covers it and no drain waits for it: for work that has a message use
-/// [`carry`](crate::carry).
+/// [`continue_with`](crate::continue_with).
 #[derive(Debug)]
 #[must_use = "a task that is dropped is aborted"]
 pub struct Task(JoinHandle<()>);

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use chain::Target;
-use store::fold::{AsideRecords, ItemRef, LineKey, NewItem, TemplateRow};
+use store::fold::{AsideRecords, ItemRef, IdentityKey, NewItem, TemplateRow};
 use store::set_aside::{AsideState, OpenItem};
 use units::Seq;
 
-use crate::record::{Frame, LineDefinition, Record, TemplateDefinition, frame};
+use crate::record::{Frame, IdentityDefinition, Record, TemplateDefinition, frame};
 use crate::step::Definitions;
 
 /// Items that are set aside at most, of one host: with this many refused it is the database that is at fault.
@@ -24,7 +24,7 @@ pub(crate) const NO_FILE: u64 = 0;
 #[derive(Default)]
 pub(crate) struct KnownAside {
     /// Lines whose records follow them.
-    lines: HashMap<LineKey, i64>,
+    lines: HashMap<IdentityKey, i64>,
     /// Shares whose verdicts and candidates follow them.
     shares: HashMap<Seq, i64>,
     /// See [`AsideState::released`].
@@ -44,7 +44,7 @@ pub(crate) struct KnownAside {
 
 struct Fresh {
     item: NewItem,
-    line: Option<LineKey>,
+    line: Option<IdentityKey>,
 }
 
 impl KnownAside {
@@ -68,7 +68,7 @@ impl KnownAside {
     }
 
     /// What this step sets aside for the first time.
-    pub(crate) fn add(&mut self, item: NewItem, line: Option<LineKey>) {
+    pub(crate) fn add(&mut self, item: NewItem, line: Option<IdentityKey>) {
         self.fresh.push(Fresh { item, line });
     }
 
@@ -109,24 +109,24 @@ pub(crate) fn subject(record: &Record<'_>) -> Option<(u32, Option<Seq>)> {
 }
 
 /// A line's definition, as it is kept.
-pub(crate) fn definition(line: &LineKey) -> Vec<u8> {
+pub(crate) fn definition(line: &IdentityKey) -> Vec<u8> {
     let mut out = Vec::new();
     encode_line(1, line, &mut out);
     out
 }
 
-fn line_of(definition: &[u8]) -> Option<LineKey> {
+fn line_of(definition: &[u8]) -> Option<IdentityKey> {
     match frame(NO_FILE, definition) {
-        Frame::Whole(Record::Line(line), _) => {
-            Some(LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin })
+        Frame::Whole(Record::Identity(line), _) => {
+            Some(IdentityKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin })
         }
         _ => None,
     }
 }
 
-fn encode_line(local_id: u32, line: &LineKey, out: &mut Vec<u8>) {
-    let LineKey { address, worker, origin } = line;
-    Record::Line(LineDefinition { local_id, origin: *origin, address, worker }).encode(NO_FILE, out);
+fn encode_line(local_id: u32, line: &IdentityKey, out: &mut Vec<u8>) {
+    let IdentityKey { address, worker, origin } = line;
+    Record::Identity(IdentityDefinition { local_id, origin: *origin, address, worker }).encode(NO_FILE, out);
 }
 
 fn encode_template(local_id: u32, template: &TemplateRow, out: &mut Vec<u8>) -> Option<()> {

@@ -13,7 +13,7 @@ use std::path::Path;
 use chain::{Address, HeaderBase, MerkleRoot};
 use store::audit::Difference;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::LineKey;
+use store::fold::IdentityKey;
 use store::hosts::LogGap;
 use store::retention::Mark;
 use store::{Store, StoreError};
@@ -29,7 +29,7 @@ mod seen;
 
 use aside::SetAside;
 pub use aside::set_aside_shares;
-use seen::Seen;
+use seen::RecentNonces;
 
 /// Differences that are listed at most.
 const LISTED_MAX: usize = 1_000;
@@ -119,12 +119,12 @@ struct Pass<'a> {
     folded: Seq,
     /// The tables hold everything from this minute on.
     kept: Minute,
-    lines: HashMap<u32, LineKey>,
+    lines: HashMap<u32, IdentityKey>,
     templates: HashMap<u32, HeaderBase>,
     batches: Batches<'a>,
     /// What was said about shares, by share.
     judged: BTreeMap<Seq, Said>,
-    seen: Seen,
+    seen: RecentNonces,
     aside: SetAside,
     /// The first record that is still stored.
     oldest: Seq,
@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
             templates: HashMap::new(),
             batches: Batches { store, host, after: Seq::ZERO, page: Vec::new(), at: 0 },
             judged: BTreeMap::new(),
-            seen: Seen::default(),
+            seen: RecentNonces::default(),
             aside: SetAside::default(),
             oldest: Seq::ZERO,
             gaps,
@@ -172,8 +172,8 @@ impl<'a> Pass<'a> {
 
     async fn take(&mut self, seq: Option<Seq>, record: &Record<'_>) -> Result<(), LogAuditError> {
         match (seq, record) {
-            (_, Record::Line(line)) => {
-                let key = LineKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
+            (_, Record::Identity(line)) => {
+                let key = IdentityKey { address: line.address.into(), worker: line.worker.into(), origin: line.origin };
                 self.lines.insert(line.local_id, key);
             }
             (_, Record::Template(template)) => {
@@ -232,7 +232,7 @@ impl<'a> Pass<'a> {
                     self.batches.at += 1;
                 }
                 Some((batch, stored)) if stored.seq == seq => {
-                    let (log, sql) = (self.told(share), Told::by_batch(batch, stored));
+                    let (log, sql) = (self.told(share), ShareFacts::by_batch(batch, stored));
                     let difference = (log != sql).then(|| (sql.to_string(), log.to_string()));
                     if let Some((sql, log)) = difference {
                         self.audit.add("stored share is as the log has it", seq, sql, log);
@@ -250,10 +250,10 @@ impl<'a> Pass<'a> {
     }
 
     /// All that a share says, with what it refers to.
-    fn told(&self, share: &Share) -> Told<'_> {
+    fn told(&self, share: &Share) -> ShareFacts<'_> {
         let root = self.templates.get(&share.template).map(HeaderBase::merkle_root);
         let Share { nonce, difficulty, received_at, minute, flags, .. } = *share;
-        Told { line: self.lines.get(&share.line), root, nonce, difficulty, received_at, minute, flags }
+        ShareFacts { line: self.lines.get(&share.line), root, nonce, difficulty, received_at, minute, flags }
     }
 
     async fn candidate(&mut self, candidate: &CandidateRecord) -> Result<(), LogAuditError> {
@@ -316,8 +316,8 @@ struct Said {
 
 /// All that a share says. Equal for both forms of an address: what an older program logged may have been folded by this
 /// one.
-struct Told<'a> {
-    line: Option<&'a LineKey>,
+struct ShareFacts<'a> {
+    line: Option<&'a IdentityKey>,
     root: Option<MerkleRoot>,
     nonce: Nonce,
     difficulty: Difficulty,
@@ -326,9 +326,9 @@ struct Told<'a> {
     flags: u8,
 }
 
-impl PartialEq for Told<'_> {
-    fn eq(&self, other: &Told<'_>) -> bool {
-        let key = |told: &Told<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
+impl PartialEq for ShareFacts<'_> {
+    fn eq(&self, other: &ShareFacts<'_>) -> bool {
+        let key = |told: &ShareFacts<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
         let is_same_line = match (self.line, other.line) {
             (Some(one), Some(other)) => {
                 (&one.worker, one.origin) == (&other.worker, other.origin)
@@ -340,16 +340,16 @@ impl PartialEq for Told<'_> {
     }
 }
 
-impl<'a> Told<'a> {
-    fn by_batch(batch: &'a ShareBatch, share: &StoredShare) -> Told<'a> {
+impl<'a> ShareFacts<'a> {
+    fn by_batch(batch: &'a ShareBatch, share: &StoredShare) -> ShareFacts<'a> {
         let place = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
         let root = batch.templates.get(place(share.template)).and_then(|root| root.parse().ok());
         let StoredShare { nonce, difficulty, received_at, minute, flags, .. } = *share;
-        Told { line: batch.lines.get(place(share.line)), root, nonce, difficulty, received_at, minute, flags }
+        ShareFacts { line: batch.lines.get(place(share.line)), root, nonce, difficulty, received_at, minute, flags }
     }
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for ShareFacts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             Some(line) => write!(f, "{}.{} from {}: ", line.address, line.worker, hex::encode(line.origin))?,

@@ -73,15 +73,15 @@ mod tests {
 
     /// The minute that is booked to when the process has run for `ran` and the clock says `clock`, as minutes after the
     /// start.
-    struct Run(BookedTime, Instant);
+    struct BookedRun(BookedTime, Instant);
 
     fn start() -> Timestamp {
         Minute(29_916_666).start()
     }
 
-    impl Run {
-        fn new() -> Run {
-            let mut run = Run(BookedTime::after(Minute(0)), Instant::now());
+    impl BookedRun {
+        fn new() -> BookedRun {
+            let mut run = BookedRun(BookedTime::after(Minute(0)), Instant::now());
             assert_eq!(run.at(Duration::ZERO, start()), 0);
             run
         }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_minute_follows_the_clock_and_its_small_steps() {
-        let mut run = Run::new();
+        let mut run = BookedRun::new();
         assert_eq!(run.at(MINUTE, start().plus(MINUTE)), 1);
         assert_eq!(run.at(MINUTE, start().plus(5 * MINUTE)), 5);
         assert_eq!(run.at(2 * HOUR, start().plus(2 * HOUR)), 120);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_minute_never_goes_back() {
-        let mut run = Run::new();
+        let mut run = BookedRun::new();
         assert_eq!(run.at(10 * MINUTE, start().plus(10 * MINUTE)), 10);
         assert_eq!(run.at(11 * MINUTE, start().minus(24 * HOUR)), 10);
         // And goes on at once when the clock is right again.
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_far_ahead_for_a_while_is_not_followed() {
-        let mut run = Run::new();
+        let mut run = BookedRun::new();
         for minute in 1..15 {
             assert_eq!(run.at(minute * MINUTE, start().plus(24 * HOUR + minute * MINUTE)), minute);
             assert_eq!(run.0.behind(), 24 * 60);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stays_ahead_is_right_and_is_followed() {
-        let mut run = Run::new();
+        let mut run = BookedRun::new();
         let ahead = |minutes| start().plus(24 * HOUR + minutes * MINUTE);
         assert_eq!(run.at(MINUTE, ahead(1)), 1);
         assert_eq!(run.at(16 * MINUTE, ahead(16)), 24 * 60 + 16);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_behind_at_the_start_is_booked_to_the_latest_minute() {
-        let mut run = Run(BookedTime::after(Minute(start().minute().0 + 60)), Instant::now());
+        let mut run = BookedRun(BookedTime::after(Minute(start().minute().0 + 60)), Instant::now());
         assert_eq!(run.at(Duration::ZERO, start()), 60);
         // It is set right at once, and that is doubted: but what is booked is not behind it.
         assert_eq!((run.at(3 * MINUTE, start().plus(63 * MINUTE)), run.0.behind()), (60, 0));

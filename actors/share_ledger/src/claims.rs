@@ -9,14 +9,14 @@ use std::sync::atomic::AtomicU64;
 
 use chain::{Address, HeaderBase, Network, Target};
 use messages::blocks::SubmitCandidate;
-use messages::facts::{Line, LocalIds, Origin, Template};
+use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
 use messages::validation::BookedShare;
 use serde_json::value::RawValue;
 use units::{Difficulty, Seq, Timestamp};
 
 use crate::files::{LogDirectory, LogError};
 use crate::reader::{Durable, LogReader, Step};
-use crate::record::{CLAIMS_BLOCK, FOUND_TRUE, LineDefinition, Record, Share, TemplateDefinition, VERIFIED};
+use crate::record::{CLAIMS_BLOCK, FOUND_TRUE, IdentityDefinition, Record, Share, TemplateDefinition, VERIFIED};
 
 /// What a restart must look at again.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ struct ClaimScan<'a> {
     ids: &'a LocalIds,
     network: Network,
     since: Timestamp,
-    lines: HashMap<u32, Arc<Line>>,
+    lines: HashMap<u32, Arc<WorkerIdentity>>,
     templates: HashMap<u32, Arc<Template>>,
     /// Without a candidate record. Their `verified` says whether they were found true, before or after.
     claims: BTreeMap<Seq, BookedShare>,
@@ -81,7 +81,7 @@ impl<'a> ClaimScan<'a> {
 
     fn take(&mut self, seq: Option<Seq>, record: &Record<'_>) {
         match (seq, record) {
-            (_, Record::Line(line)) => {
+            (_, Record::Identity(line)) => {
                 self.lines.insert(line.local_id, Arc::new(self.line(line)));
             }
             (_, Record::Template(template)) => {
@@ -157,8 +157,8 @@ impl<'a> ClaimScan<'a> {
         OpenClaims { unjudged, candidates: self.candidates }
     }
 
-    fn line(&self, line: &LineDefinition<'_>) -> Line {
-        Line {
+    fn line(&self, line: &IdentityDefinition<'_>) -> WorkerIdentity {
+        WorkerIdentity {
             local_id: self.ids.take(),
             address: Address::account_text(line.address, &self.network).into(),
             worker: line.worker.into(),
@@ -209,7 +209,7 @@ mod tests {
     fn open_of(address: &str, records: &[(u64, Record<'_>)]) -> OpenClaims {
         let ids = LocalIds::default();
         let mut scan = ClaimScan::new(&ids, Network::Mainnet, FOUND.minus(Duration::from_secs(60)));
-        scan.take(None, &Record::Line(LineDefinition { local_id: 1, address, worker: "w", origin: [7; 16] }));
+        scan.take(None, &Record::Identity(IdentityDefinition { local_id: 1, address, worker: "w", origin: [7; 16] }));
         let template = TemplateDefinition {
             local_id: 2,
             header_base: &[5; 92],

@@ -203,7 +203,7 @@ pub(crate) struct Disk {
     pub(crate) fold: crossbeam_channel::Sender<()>,
 }
 
-enum Answer {
+enum DiskAnswer {
     Shares(AppendedShares, Reply<AppendShares>),
     Events(Appended, Reply<AppendEvents>),
     Template(Reply<DefineTemplate>),
@@ -275,7 +275,7 @@ impl Disk {
     ) -> Result<(), Failure> {
         let answers = self.encode(writer, batch);
         let bytes = writer.bytes();
-        let parent = answers.first().map_or_else(Span::none, Answer::span);
+        let parent = answers.first().map_or_else(Span::none, DiskAnswer::span);
         let span = info_span!(parent: parent, "commit", messages = answers.len(), bytes);
         match span.in_scope(|| writer.commit()) {
             Ok(()) => {
@@ -342,7 +342,7 @@ impl Disk {
         true
     }
 
-    fn encode(&self, writer: &mut Writer, batch: impl Iterator<Item = Job>) -> Vec<Answer> {
+    fn encode(&self, writer: &mut Writer, batch: impl Iterator<Item = Job>) -> Vec<DiskAnswer> {
         let mut answers = Vec::with_capacity(16);
         for job in batch {
             let backlog = self.progress.backlog_bytes();
@@ -355,7 +355,7 @@ impl Disk {
                 }
                 Job::Shares(shares, reply) => {
                     shares.iter().for_each(|share| writer.share(share));
-                    answers.push(Answer::Shares(AppendedShares { at: appended, shares }, reply));
+                    answers.push(DiskAnswer::Shares(AppendedShares { at: appended, shares }, reply));
                 }
                 Job::Events(_, reply) if brimful => {
                     self.counters.log_full_total.add(1);
@@ -363,7 +363,7 @@ impl Disk {
                 }
                 Job::Events(events, reply) => {
                     events.iter().for_each(|event| writer.event(event));
-                    answers.push(Answer::Events(appended, reply));
+                    answers.push(DiskAnswer::Events(appended, reply));
                 }
                 Job::Template(_, reply) if brimful => {
                     self.counters.log_full_total.add(1);
@@ -371,12 +371,12 @@ impl Disk {
                 }
                 Job::Template(template, reply) => {
                     writer.template(&template);
-                    answers.push(Answer::Template(reply));
+                    answers.push(DiskAnswer::Template(reply));
                 }
-                Job::Find(question, reply) => answers.push(Answer::Found(question, reply)),
+                Job::Find(question, reply) => answers.push(DiskAnswer::Found(question, reply)),
                 Job::Retry(rows) => {
                     writer.retried(rows.row, &rows.body);
-                    answers.push(Answer::Retried);
+                    answers.push(DiskAnswer::Retried);
                 }
             }
         }
@@ -390,21 +390,21 @@ impl Disk {
     }
 
     /// Nothing of the commit is in the log. Questions can be answered all the same.
-    fn turn_away(&self, answer: Answer, began: Seq) {
+    fn turn_away(&self, answer: DiskAnswer, began: Seq) {
         match answer {
-            Answer::Found(..) | Answer::Retried => self.give(answer, began),
+            DiskAnswer::Found(..) | DiskAnswer::Retried => self.give(answer, began),
             answer => answer.refuse(AppendRefusal::Full),
         }
     }
 
     /// What was asked for is durable.
-    fn give(&self, answer: Answer, began: Seq) {
+    fn give(&self, answer: DiskAnswer, began: Seq) {
         match answer {
-            Answer::Shares(appended, reply) => reply.send(Ok(appended)),
-            Answer::Events(appended, reply) => reply.send(Ok(appended)),
-            Answer::Template(reply) => reply.send(Ok(())),
-            Answer::Retried => self.progress.retry_done(),
-            Answer::Found(question, reply) => {
+            DiskAnswer::Shares(appended, reply) => reply.send(Ok(appended)),
+            DiskAnswer::Events(appended, reply) => reply.send(Ok(appended)),
+            DiskAnswer::Template(reply) => reply.send(Ok(())),
+            DiskAnswer::Retried => self.progress.retry_done(),
+            DiskAnswer::Found(question, reply) => {
                 let found = find_shares(&self.directory, self.progress.durable(), began, &question);
                 reply.send(found.map_err(|error| {
                     warn!(%error, "shares in doubt cannot be looked up");
@@ -415,25 +415,25 @@ impl Disk {
     }
 }
 
-impl Answer {
+impl DiskAnswer {
     fn span(&self) -> Span {
         match self {
-            Answer::Shares(_, reply) => reply.span().clone(),
-            Answer::Events(_, reply) => reply.span().clone(),
-            Answer::Template(reply) => reply.span().clone(),
-            Answer::Found(_, reply) => reply.span().clone(),
-            Answer::Retried => Span::none(),
+            DiskAnswer::Shares(_, reply) => reply.span().clone(),
+            DiskAnswer::Events(_, reply) => reply.span().clone(),
+            DiskAnswer::Template(reply) => reply.span().clone(),
+            DiskAnswer::Found(_, reply) => reply.span().clone(),
+            DiskAnswer::Retried => Span::none(),
         }
     }
 
     fn refuse(self, refusal: AppendRefusal) {
         match self {
-            Answer::Shares(_, reply) => reply.send(Err(refusal)),
-            Answer::Events(_, reply) => reply.send(Err(refusal)),
-            Answer::Template(reply) => reply.send(Err(refusal)),
-            Answer::Found(_, reply) => reply.send(Err(refusal)),
+            DiskAnswer::Shares(_, reply) => reply.send(Err(refusal)),
+            DiskAnswer::Events(_, reply) => reply.send(Err(refusal)),
+            DiskAnswer::Template(reply) => reply.send(Err(refusal)),
+            DiskAnswer::Found(_, reply) => reply.send(Err(refusal)),
             // The log is read again, and the next generation offers it again if it is not in there.
-            Answer::Retried => {}
+            DiskAnswer::Retried => {}
         }
     }
 }

@@ -106,7 +106,7 @@ pub(crate) struct Fold {
 }
 
 /// Where it is.
-struct Place {
+struct FoldCursor {
     reader: LogReader,
     folded: Seq,
     /// The latest that a share was booked to.
@@ -119,7 +119,7 @@ struct Place {
 /// What lasts from one pass to the next.
 #[derive(Default)]
 struct Passes {
-    place: Option<Place>,
+    place: Option<FoldCursor>,
     caught_up_at: Option<Timestamp>,
     /// Passes that failed in a row.
     failed: u32,
@@ -204,7 +204,7 @@ impl Fold {
         passes.place.as_ref().map_or(Ok(()), |place| Ok(self.tidy(place)?))
     }
 
-    fn find_place(&self, runtime: &tokio::runtime::Runtime) -> Result<Option<Place>, FoldError> {
+    fn find_place(&self, runtime: &tokio::runtime::Runtime) -> Result<Option<FoldCursor>, FoldError> {
         let asked = runtime.block_on(self.store.host_folded(self.host));
         let folded = asked.map_err(|source| FoldError::Store { from: Seq::ZERO, to: Seq::ZERO, source })?;
         let durable = self.progress.durable();
@@ -217,16 +217,16 @@ impl Fold {
         let minute = reader.head().minute;
         let (definitions, intake, aside) =
             (Definitions::new(self.network), Intake::default(), self.read_aside(runtime)?);
-        Ok(Some(Place { reader, folded, minute, definitions, intake, aside }))
+        Ok(Some(FoldCursor { reader, folded, minute, definitions, intake, aside }))
     }
 
     /// One transaction; `false` when nothing durable is left. What comes before damage is still folded.
-    fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut Place) -> Result<bool, FoldError> {
+    fn step(&self, runtime: &tokio::runtime::Runtime, place: &mut FoldCursor) -> Result<bool, FoldError> {
         let durable = self.progress.durable();
         let policy = self.policy_of(runtime, place)?;
         let mut step = StepBuilder::new(place.folded, place.minute);
         let (mut at_end, mut new_file, mut damage) = (false, false, None);
-        let Place { reader, folded, definitions, intake, aside, .. } = &mut *place;
+        let FoldCursor { reader, folded, definitions, intake, aside, .. } = &mut *place;
         let asker = Asker { store: &self.store, host: self.host, runtime, released: aside.released };
         while !step.is_full() && damage.is_none() && !at_end && !new_file {
             match reader.next(durable) {
@@ -261,7 +261,7 @@ impl Fold {
     fn write(
         &self,
         runtime: &tokio::runtime::Runtime,
-        place: &mut Place,
+        place: &mut FoldCursor,
         step: StepBuilder,
         policy: PolicyId,
     ) -> Result<(), FoldError> {
@@ -327,7 +327,7 @@ impl Fold {
 
     /// The one that a file was written under: what was found then is not priced by younger settings. The present one
     /// where that is not known, or only the log knows it since the database was put back from an older copy.
-    fn policy_of(&self, runtime: &tokio::runtime::Runtime, place: &Place) -> Result<PolicyId, FoldError> {
+    fn policy_of(&self, runtime: &tokio::runtime::Runtime, place: &FoldCursor) -> Result<PolicyId, FoldError> {
         let Some(policy) = place.reader.head().policy.filter(|policy| *policy != self.policy) else {
             return Ok(self.policy);
         };
@@ -364,7 +364,7 @@ impl Fold {
     }
 
     /// Measures what is left to fold and removes files that nobody needs.
-    fn tidy(&self, place: &Place) -> Result<(), LogError> {
+    fn tidy(&self, place: &FoldCursor) -> Result<(), LogError> {
         let (mut backlog, mut done) = (0u64, Vec::new());
         for file in self.directory.files()? {
             let length = std::fs::metadata(&file.path).map_err(crate::files::at(&file.path))?.len();

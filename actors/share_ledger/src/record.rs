@@ -61,7 +61,7 @@ pub enum Record<'a> {
         ordinal: u64,
     },
     /// Names a line for the rest of the file.
-    Line(LineDefinition<'a>),
+    Identity(IdentityDefinition<'a>),
     /// Names a template for the rest of the file.
     Template(TemplateDefinition<'a>),
     /// An acknowledged share.
@@ -78,9 +78,9 @@ pub enum Record<'a> {
     At(Seq),
 }
 
-/// See [`Record::Line`].
+/// See [`Record::Identity`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineDefinition<'a> {
+pub struct IdentityDefinition<'a> {
     /// Valid in this file only.
     pub local_id: u32,
     /// HMAC of the client's address.
@@ -265,7 +265,7 @@ impl Record<'_> {
                 put(&ordinal.to_le_bytes());
                 COMMIT
             }
-            Record::Line(line) => {
+            Record::Identity(line) => {
                 put(&line.local_id.to_le_bytes());
                 put(&line.origin);
                 put_text(line.address, &mut put);
@@ -377,7 +377,7 @@ fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
     let mut read = Bytes(payload);
     let record = match kind {
         COMMIT => Record::Commit { ordinal: read.u64()? },
-        LINE => Record::Line(LineDefinition {
+        LINE => Record::Identity(IdentityDefinition {
             local_id: read.u32()?,
             origin: *read.array()?,
             address: read.text()?,

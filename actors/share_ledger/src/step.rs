@@ -5,13 +5,13 @@ use std::time::Duration;
 use chain::{Address, HeaderBase, Network};
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::{
-    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, LineKey, RejectRow, Retried, SegmentDelta, TemplateRow,
+    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, IdentityKey, RejectRow, Retried, SegmentDelta, TemplateRow,
     VerdictRow,
 };
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::aside::{AsideWriter, KnownAside};
-use crate::record::{CandidateRecord, LineDefinition, Record, Share};
+use crate::record::{CandidateRecord, IdentityDefinition, Record, Share};
 
 /// Names of verdicts, by their number in the log.
 pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
@@ -22,10 +22,10 @@ pub(crate) const RECORDS_PER_STEP: u64 = 50_000;
 /// What the current file has defined so far.
 pub(crate) struct Definitions {
     network: Network,
-    lines: HashMap<u32, LineKey>,
+    lines: HashMap<u32, IdentityKey>,
     templates: HashMap<u32, TemplateRow>,
     /// The first local id of each: what comes into the log again is defined a second time.
-    first_lines: HashMap<LineKey, u32>,
+    first_lines: HashMap<IdentityKey, u32>,
     first_templates: HashMap<String, u32>,
     /// Local ids of second definitions, and those that they stand for.
     same_lines: HashMap<u32, u32>,
@@ -50,7 +50,7 @@ pub(crate) struct StepBuilder {
     from: Seq,
     to: Seq,
     minute: Minute,
-    lines: Indexed<u32, LineKey>,
+    lines: Indexed<u32, IdentityKey>,
     templates: Indexed<u32, TemplateRow>,
     shares: Vec<StoredShare>,
     segments: Vec<SegmentDelta>,
@@ -178,7 +178,7 @@ impl StepBuilder {
                 self.to = seq;
             }
             (None, Sorted::Retried(retried)) if retried.first > self.from => self.retried.push(*retried),
-            (None, Sorted::Book(Record::Line(line))) => known.line(line),
+            (None, Sorted::Book(Record::Identity(line))) => known.line(line),
             (None, Sorted::Book(Record::Template(template))) => {
                 let row = template_row(template);
                 let local_id = known.template(template.local_id, &row);
@@ -211,7 +211,7 @@ impl StepBuilder {
                 let (reason, count) = (rejects.reason.to_owned(), u64::from(rejects.count));
                 self.rejects.push(RejectRow { line, minute: rejects.minute, reason, count });
             }
-            Record::Commit { .. } | Record::Line(_) | Record::Template(_) | Record::Retried(_) | Record::At(_) => {}
+            Record::Commit { .. } | Record::Identity(_) | Record::Template(_) | Record::Retried(_) | Record::At(_) => {}
         }
         Ok(())
     }
@@ -360,7 +360,7 @@ impl Definitions {
     /// Takes in what a record defines.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
         match record {
-            Record::Line(line) => self.line(line),
+            Record::Identity(line) => self.line(line),
             Record::Template(template) => {
                 self.template(template.local_id, &template_row(template));
             }
@@ -368,7 +368,7 @@ impl Definitions {
         }
     }
 
-    fn line(&mut self, line: &LineDefinition<'_>) {
+    fn line(&mut self, line: &IdentityDefinition<'_>) {
         let key = line_key(line, self.network);
         let first = *self.first_lines.entry(key.clone()).or_insert(line.local_id);
         if first == line.local_id {
@@ -398,7 +398,7 @@ impl Definitions {
     }
 
     /// What a local id names.
-    pub(crate) fn find_line(&self, local_id: u32) -> Option<&LineKey> {
+    pub(crate) fn find_line(&self, local_id: u32) -> Option<&IdentityKey> {
         self.lines.get(&self.first_line(local_id))
     }
 
@@ -409,9 +409,9 @@ impl Definitions {
 }
 
 /// Older programs logged addresses as they were given.
-fn line_key(line: &LineDefinition<'_>, network: Network) -> LineKey {
+fn line_key(line: &IdentityDefinition<'_>, network: Network) -> IdentityKey {
     let address = Address::account_text(line.address, &network).into_owned();
-    LineKey { address, worker: line.worker.into(), origin: line.origin }
+    IdentityKey { address, worker: line.worker.into(), origin: line.origin }
 }
 
 fn template_row(template: &crate::record::TemplateDefinition<'_>) -> TemplateRow {

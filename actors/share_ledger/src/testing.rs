@@ -8,7 +8,7 @@ use chain::{Hash32, HeaderBase, HeaderParts, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::conditions::Conditions;
 use messages::counters::Counters;
-use messages::facts::{Line, Origin, Template};
+use messages::facts::{WorkerIdentity, Origin, Template};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, DefineTemplate, Event, FindShares, LoggedShare, NewShare,
 };
@@ -145,7 +145,7 @@ impl Rig {
                     lines.clear();
                     templates.clear();
                 }
-                Step::Record(_, Record::Line(line)) => drop(lines.insert(line.local_id, line.worker.to_owned())),
+                Step::Record(_, Record::Identity(line)) => drop(lines.insert(line.local_id, line.worker.to_owned())),
                 Step::Record(_, Record::Template(template)) => drop(templates.insert(template.local_id)),
                 Step::Record(Some(seq), Record::Share(share)) => {
                     assert!(templates.contains(&share.template));
@@ -157,8 +157,8 @@ impl Rig {
     }
 }
 
-pub(crate) fn line(worker: &str) -> Arc<Line> {
-    Arc::new(Line {
+pub(crate) fn line(worker: &str) -> Arc<WorkerIdentity> {
+    Arc::new(WorkerIdentity {
         local_id: 1,
         address: "Sw9Z".into(),
         worker: worker.into(),
@@ -197,7 +197,7 @@ pub(crate) fn template(height: u64) -> Arc<Template> {
     })
 }
 
-pub(crate) fn share(line: &Arc<Line>, template: &Arc<Template>, nonce: u64) -> NewShare {
+pub(crate) fn share(line: &Arc<WorkerIdentity>, template: &Arc<Template>, nonce: u64) -> NewShare {
     NewShare {
         line: Arc::clone(line),
         template: Arc::clone(template),

@@ -17,7 +17,7 @@ const FILES_KEPT: usize = 4;
 const FILES_MAX: usize = 1024;
 
 /// What is left.
-pub(crate) struct Kept {
+pub(crate) struct PrunedFiles {
     pub(crate) bytes: u64,
     /// Files that went before they were old enough.
     pub(crate) removed_early: u64,
@@ -31,8 +31,8 @@ pub(crate) fn tidy(
     next: FileHead,
     now: Minute,
     bytes_max: u64,
-) -> Result<Kept, LogError> {
-    let mut kept = Kept { bytes: folded.iter().map(|(_, length)| length).sum(), removed_early: 0 };
+) -> Result<PrunedFiles, LogError> {
+    let mut kept = PrunedFiles { bytes: folded.iter().map(|(_, length)| length).sum(), removed_early: 0 };
     for (place, (file, length)) in folded.iter().enumerate() {
         let left = folded.len() - place;
         if left <= FILES_KEPT {

@@ -6,14 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use messages::facts::{Line, Template};
+use messages::facts::{WorkerIdentity, Template};
 use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, PolicyId, Seq};
 
 use crate::aside::frames;
 use crate::files::LogDirectory;
 use crate::record::{
-    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, LineDefinition, Record, RejectsRecord, Retried,
+    CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, IdentityDefinition, Record, RejectsRecord, Retried,
     Share, TemplateDefinition, VERIFIED, VerdictRecord,
 };
 
@@ -34,22 +34,22 @@ pub(crate) struct Writer {
     next: Seq,
     minute: Minute,
     bytes: Vec<u8>,
-    at: Place,
+    at: FileCounts,
     /// Where the commit in the making began.
-    before: (Seq, Minute, Place),
+    before: (Seq, Minute, FileCounts),
     /// What the commit in the making defines.
     defined: Vec<Defined>,
 }
 
 /// Counts of the file.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct FileCounts {
     commits: u64,
     ids: u32,
 }
 
 enum Defined {
-    Line(Arc<Line>),
+    Identity(Arc<WorkerIdentity>),
     Template(Arc<Template>),
 }
 
@@ -65,8 +65,8 @@ impl Writer {
     /// Goes on with file `number`, which is made with its first commit.
     pub(crate) fn new(directory: LogDirectory, policy: PolicyId, number: u64, next: Seq, minute: Minute) -> Writer {
         let bytes = Vec::with_capacity(1 << 20);
-        let before = (next, minute, Place::default());
-        let (offset, at, defined) = (FILE_HEAD as u64, Place::default(), Vec::new());
+        let before = (next, minute, FileCounts::default());
+        let (offset, at, defined) = (FILE_HEAD as u64, FileCounts::default(), Vec::new());
         Writer { directory, policy, file: None, number, offset, next, minute, bytes, at, before, defined }
     }
 
@@ -104,7 +104,7 @@ impl Writer {
     /// `minute`.
     pub(crate) fn begin(&mut self, minute: Minute, segment_max: u64) {
         if self.offset > FILE_HEAD as u64 && (self.offset >= segment_max || self.at.ids >= IDS_MAX) {
-            (self.file, self.at) = (None, Place::default());
+            (self.file, self.at) = (None, FileCounts::default());
             (self.number, self.offset) = (self.number + 1, FILE_HEAD as u64);
         }
         self.before = (self.next, self.minute, self.at);
@@ -181,7 +181,7 @@ impl Writer {
         self.bytes.clear();
         for defined in self.defined.drain(..) {
             match defined {
-                Defined::Line(line) => line.defined_in.store(0, Ordering::Relaxed),
+                Defined::Identity(line) => line.defined_in.store(0, Ordering::Relaxed),
                 Defined::Template(template) => template.defined_in.store(0, Ordering::Relaxed),
             }
         }
@@ -206,12 +206,12 @@ impl Writer {
         (self.at.ids, true)
     }
 
-    fn line(&mut self, line: &Arc<Line>) -> u32 {
+    fn line(&mut self, line: &Arc<WorkerIdentity>) -> u32 {
         let (local_id, is_new) = self.id(&line.defined_in);
         if is_new {
             let (origin, address, worker) = (line.origin.0, &*line.address, &*line.worker);
-            self.put(&Record::Line(LineDefinition { local_id, origin, address, worker }));
-            self.defined.push(Defined::Line(Arc::clone(line)));
+            self.put(&Record::Identity(IdentityDefinition { local_id, origin, address, worker }));
+            self.defined.push(Defined::Identity(Arc::clone(line)));
         }
         local_id
     }
@@ -280,7 +280,7 @@ impl Writer {
         let (mut ids, mut defined) = (HashMap::<(bool, u32), u32>::new(), HashMap::<Vec<u8>, u32>::new());
         for record in frames(body) {
             let kept_id = match &record {
-                Record::Line(line) => Some((false, line.local_id)),
+                Record::Identity(line) => Some((false, line.local_id)),
                 Record::Template(template) => Some((true, template.local_id)),
                 _ => None,
             };
@@ -318,7 +318,7 @@ impl Writer {
 /// The record with other local ids, and its work booked to another minute.
 fn with_ids<'a>(record: &Record<'a>, line: u32, template: u32, minute: Minute) -> Record<'a> {
     match record.clone() {
-        Record::Line(definition) => Record::Line(LineDefinition { local_id: line, ..definition }),
+        Record::Identity(definition) => Record::Identity(IdentityDefinition { local_id: line, ..definition }),
         Record::Template(definition) => Record::Template(TemplateDefinition { local_id: template, ..definition }),
         Record::Share(share) => Record::Share(Share { line, template, minute, ..share }),
         Record::Candidate(candidate) => Record::Candidate(CandidateRecord { line, template, ..candidate }),

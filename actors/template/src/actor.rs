@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use futures_util::StreamExt;
 use messages::template::{RefreshReason, RefreshTemplate};
-use runtime::{Actor, Fault, Handler, Reply, Task, carry, spawn};
+use runtime::{Actor, Fault, Handler, Reply, Task, continue_with, spawn};
 use tokio::sync::{Notify, watch};
 
 use crate::TemplateParts;
@@ -98,7 +98,7 @@ impl Handler<RefreshTemplate> for TemplateActor {
         }
         let mut ended = self.flight.ended.subscribe();
         self.flight.wanted.notify_one();
-        carry(reply, async move {
+        continue_with(reply, async move {
             // An error means that the actor died, and with it whoever could wait for this answer.
             let _ended = ended.changed().await;
         });

@@ -11,7 +11,7 @@ use units::Height;
 
 /// How patient the choice between daemons is.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct FailoverTimeouts {
     /// The chosen daemon may have less work than another one for so long.
     pub lag: Duration,
     /// A preferred daemon must have been well for so long to be chosen again.
@@ -22,16 +22,16 @@ pub struct Patience {
     pub bar_max: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
+impl Default for FailoverTimeouts {
+    fn default() -> FailoverTimeouts {
         let secs = Duration::from_secs;
-        Patience { lag: secs(3), settle: secs(60), bar: secs(30), bar_max: secs(15 * 60) }
+        FailoverTimeouts { lag: secs(3), settle: secs(60), bar: secs(30), bar_max: secs(15 * 60) }
     }
 }
 
 /// What a daemon said about its chain.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct ChainReport {
     pub(crate) height: Height,
     pub(crate) work: u64,
     pub(crate) syncing: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
 struct Standing {
     asked: bool,
     /// Empty while it does not answer.
-    seen: Option<Seen>,
+    seen: Option<ChainReport>,
     height: Height,
     behind_since: Option<Instant>,
     well_since: Option<Instant>,
@@ -58,7 +58,7 @@ struct Bar {
 /// All daemons of the list.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    patience: Patience,
+    patience: FailoverTimeouts,
     all: Vec<Standing>,
     chosen: usize,
     /// Work of the best chain that was ever built on.
@@ -67,7 +67,7 @@ pub(crate) struct Choice {
 
 impl Choice {
     /// The first one is chosen until more is known.
-    pub(crate) fn new(count: usize, patience: Patience) -> Choice {
+    pub(crate) fn new(count: usize, patience: FailoverTimeouts) -> Choice {
         Choice { patience, all: vec![Standing::default(); count], chosen: 0, floor: 0 }
     }
 
@@ -75,7 +75,7 @@ impl Choice {
         self.chosen
     }
 
-    pub(crate) fn answered(&mut self, place: usize, seen: Seen) {
+    pub(crate) fn answered(&mut self, place: usize, seen: ChainReport) {
         let standing = &mut self.all[place];
         (standing.asked, standing.seen, standing.height) = (true, Some(seen), seen.height);
     }
@@ -91,7 +91,7 @@ impl Choice {
 
     /// It was asked for a template and gave none that can be used.
     pub(crate) fn gave_none(&mut self, place: usize, state: DaemonState, now: Instant) {
-        let Patience { bar, bar_max, .. } = self.patience;
+        let FailoverTimeouts { bar, bar_max, .. } = self.patience;
         let standing = &mut self.all[place];
         let pause = standing.barred.map_or(bar, |before| (before.pause * 2).min(bar_max));
         standing.barred = Some(Bar { until: now + pause, pause, state });
@@ -178,7 +178,7 @@ mod tests {
     impl Daemons {
         fn new(works: &[u64]) -> Daemons {
             let mut daemons =
-                Daemons { choice: Choice::new(works.len(), Patience::default()), now: Instant::now(), floor: 0 };
+                Daemons { choice: Choice::new(works.len(), FailoverTimeouts::default()), now: Instant::now(), floor: 0 };
             daemons.say(works);
             daemons
         }
@@ -188,7 +188,7 @@ mod tests {
                 match work {
                     0 => self.choice.silent(place),
                     work => {
-                        self.choice.answered(place, Seen { height: Height::new(*work), work: *work, syncing: false })
+                        self.choice.answered(place, ChainReport { height: Height::new(*work), work: *work, syncing: false })
                     }
                 }
             }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_daemon_that_syncs_is_left() {
         let mut daemons = Daemons::new(&[5, 5]);
-        let seen = Seen { height: Height::new(5), work: 5, syncing: true };
+        let seen = ChainReport { height: Height::new(5), work: 5, syncing: true };
         daemons.choice.answered(0, seen);
         assert_eq!((daemons.after(0), daemons.state(0)), (1, "syncing"));
     }

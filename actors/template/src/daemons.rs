@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use crate::follow::Follower;
-use crate::trouble::Trouble;
+use crate::trouble::TemplateError;
 
 impl Follower {
     /// Asks the others how they are, without waiting for them.
@@ -46,8 +46,8 @@ impl Follower {
     }
 
     /// A daemon that gives no usable template is not the one to follow, if there is another.
-    pub(crate) fn blame(&self, place: usize, trouble: &Trouble) {
-        if matches!(trouble, Trouble::ForeignAddress { .. }) {
+    pub(crate) fn blame(&self, place: usize, trouble: &TemplateError) {
+        if matches!(trouble, TemplateError::ForeignAddress { .. }) {
             self.parts.counters.templates_foreign_total.add(1);
         }
         let mut choice = self.choice.borrow_mut();

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use units::Height;
 
-use crate::choice::{Choice, Seen};
-use crate::memory::Memory;
+use crate::choice::{Choice, ChainReport};
+use crate::memory::BestChainRecord;
 use crate::node::Node;
-use crate::published::{Offer, Taken};
+use crate::published::{Offer, PublishOutcome};
 use crate::rules::{build, needs_template};
-use crate::trouble::Trouble;
+use crate::trouble::TemplateError;
 use crate::{TIP_TO_JOB_BOUNDS, TemplateParts};
 
 /// Where the pinned reward address is stored.
@@ -42,7 +42,7 @@ pub(crate) struct Follower {
     back_since: Cell<Option<Instant>>,
     said: RefCell<Option<String>>,
     pub(crate) renewing: RefCell<Option<Task>>,
-    pub(crate) memory: Memory,
+    pub(crate) memory: BestChainRecord,
     tip_to_job: Histogram<f64>,
 }
 
@@ -71,7 +71,7 @@ impl Follower {
             back_since: Cell::new(None),
             said: RefCell::default(),
             renewing: RefCell::default(),
-            memory: Memory::default(),
+            memory: BestChainRecord::default(),
             tip_to_job,
         }
     }
@@ -112,7 +112,7 @@ impl Follower {
         self.say(outcome.err());
     }
 
-    async fn look_until_still(&self) -> Result<Look, Trouble> {
+    async fn look_until_still(&self) -> Result<Look, TemplateError> {
         let mut last = None;
         for _ in 0..LOOKS + self.nodes.len() {
             let place = self.choose();
@@ -128,10 +128,10 @@ impl Follower {
                 }
             }
         }
-        Err(last.unwrap_or(Trouble::Moving))
+        Err(last.unwrap_or(TemplateError::Moving))
     }
 
-    async fn look(&self, place: usize) -> Result<Look, Trouble> {
+    async fn look(&self, place: usize) -> Result<Look, TemplateError> {
         let (node, published) = (&self.nodes[place], &self.parts.published);
         let status = self.status(place).await?;
         if self.choose() != place {
@@ -199,7 +199,7 @@ impl Follower {
             Ok(status) => {
                 node.sight(status);
                 let (height, work, syncing) = (status.chain_height, status.total_work, status.is_behind());
-                choice.answered(place, Seen { height, work, syncing });
+                choice.answered(place, ChainReport { height, work, syncing });
             }
             Err(_) => choice.silent(place),
         }
@@ -208,7 +208,7 @@ impl Follower {
 
     /// A chain with less work than the one that is mined is an old answer, or a daemon that starts afresh. It is
     /// followed only if it stays that way.
-    fn refuse_step_back(&self, place: usize, status: &Status) -> Result<(), Trouble> {
+    fn refuse_step_back(&self, place: usize, status: &Status) -> Result<(), TemplateError> {
         let published = &self.parts.published;
         if status.total_work >= published.work() {
             self.back_since.set(None);
@@ -220,7 +220,7 @@ impl Follower {
         if now.duration_since(since) < self.parts.settings.pace.step_back {
             self.parts.counters.templates_older_total.add(1);
             let best = published.best().map_or(Height::new(0), |best| best.height);
-            return Err(Trouble::LessWork { height: status.chain_height, best });
+            return Err(TemplateError::LessWork { height: status.chain_height, best });
         }
         let daemon = self.nodes[place].client.place();
         warn!(daemon, height = %status.chain_height, "the daemon's chain has had less work for long; it is followed now");
@@ -230,18 +230,18 @@ impl Follower {
     }
 
     /// `None` when the tip moved under the daemon's hands.
-    async fn fetch(&self, node: &Node, status: &Status, pinned: &str) -> Result<Option<TemplateAnswer>, Trouble> {
+    async fn fetch(&self, node: &Node, status: &Status, pinned: &str) -> Result<Option<TemplateAnswer>, TemplateError> {
         match node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await {
             Ok(answer) => {
                 self.fetched_at.set(Some(Instant::now()));
                 self.parts.counters.templates_total.add(1);
                 Ok(Some(answer))
             }
-            Err(Trouble::Daemon(DaemonError::Busy { text, .. })) if text.contains("tip changed") => Ok(None),
-            Err(Trouble::Daemon(DaemonError::Busy { text, retry_after })) => {
+            Err(TemplateError::Daemon(DaemonError::Busy { text, .. })) if text.contains("tip changed") => Ok(None),
+            Err(TemplateError::Daemon(DaemonError::Busy { text, retry_after })) => {
                 let pause = retry_after.unwrap_or(self.parts.settings.pace.min_age);
                 node.hold(&status.best_hash, Instant::now() + pause);
-                Err(Trouble::Daemon(DaemonError::Busy { text, retry_after }))
+                Err(TemplateError::Daemon(DaemonError::Busy { text, retry_after }))
             }
             Err(trouble) => Err(trouble),
         }
@@ -254,7 +254,7 @@ impl Follower {
         parent: &BlockInfo,
         status: &Status,
         pinned: &str,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TemplateError> {
         let (parts, now) = (&self.parts, (self.parts.clock)());
         let lease_ends = answer.expires_at.unwrap_or(now.plus(LEASE));
         let template = Arc::new(build(answer, place, parent.timestamp, pinned, parts.ids.take(), now)?);
@@ -272,12 +272,12 @@ impl Follower {
             soon: self.soon(),
         });
         match taken {
-            Taken::Pushed => {
+            PublishOutcome::Pushed => {
                 parts.counters.template_pushes_total.add(1);
                 self.tip_to_job.record(published_at.saturating_duration_since(known_at).as_secs_f64(), &[]);
             }
-            Taken::Renewed => {}
-            Taken::Older => parts.counters.templates_older_total.add(1),
+            PublishOutcome::Renewed => {}
+            PublishOutcome::Older => parts.counters.templates_older_total.add(1),
         }
         self.choice.borrow_mut().gave_template(place);
         self.define(&template).await;
@@ -297,7 +297,7 @@ impl Follower {
 
     /// The address that every template must pay: from the settings, else stored earlier, else the first daemon's
     /// wallet, which is then stored. Other daemons have other wallets.
-    async fn pinned(&self) -> Result<String, Trouble> {
+    async fn pinned(&self) -> Result<String, TemplateError> {
         if let Some(address) = &self.parts.settings.reward_address {
             return Ok(address.clone());
         }
@@ -310,7 +310,7 @@ impl Follower {
             None => {
                 let first = &self.nodes[0];
                 let asked = first.wallet.with(&first.client, async || first.client.wallet_address().await).await;
-                let wallet = asked.map_err(|trouble| Trouble::NotPinned(Box::new(trouble)))?;
+                let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble)))?;
                 let address = store.meta_get_or_insert(PINNED_KEY, &wallet.address).await?;
                 info!(address, "blocks pay this address from now on");
                 address
@@ -319,7 +319,7 @@ impl Follower {
         Ok(self.parts.published.pinned.get_or_init(|| address).clone())
     }
 
-    fn say(&self, trouble: Option<Trouble>) {
+    fn say(&self, trouble: Option<TemplateError>) {
         let text = trouble.as_ref().map(|trouble| {
             let source = std::error::Error::source(trouble).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{trouble}{source}")

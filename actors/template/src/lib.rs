@@ -5,7 +5,7 @@
 //! identity (height, target, previous block) changes: a template renewed for time or mempool serves later assignments
 //! without throwing away hashes in progress. The one exception is work that could soon not be submitted any more.
 //!
-//! Of several daemons it follows the first that is well and on the best tip; see [`Patience`].
+//! Of several daemons it follows the first that is well and on the best tip; see [`FailoverTimeouts`].
 //!
 //! What it refuses to do: publish a template that pays another address than the pinned one, that does not build on
 //! the tip it was told about, or that builds on less work than the best chain seen, also by earlier processes, unless
@@ -28,9 +28,9 @@ mod trouble;
 mod wallet;
 
 pub use actor::TemplateActor;
-pub use choice::Patience;
+pub use choice::FailoverTimeouts;
 pub use published::Published;
-pub use trouble::Trouble;
+pub use trouble::TemplateError;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct TemplateSettings {
     /// When the same tip's template is fetched anew.
     pub pace: Pace,
     /// When another daemon is chosen.
-    pub patience: Patience,
+    pub patience: FailoverTimeouts,
 }
 
 /// One daemon.

@@ -22,7 +22,7 @@ const RECALL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What one generation has done about it.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct BestChainRecord {
     asked: Cell<bool>,
     task: RefCell<Option<Task>>,
     unwell: Cell<bool>,

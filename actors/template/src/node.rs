@@ -11,12 +11,12 @@ use units::Height;
 
 use crate::TemplateSource;
 use crate::rules::is_news;
-use crate::wallet::Wallet;
+use crate::wallet::WalletOpener;
 
 /// A daemon of the list.
 pub(crate) struct Node {
     pub(crate) client: Daemon,
-    pub(crate) wallet: Wallet,
+    pub(crate) wallet: WalletOpener,
     /// It cannot renew leases. Asked again after it was away: it may be a newer one.
     pub(crate) no_renewals: Cell<bool>,
     /// Its event stream stands.
@@ -35,7 +35,7 @@ impl Node {
     pub(crate) fn new(source: &TemplateSource) -> Node {
         Node {
             client: Daemon::new(&source.daemon),
-            wallet: Wallet::new(Arc::clone(&source.wallet_password)),
+            wallet: WalletOpener::new(Arc::clone(&source.wallet_password)),
             no_renewals: Cell::new(false),
             events: Cell::new(false),
             heard: Cell::new(None),

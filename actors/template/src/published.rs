@@ -62,7 +62,7 @@ pub(crate) struct Offer {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum PublishOutcome {
     /// It is a new job.
     Pushed,
     /// It serves later assignments.
@@ -168,10 +168,10 @@ impl Published {
     /// Makes it the current one, unless the current one builds on more work. One of another identity is a push and
     /// retires all that came before it. So is one of the same identity when work on an earlier one is about to become
     /// worthless: its lease cannot be kept, and it is too large for the full form.
-    pub(crate) fn put(&self, offer: Offer) -> Taken {
+    pub(crate) fn put(&self, offer: Offer) -> PublishOutcome {
         let mut current = self.lock();
         if offer.work < current.work {
-            return Taken::Older;
+            return PublishOutcome::Older;
         }
         let before = self.job();
         let same = before.as_ref().is_some_and(|job| job.template.identity() == offer.template.identity());
@@ -203,7 +203,7 @@ impl Published {
         let push_number = before.map_or(0, |job| job.push) + u64::from(push);
         // Under the lock: what is sent last is what was decided last.
         self.job.send_replace(Some(Arc::new(CurrentJob { template, push: push_number, known_at })));
-        if push { Taken::Pushed } else { Taken::Renewed }
+        if push { PublishOutcome::Pushed } else { PublishOutcome::Renewed }
     }
 
     /// Issuer and daemon's name of the leases that end before `soon` and whose templates somebody still holds.

@@ -9,7 +9,7 @@ use messages::facts::Template;
 use units::{Difficulty, Height, Timestamp};
 
 use crate::Pace;
-use crate::trouble::Trouble;
+use crate::trouble::TemplateError;
 
 /// The chain takes header times up to two hours ahead of its clock.
 const FUTURE_LIMIT_SECS: i64 = 7_200;
@@ -47,14 +47,14 @@ pub(crate) fn with_valid_time(
     parent_time: i64,
     now: Timestamp,
     block_bytes: usize,
-) -> Result<(HeaderBase, bool), Trouble> {
+) -> Result<(HeaderBase, bool), TemplateError> {
     if header.timestamp() > parent_time {
         return Ok((header, false));
     }
     let moved = parent_time.saturating_add(1);
     let now_secs = now.ms().div_euclid(1_000);
     if moved > now_secs.saturating_add(FUTURE_LIMIT_SECS) || block_bytes > FULL_FORM_MAX_BYTES {
-        return Err(Trouble::NotYet);
+        return Err(TemplateError::NotYet);
     }
     Ok((header.with_timestamp(moved), true))
 }
@@ -67,15 +67,15 @@ pub(crate) fn build(
     pinned: &str,
     local_id: u64,
     now: Timestamp,
-) -> Result<Template, Trouble> {
+) -> Result<Template, TemplateError> {
     if answer.reward_address_used != pinned {
-        return Err(Trouble::ForeignAddress { got: answer.reward_address_used, pinned: pinned.to_owned() });
+        return Err(TemplateError::ForeignAddress { got: answer.reward_address_used, pinned: pinned.to_owned() });
     }
     let difficulty = answer.header_base.difficulty();
     let network_difficulty = Difficulty::new(difficulty)
-        .ok_or_else(|| Trouble::BadTemplate(format!("difficulty {difficulty} is out of range")))?;
+        .ok_or_else(|| TemplateError::BadTemplate(format!("difficulty {difficulty} is out of range")))?;
     if answer.target != Target::from_difficulty(network_difficulty) {
-        return Err(Trouble::BadTemplate(format!("target {} is not that of difficulty {difficulty}", answer.target)));
+        return Err(TemplateError::BadTemplate(format!("target {} is not that of difficulty {difficulty}", answer.target)));
     }
     let (header_base, moved) = with_valid_time(answer.header_base, parent_time, now, answer.block.get().len())?;
     Ok(Template {
@@ -142,7 +142,7 @@ mod tests {
     fn a_parent_too_far_in_the_future_or_a_block_too_large_is_waited_for() {
         let limit = Timestamp::from_ms(1_000_000);
         assert!(with_valid_time(header(1), 1_000 + 7_199, limit, 0).is_ok());
-        assert!(matches!(with_valid_time(header(1), 1_000 + 7_200, limit, 0), Err(Trouble::NotYet)));
-        assert!(matches!(with_valid_time(header(1), 1_000, limit, FULL_FORM_MAX_BYTES + 1), Err(Trouble::NotYet)));
+        assert!(matches!(with_valid_time(header(1), 1_000 + 7_200, limit, 0), Err(TemplateError::NotYet)));
+        assert!(matches!(with_valid_time(header(1), 1_000, limit, FULL_FORM_MAX_BYTES + 1), Err(TemplateError::NotYet)));
     }
 }

@@ -6,7 +6,7 @@ use units::Height;
 
 /// What keeps the actor from publishing a template.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum TemplateError {
     /// The daemon does not answer, or says no.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -45,18 +45,18 @@ pub enum Trouble {
     },
     /// The first daemon must name the reward address, and cannot.
     #[error("no reward address is known yet, and the first daemon's wallet does not tell one")]
-    NotPinned(#[source] Box<Trouble>),
+    NotPinned(#[source] Box<TemplateError>),
     /// The tip moved several times while templates were fetched.
     #[error("chain tip moved while a template was fetched")]
     Moving,
 }
 
-impl Trouble {
+impl TemplateError {
     /// An operator must look: it will not go away by itself.
     pub(crate) fn is_serious(&self) -> bool {
         match self {
-            Trouble::ForeignAddress { .. } | Trouble::BadTemplate(_) | Trouble::NoPassword(_) => true,
-            Trouble::NotPinned(why) => why.is_serious(),
+            TemplateError::ForeignAddress { .. } | TemplateError::BadTemplate(_) | TemplateError::NoPassword(_) => true,
+            TemplateError::NotPinned(why) => why.is_serious(),
             _ => false,
         }
     }
@@ -64,17 +64,17 @@ impl Trouble {
     /// What it says about the daemon, if another one may do better.
     pub(crate) fn blames_daemon(&self) -> Option<DaemonState> {
         match self {
-            Trouble::ForeignAddress { .. } => Some(DaemonState::ForeignAddress),
+            TemplateError::ForeignAddress { .. } => Some(DaemonState::ForeignAddress),
             // Its leases are used up for this tip; its chain is as good as ever, and so is the present job.
-            Trouble::Daemon(DaemonError::Busy { retry_after: Some(_), .. }) => None,
-            Trouble::Daemon(_) | Trouble::NoPassword(_) | Trouble::WalletShut(_) | Trouble::BadTemplate(_) => {
+            TemplateError::Daemon(DaemonError::Busy { retry_after: Some(_), .. }) => None,
+            TemplateError::Daemon(_) | TemplateError::NoPassword(_) | TemplateError::WalletShut(_) | TemplateError::BadTemplate(_) => {
                 Some(DaemonState::NoTemplate)
             }
-            Trouble::Store(_)
-            | Trouble::NotYet
-            | Trouble::LessWork { .. }
-            | Trouble::NotPinned(_)
-            | Trouble::Moving => None,
+            TemplateError::Store(_)
+            | TemplateError::NotYet
+            | TemplateError::LessWork { .. }
+            | TemplateError::NotPinned(_)
+            | TemplateError::Moving => None,
         }
     }
 }

@@ -7,21 +7,21 @@ use daemon::{Daemon, DaemonError, WalletPassword, WalletState};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::trouble::Trouble;
+use crate::trouble::TemplateError;
 
 /// After a failure. Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
 const PAUSE: Duration = Duration::from_secs(10);
 
-pub(crate) struct Wallet {
+pub(crate) struct WalletOpener {
     password: WalletPassword,
     tried_at: Cell<Option<Instant>>,
     /// It stood in the way the last time.
     is_shut: Cell<bool>,
 }
 
-impl Wallet {
-    pub(crate) fn new(password: WalletPassword) -> Wallet {
-        Wallet { password, tried_at: Cell::new(None), is_shut: Cell::new(false) }
+impl WalletOpener {
+    pub(crate) fn new(password: WalletPassword) -> WalletOpener {
+        WalletOpener { password, tried_at: Cell::new(None), is_shut: Cell::new(false) }
     }
 
     /// Whether it was needed the last time and could not be opened.
@@ -34,7 +34,7 @@ impl Wallet {
         &self,
         daemon: &Daemon,
         work: impl AsyncFn() -> Result<T, DaemonError>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, TemplateError> {
         let outcome = match work().await {
             Err(DaemonError::Wallet(state @ (WalletState::NotLoaded | WalletState::Locked))) => {
                 self.is_shut.set(true);
@@ -47,15 +47,15 @@ impl Wallet {
         Ok(outcome?)
     }
 
-    async fn open(&self, daemon: &Daemon, state: WalletState) -> Result<(), Trouble> {
+    async fn open(&self, daemon: &Daemon, state: WalletState) -> Result<(), TemplateError> {
         let now = Instant::now();
         if self.tried_at.get().is_some_and(|at| now.duration_since(at) < PAUSE) {
-            return Err(Trouble::WalletShut(state));
+            return Err(TemplateError::WalletShut(state));
         }
         let read = Arc::clone(&self.password);
         // Its file may lie on a file system that hangs; the arbiter must not.
         let password = tokio::task::spawn_blocking(move || read()).await.unwrap_or_default();
-        let Some(password) = password else { return Err(Trouble::NoPassword(state)) };
+        let Some(password) = password else { return Err(TemplateError::NoPassword(state)) };
         self.tried_at.set(Some(now));
         warn!(daemon = daemon.place(), wallet = %state, "opening the daemon's wallet");
         match state {

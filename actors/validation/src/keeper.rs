@@ -1,33 +1,33 @@
-//! `SuspectKeeper`: suspects into the database, and back from it.
+//! `PenaltyKeeper`: suspects into the database, and back from it.
 //!
 //! What it refuses to do: decide, and stand between a strike and its effect. While the database is away, restrictions
 //! are in force all the same and are written when it is back.
 use std::sync::Arc;
 
 use messages::facts::Clock;
-use messages::validation::KeepSuspects;
+use messages::validation::StorePenalties;
 use runtime::{Actor, Fault, Handler, Reply};
 use store::{Store, put_in_parts};
 use tracing::{debug, warn};
 
-use crate::Suspects;
+use crate::Penalties;
 
 /// Ticks between two looks at what other hosts and the operator stored.
 const TICKS_PER_REFRESH: u32 = 12;
 
 /// The actor.
-pub struct SuspectKeeper {
-    suspects: Arc<Suspects>,
+pub struct PenaltyKeeper {
+    suspects: Arc<Penalties>,
     store: Store,
     clock: Clock,
     ticks: u32,
     failing: bool,
 }
 
-impl SuspectKeeper {
+impl PenaltyKeeper {
     /// A factory for the supervisor.
-    pub fn factory(suspects: Arc<Suspects>, store: Store, clock: Clock) -> impl Fn() -> SuspectKeeper {
-        move || SuspectKeeper {
+    pub fn factory(suspects: Arc<Penalties>, store: Store, clock: Clock) -> impl Fn() -> PenaltyKeeper {
+        move || PenaltyKeeper {
             suspects: Arc::clone(&suspects),
             store: store.clone(),
             clock: Arc::clone(&clock),
@@ -50,7 +50,7 @@ impl SuspectKeeper {
     }
 }
 
-impl Actor for SuspectKeeper {
+impl Actor for PenaltyKeeper {
     const NAME: &'static str = "suspect_keeper";
 
     async fn close(&mut self) {
@@ -60,8 +60,8 @@ impl Actor for SuspectKeeper {
     }
 }
 
-impl Handler<KeepSuspects> for SuspectKeeper {
-    async fn handle(&mut self, _: KeepSuspects, reply: Reply<KeepSuspects>) -> Result<(), Fault> {
+impl Handler<StorePenalties> for PenaltyKeeper {
+    async fn handle(&mut self, _: StorePenalties, reply: Reply<StorePenalties>) -> Result<(), Fault> {
         match self.keep().await {
             Ok(()) => self.failing = false,
             Err(error) if self.failing => debug!(%error, "strikes are still not stored"),
@@ -95,12 +95,12 @@ mod tests {
              BEGIN SELECT RAISE(ABORT, 'not this one'); END");
         let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
         let now = Timestamp::from_ms(1_795_000_000_000);
-        let suspects = Arc::new(Suspects::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
+        let suspects = Arc::new(Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
         let strike = |n: usize| {
             suspects.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now);
         };
         (1..=5).for_each(strike);
-        let mut keeper = SuspectKeeper::factory(Arc::clone(&suspects), store.clone(), Arc::new(move || now))();
+        let mut keeper = PenaltyKeeper::factory(Arc::clone(&suspects), store.clone(), Arc::new(move || now))();
         runtime::block_on(async {
             let refused = keeper.keep().await.unwrap_err().to_string();
             assert!(refused.contains("not this one"), "{refused}");

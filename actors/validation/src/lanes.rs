@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chain::{PowHash, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::counters::Counters;
-use messages::facts::Line;
+use messages::facts::WorkerIdentity;
 use messages::validation::{BookedShare, ProofRefusal, Proven, VerifyShare};
 use pow::{Arena, Kernel, MemoryKib};
 use runtime::{Message, Recipient, Refused, Reply};
@@ -41,7 +41,7 @@ impl Message for Checked {
 }
 
 impl Subject {
-    pub(crate) fn line(&self) -> &Line {
+    pub(crate) fn line(&self) -> &WorkerIdentity {
         match self {
             Subject::Booked(share) | Subject::Recheck(share) => &share.line,
             Subject::Asked(share, _) => &share.line,

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
-use messages::facts::{Clock, Pair, Restrictions};
+use messages::facts::{Clock, TrustKey, Restrictions};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
 use messages::validation::{
     BookedShare, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare,
@@ -42,16 +42,16 @@ use store::suspects::ProvenPair;
 use tracing::{error, warn};
 use units::{Seq, Timestamp};
 
-pub use keeper::SuspectKeeper;
+pub use keeper::PenaltyKeeper;
 pub use lanes::{Checked, Lanes, LanesError};
-pub use rechecker::{Rechecker, RecheckerParts};
-pub use suspects::{SUSPECTS_MAX, Suspects};
+pub use rechecker::{AuditSampler, AuditSamplerParts};
+pub use suspects::{SUSPECTS_MAX, Penalties};
 
-pub use voider::{Voider, VoiderParts};
+pub use voider::{VoidProcessor, VoidProcessorParts};
 
 use lanes::Subject;
 use outbox::Outbox;
-use trust::Pairs;
+use trust::TrustTable;
 use work::Work;
 
 pub use work::RECHECKS_MAX;
@@ -63,7 +63,7 @@ pub const OWED_MAX: usize = 65_536;
 pub const CANDIDATES_MAX: usize = 1024;
 /// Verdicts that may wait for the log before the lanes rest.
 pub const VERDICTS_MAX: usize = 65_536;
-/// Pairs whose trust is read from the database at the start.
+/// TrustTable whose trust is read from the database at the start.
 pub const KNOWN_MAX: usize = trust::PAIRS_MAX;
 /// How long a pair's verified shares are remembered after the last one.
 pub const TRUST_MEMORY: Duration = trust::FORGET_AFTER;
@@ -84,7 +84,7 @@ pub struct ValidationParts {
     /// Takes block candidates.
     pub submitter: Recipient<SubmitCandidate>,
     /// Who sent false shares, and what follows. Survives the actor.
-    pub suspects: Arc<Suspects>,
+    pub suspects: Arc<Penalties>,
     /// Whose shares were true, as the database said at the start.
     pub known: Arc<Vec<ProvenPair>>,
     /// Counters.
@@ -100,7 +100,7 @@ pub struct Validation {
     parts: ValidationParts,
     tell: Recipient<Checked>,
     chance: StdRng,
-    pairs: Pairs,
+    pairs: TrustTable,
     work: Work,
     /// Candidates for the submitter, and whether their hash is known to be true.
     unsent: VecDeque<(SubmitCandidate, bool)>,
@@ -114,7 +114,7 @@ impl Validation {
         move || Validation {
             tell: parts.own.recipient(),
             chance: StdRng::from_seed((parts.seed)()),
-            pairs: Pairs::new(&parts.known),
+            pairs: TrustTable::new(&parts.known),
             parts: parts.clone(),
             work: Work::default(),
             unsent: VecDeque::new(),
@@ -273,7 +273,7 @@ impl Validation {
         });
     }
 
-    fn blame(&mut self, pair: &Pair, now: Timestamp) {
+    fn blame(&mut self, pair: &TrustKey, now: Timestamp) {
         self.parts.counters.checks_failed_total.add(1);
         self.pairs.distrust(pair);
         if self.parts.suspects.strike(pair, now) {

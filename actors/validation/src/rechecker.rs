@@ -1,4 +1,4 @@
-//! `Rechecker`: before a block is credited, every payee gets enough verified work.
+//! `AuditSampler`: before a block is credited, every payee gets enough verified work.
 //!
 //! Sampling may have missed a small miner altogether, and then all of its work would count for nothing. There are
 //! hours between a block and its credit: shares are drawn from the books by chance, so that no miner knows which, and
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use accounting::{Rules, Scheme};
 use chain::{HeaderBase, Target};
 use messages::counters::Counters;
-use messages::facts::{Line, LocalIds, Origin, Template};
+use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
 use messages::validation::{BookedShare, ChooseRechecks, OfferRechecks};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -42,7 +42,7 @@ const CHOSEN_FOR: Duration = Duration::from_secs(600);
 
 /// What the actor is built from. Cloned for every generation.
 #[derive(Clone)]
-pub struct RecheckerParts {
+pub struct AuditSamplerParts {
     /// The books.
     pub store: Store,
     /// Whose log the shares stand in.
@@ -60,8 +60,8 @@ pub struct RecheckerParts {
 }
 
 /// The actor.
-pub struct Rechecker {
-    parts: RecheckerParts,
+pub struct AuditSampler {
+    parts: AuditSamplerParts,
     chance: StdRng,
     /// Shares that are on their way.
     chosen: HashMap<Seq, Instant>,
@@ -71,10 +71,10 @@ pub struct Rechecker {
     failing: bool,
 }
 
-impl Rechecker {
+impl AuditSampler {
     /// A factory for the supervisor.
-    pub fn factory(parts: RecheckerParts) -> impl Fn() -> Rechecker {
-        move || Rechecker {
+    pub fn factory(parts: AuditSamplerParts) -> impl Fn() -> AuditSampler {
+        move || AuditSampler {
             chance: StdRng::from_seed((parts.seed)()),
             parts: parts.clone(),
             chosen: HashMap::new(),
@@ -226,7 +226,7 @@ impl Rechecker {
             retired_at: std::sync::OnceLock::new(),
             defined_in: AtomicU64::new(0),
         };
-        let line = Line {
+        let line = WorkerIdentity {
             local_id: self.parts.ids.take(),
             address: segment.line.address.as_str().into(),
             worker: segment.line.worker.as_str().into(),
@@ -250,11 +250,11 @@ impl Rechecker {
     }
 }
 
-impl Actor for Rechecker {
+impl Actor for AuditSampler {
     const NAME: &'static str = "rechecker";
 }
 
-impl Handler<ChooseRechecks> for Rechecker {
+impl Handler<ChooseRechecks> for AuditSampler {
     async fn handle(&mut self, _: ChooseRechecks, reply: Reply<ChooseRechecks>) -> Result<(), Fault> {
         match self.look().await {
             Ok(()) => self.failing = false,

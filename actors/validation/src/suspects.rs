@@ -1,42 +1,42 @@
-//! Pairs that sent false shares: strikes, forced proofs and quarantine, each with an end.
+//! TrustTable that sent false shares: strikes, forced proofs and quarantine, each with an end.
 //!
 //! Decided in memory and in force at once, whatever the database does; written behind by
-//! [`crate::SuspectKeeper`]. It survives the actor, and blames nobody beyond the (address, origin).
+//! [`crate::PenaltyKeeper`]. It survives the actor, and blames nobody beyond the (address, origin).
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::counters::Counters;
-use messages::facts::{Origin, Pair, Quarantine, Restrictions};
+use messages::facts::{Origin, TrustKey, Quarantine, Restrictions};
 use settings::ValidationSettings;
 use store::suspects::SuspectRow;
 use tokio::sync::watch;
 use units::Timestamp;
 
-/// Suspects kept. Beyond it the one that would be forgotten first goes first.
+/// Penalties kept. Beyond it the one that would be forgotten first goes first.
 pub const SUSPECTS_MAX: usize = 10_000;
 /// What miners are told.
 const REASON: &str = "invalid share proof";
 
 /// All suspects, and what follows for the front.
 #[derive(Debug)]
-pub struct Suspects {
-    kept: Mutex<Kept>,
+pub struct Penalties {
+    kept: Mutex<PenaltyTable>,
     published: watch::Sender<Arc<Restrictions>>,
     settings: ValidationSettings,
     counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    suspects: HashMap<Pair, Suspect>,
+struct PenaltyTable {
+    suspects: HashMap<TrustKey, Penalty>,
     /// Those that are not in the database yet.
-    dirty: HashSet<Pair>,
+    dirty: HashSet<TrustKey>,
     /// When a restriction ends next.
     next_end: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Suspect {
+struct Penalty {
     strikes: u32,
     struck_at: Timestamp,
     forced_until: Timestamp,
@@ -45,7 +45,7 @@ struct Suspect {
     void_before: Option<Timestamp>,
 }
 
-impl Suspect {
+impl Penalty {
     /// When its strikes are forgiven.
     fn ends(&self, settings: &ValidationSettings) -> Timestamp {
         let counted = self.quarantined_until.unwrap_or(self.struck_at).max(self.struck_at);
@@ -53,7 +53,7 @@ impl Suspect {
     }
 }
 
-impl Suspects {
+impl Penalties {
     /// With what was stored.
     #[must_use]
     pub fn new(
@@ -61,13 +61,13 @@ impl Suspects {
         settings: ValidationSettings,
         counters: Arc<Counters>,
         now: Timestamp,
-    ) -> Suspects {
-        let suspects = Suspects { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
+    ) -> Penalties {
+        let suspects = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
         suspects.refresh(stored, now);
         suspects
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, PenaltyTable> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,7 +83,7 @@ impl Suspects {
     }
 
     /// Notes a false share; whether the pair is refused from now on.
-    pub(crate) fn strike(&self, pair: &Pair, now: Timestamp) -> bool {
+    pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp) -> bool {
         let settings = &self.settings;
         let mut kept = self.kept();
         let before = kept.suspects.get(pair).copied().filter(|suspect| suspect.ends(settings) > now);
@@ -100,7 +100,7 @@ impl Suspects {
             let doubled = settings.quarantine_duration.saturating_mul(2u32.saturating_pow(beyond));
             now.plus(doubled.min(settings.max_quarantine_duration))
         });
-        let suspect = Suspect {
+        let suspect = Penalty {
             strikes,
             struck_at: now,
             forced_until: now.plus(settings.forced_verify_duration),
@@ -114,13 +114,13 @@ impl Suspects {
     }
 
     /// A pair whose uncredited work is still to be voided, and from before when.
-    pub(crate) fn to_void(&self) -> Option<(Pair, Timestamp)> {
+    pub(crate) fn to_void(&self) -> Option<(TrustKey, Timestamp)> {
         let kept = self.kept();
         kept.suspects.iter().find_map(|(pair, suspect)| Some((pair.clone(), suspect.void_before?)))
     }
 
     /// That is done, unless there was another strike meanwhile.
-    pub(crate) fn voided(&self, pair: &Pair, before: Timestamp) {
+    pub(crate) fn voided(&self, pair: &TrustKey, before: Timestamp) {
         let mut kept = self.kept();
         let Some(suspect) = kept.suspects.get_mut(pair) else { return };
         if suspect.void_before == Some(before) {
@@ -138,8 +138,8 @@ impl Suspects {
     }
 
     /// Forgets who is forgiven and tells what is in force.
-    fn publish(&self, kept: &mut Kept, now: Timestamp) {
-        let Kept { suspects, dirty, next_end } = kept;
+    fn publish(&self, kept: &mut PenaltyTable, now: Timestamp) {
+        let PenaltyTable { suspects, dirty, next_end } = kept;
         suspects.retain(|_, suspect| suspect.ends(&self.settings) > now);
         dirty.retain(|pair| suspects.contains_key(pair));
         let mut restrictions = Restrictions::default();
@@ -166,11 +166,11 @@ impl Suspects {
         self.published.send_replace(Arc::new(restrictions));
     }
 
-    /// What is still to be stored; it counts as stored until [`Suspects::put_back`].
+    /// What is still to be stored; it counts as stored until [`Penalties::put_back`].
     pub(crate) fn take_dirty(&self) -> Vec<SuspectRow> {
         let mut kept = self.kept();
         let dirty = std::mem::take(&mut kept.dirty);
-        let row = |pair: Pair| {
+        let row = |pair: TrustKey| {
             let suspect = kept.suspects.get(&pair)?;
             Some(SuspectRow {
                 address: pair.0.to_string(),
@@ -196,10 +196,10 @@ impl Suspects {
     /// not stored yet stays.
     pub(crate) fn refresh(&self, stored: Vec<SuspectRow>, now: Timestamp) {
         let mut kept = self.kept();
-        let Kept { suspects, dirty, .. } = &mut *kept;
+        let PenaltyTable { suspects, dirty, .. } = &mut *kept;
         suspects.retain(|pair, _| dirty.contains(pair));
         for row in stored.into_iter().take(SUSPECTS_MAX) {
-            let suspect = Suspect {
+            let suspect = Penalty {
                 strikes: row.strikes,
                 struck_at: row.struck_at,
                 forced_until: row.forced_until,
@@ -212,7 +212,7 @@ impl Suspects {
     }
 }
 
-fn pair_of(row: &SuspectRow) -> Pair {
+fn pair_of(row: &SuspectRow) -> TrustKey {
     (row.address.as_str().into(), Origin(row.origin))
 }
 
@@ -225,15 +225,15 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn pair(n: usize) -> Pair {
+    fn pair(n: usize) -> TrustKey {
         (n.to_string().into(), Origin([1; 16]))
     }
 
-    fn suspects() -> Suspects {
-        Suspects::new(Vec::new(), ValidationSettings::default(), Arc::default(), NOW)
+    fn suspects() -> Penalties {
+        Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), NOW)
     }
 
-    fn is_forced(suspects: &Suspects, n: usize) -> bool {
+    fn is_forced(suspects: &Penalties, n: usize) -> bool {
         suspects.restrictions().forced.contains(&pair(n))
     }
 
@@ -280,7 +280,7 @@ mod tests {
         }
         let rows = suspects.take_dirty();
         assert!(rows.len() == 1 && suspects.take_dirty().is_empty());
-        let again = Suspects::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
+        let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
         assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
         assert_eq!(again.counters.pairs_quarantined.get(), 1);
         assert!(again.strike(&pair(1), NOW));
@@ -303,7 +303,7 @@ mod tests {
             void_before: None,
             ends_at: NOW,
         });
-        let suspects = Suspects::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
+        let suspects = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
         suspects.strike(&pair(SUSPECTS_MAX), NOW);
         let kept = suspects.kept();
         assert_eq!(kept.suspects.len(), SUSPECTS_MAX);
@@ -315,7 +315,7 @@ mod tests {
         let suspects = suspects();
         assert!(suspects.to_void().is_none());
         suspects.strike(&pair(1), NOW);
-        let again = Suspects::new(suspects.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
+        let again = Penalties::new(suspects.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
         assert_eq!(again.to_void(), Some((pair(1), NOW)));
         again.strike(&pair(1), NOW.plus(HOUR));
         again.voided(&pair(1), NOW);
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_quarantine_can_be_switched_off() {
         let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
-        let suspects = Suspects::new(Vec::new(), settings, Arc::default(), NOW);
+        let suspects = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
         assert!((0..10).all(|_| !suspects.strike(&pair(1), NOW)));
         assert!(suspects.restrictions().quarantined.is_empty());
     }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chain::{HeaderBase, PowHash, Target};
 use crossbeam_channel::Receiver;
-use messages::facts::{Line, LocalIds, Origin, Template};
-use messages::validation::ClaimPlaces;
+use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
+use messages::validation::ClaimPermits;
 use runtime::{Limits, Message};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -57,7 +57,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Pairs `old-*` are trusted; nothing is drawn by chance.
+    /// TrustTable `old-*` are trusted; nothing is drawn by chance.
     fn new(lanes: usize) -> Stage {
         let settings = ValidationSettings { sample_rate: 0.0, min_sample_every: 0, ..ValidationSettings::default() };
         let (lanes, tasks) = Lanes::scripted(lanes);
@@ -86,7 +86,7 @@ impl Stage {
                 reply.send(());
                 Ok(())
             }),
-            suspects: Arc::new(Suspects::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
+            suspects: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
             known: Arc::new(known.to_vec()),
             settings,
             counters,
@@ -105,8 +105,8 @@ impl Stage {
         }
     }
 
-    fn line(&self, address: &str, origin: u8) -> Arc<Line> {
-        Arc::new(Line {
+    fn line(&self, address: &str, origin: u8) -> Arc<WorkerIdentity> {
+        Arc::new(WorkerIdentity {
             local_id: self.ids.take(),
             address: address.into(),
             worker: "rig".into(),
@@ -310,7 +310,7 @@ fn a_claim_that_the_log_did_not_take_is_checked_and_submitted_without_a_verdict(
 fn nobody_keeps_the_others_from_the_lanes() {
     let mut stage = Stage::new(1);
     let mut answers = Vec::new();
-    for _ in 0..ClaimPlaces::PAIR_MAX {
+    for _ in 0..ClaimPermits::PAIR_MAX {
         stage.share("fakes", BLOCK);
     }
     for n in 0..PAIR_PROOFS_MAX {

@@ -3,13 +3,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use messages::facts::{Origin, Pair};
+use messages::facts::{Origin, TrustKey};
 use rand::Rng;
 use settings::{ValidationMode, ValidationSettings};
 use store::suspects::ProvenPair;
 use units::{Nonce, Timestamp};
 
-/// Pairs whose trust is remembered. Beyond it those that were not seen for longest go first, untrusted ones before all
+/// TrustTable whose trust is remembered. Beyond it those that were not seen for longest go first, untrusted ones before all
 /// others.
 pub(crate) const PAIRS_MAX: usize = 100_000;
 /// How many go at once, so that looking for them costs little per pair.
@@ -62,20 +62,20 @@ impl Trust {
 
 /// What is known of every pair.
 #[derive(Default)]
-pub(crate) struct Pairs(HashMap<Pair, Trust>);
+pub(crate) struct TrustTable(HashMap<TrustKey, Trust>);
 
-impl Pairs {
+impl TrustTable {
     /// With what the stored verdicts say.
-    pub(crate) fn new(known: &[ProvenPair]) -> Pairs {
+    pub(crate) fn new(known: &[ProvenPair]) -> TrustTable {
         let trust = |pair: &ProvenPair| {
             let trust = Trust { verified: pair.verified, seen_at: pair.last.start(), ..Trust::default() };
             ((Arc::from(pair.address.as_str()), Origin(pair.origin)), trust)
         };
-        Pairs(known.iter().take(PAIRS_MAX).map(trust).collect())
+        TrustTable(known.iter().take(PAIRS_MAX).map(trust).collect())
     }
 
     /// The trust of a pair that has just been heard of.
-    pub(crate) fn touch(&mut self, pair: &Pair, settings: &ValidationSettings, now: Timestamp) -> &mut Trust {
+    pub(crate) fn touch(&mut self, pair: &TrustKey, settings: &ValidationSettings, now: Timestamp) -> &mut Trust {
         if self.0.len() >= PAIRS_MAX && !self.0.contains_key(pair) {
             self.evict(settings);
         }
@@ -93,14 +93,14 @@ impl Pairs {
     }
 
     /// A check of this pair was given up.
-    pub(crate) fn forgone(&mut self, pair: &Pair) {
+    pub(crate) fn forgone(&mut self, pair: &TrustKey) {
         if let Some(trust) = self.0.get_mut(pair) {
             trust.under_way = trust.under_way.saturating_sub(1);
         }
     }
 
     /// A false share: trust has to be earned again.
-    pub(crate) fn distrust(&mut self, pair: &Pair) {
+    pub(crate) fn distrust(&mut self, pair: &TrustKey) {
         if let Some(trust) = self.0.get_mut(pair) {
             trust.verified = 0;
         }
@@ -161,14 +161,14 @@ mod tests {
         assert!(Trust::default().is_trusted(&settings));
     }
 
-    fn pair(n: usize) -> Pair {
+    fn pair(n: usize) -> TrustKey {
         (n.to_string().into(), Origin([0; 16]))
     }
 
     #[test]
     fn a_flood_of_new_pairs_neither_grows_the_memory_nor_pushes_trusted_ones_out() {
         let settings = ValidationSettings::default();
-        let mut pairs = Pairs::default();
+        let mut pairs = TrustTable::default();
         pairs.touch(&pair(0), &settings, Timestamp::from_ms(0)).verified = 20;
         for n in 1..2 * PAIRS_MAX {
             pairs.touch(&pair(n), &settings, Timestamp::from_ms(n as i64));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_not_seen_for_a_day_is_forgotten() {
         let known = ProvenPair { address: "0".into(), origin: [0; 16], verified: 30, last: Minute(10) };
-        let mut pairs = Pairs::new(&[known]);
+        let mut pairs = TrustTable::new(&[known]);
         assert_eq!(pairs.len(), 1);
         pairs.prune(Minute(10).start().plus(FORGET_AFTER / 2));
         let settings = ValidationSettings::default();

@@ -1,4 +1,4 @@
-//! `Voider`: a pair that sent a false share loses its uncredited work.
+//! `VoidProcessor`: a pair that sent a false share loses its uncredited work.
 //!
 //! What a pair has earned and was not paid for yet is its stake: all its unchecked work up to the strike, and its
 //! latest checked work, as many shares as there are to two draws on average. So a cheater always has more to lose than to win.
@@ -11,19 +11,19 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
-use messages::facts::{Clock, Line, LocalIds, LogPosition, Origin, Pair};
+use messages::facts::{Clock, WorkerIdentity, LocalIds, LogPosition, Origin, TrustKey};
 use messages::share_ledger::{Event, Verdict};
 use messages::validation::{LogVerdicts, VoidWork};
 use runtime::{Actor, Fault, Handler, Recipient, Reply};
 use settings::ValidationSettings;
-use store::fold::LineKey;
+use store::fold::IdentityKey;
 use store::rechecks::JudgedShare;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 use units::{HostId, Minute, Seq, Timestamp};
 
-use crate::Suspects;
+use crate::Penalties;
 
 /// Verdicts of one look.
 const AT_ONCE: usize = 1000;
@@ -36,7 +36,7 @@ const SENT_FOR: Duration = Duration::from_secs(60);
 
 /// What the actor is built from. Cloned for every generation.
 #[derive(Clone)]
-pub struct VoiderParts {
+pub struct VoidProcessorParts {
     /// The books.
     pub store: Store,
     /// Whose log the shares stand in.
@@ -46,7 +46,7 @@ pub struct VoiderParts {
     /// How often shares are checked.
     pub settings: ValidationSettings,
     /// Who sent false shares.
-    pub suspects: Arc<Suspects>,
+    pub suspects: Arc<Penalties>,
     /// Brings verdicts to the log.
     pub validation: Recipient<LogVerdicts>,
     /// The log's ends.
@@ -60,15 +60,15 @@ pub struct VoiderParts {
 }
 
 /// The actor.
-pub struct Voider {
-    parts: VoiderParts,
+pub struct VoidProcessor {
+    parts: VoidProcessorParts,
     case: Option<Case>,
     failing: bool,
 }
 
 /// One pair's loss.
 struct Case {
-    pair: Pair,
+    pair: TrustKey,
     before: Timestamp,
     /// Everything up to here must be in the books before they are asked.
     position: u64,
@@ -79,13 +79,13 @@ struct Case {
     /// Checked shares that it loses; empty until they are chosen.
     verified: Option<Vec<JudgedShare>>,
     sent: HashMap<Seq, Instant>,
-    lines: HashMap<String, Arc<Line>>,
+    lines: HashMap<String, Arc<WorkerIdentity>>,
 }
 
-impl Voider {
+impl VoidProcessor {
     /// A factory for the supervisor.
-    pub fn factory(parts: VoiderParts) -> impl Fn() -> Voider {
-        move || Voider { parts: parts.clone(), case: None, failing: false }
+    pub fn factory(parts: VoidProcessorParts) -> impl Fn() -> VoidProcessor {
+        move || VoidProcessor { parts: parts.clone(), case: None, failing: false }
     }
 
     async fn open_case(&self) -> Result<Option<Case>, StoreError> {
@@ -127,7 +127,7 @@ impl Voider {
 
 impl Case {
     /// What is to be voided now, and whether anything was seen that is not yet in the books as void.
-    async fn collect(&mut self, parts: &VoiderParts) -> Result<(Vec<JudgedShare>, bool), StoreError> {
+    async fn collect(&mut self, parts: &VoidProcessorParts) -> Result<(Vec<JudgedShare>, bool), StoreError> {
         let pair = (&*self.pair.0, self.pair.1.0);
         let mut found = Vec::new();
         let verified = parts.store.pair_verified(parts.host, pair, self.since, stake(&parts.settings)).await?;
@@ -178,9 +178,9 @@ impl Case {
     }
 
     fn void(&mut self, share: JudgedShare, ids: &LocalIds) -> Event {
-        let LineKey { address, worker, origin } = share.line;
+        let IdentityKey { address, worker, origin } = share.line;
         let line = self.lines.entry(worker).or_insert_with_key(|worker| {
-            Arc::new(Line {
+            Arc::new(WorkerIdentity {
                 local_id: ids.take(),
                 address: address.into(),
                 worker: worker.as_str().into(),
@@ -204,11 +204,11 @@ fn stake(settings: &ValidationSettings) -> i64 {
     if shares.is_finite() && shares < VERIFIED_MAX as f64 { shares as i64 } else { VERIFIED_MAX }
 }
 
-impl Actor for Voider {
+impl Actor for VoidProcessor {
     const NAME: &'static str = "voider";
 }
 
-impl Handler<VoidWork> for Voider {
+impl Handler<VoidWork> for VoidProcessor {
     async fn handle(&mut self, _: VoidWork, reply: Reply<VoidWork>) -> Result<(), Fault> {
         match self.look().await {
             Ok(()) => self.failing = false,

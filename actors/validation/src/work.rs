@@ -5,7 +5,7 @@
 //! The kinds take turns too, so a flood of one of them slows the others and never stops them.
 use std::collections::{HashMap, VecDeque};
 
-use messages::facts::{Origin, Pair};
+use messages::facts::{Origin, TrustKey};
 use messages::validation::{BookedShare, VerifyShare};
 use runtime::Reply;
 
@@ -22,30 +22,30 @@ pub(crate) const OWNER_OWED_MAX: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Owner {
-    Pair(Pair),
+    TrustKey(TrustKey),
     Origin(Origin),
 }
 
 impl Owner {
-    fn of(pair: Pair, trusted: bool) -> Owner {
-        if trusted { Owner::Pair(pair) } else { Owner::Origin(pair.1) }
+    fn of(pair: TrustKey, trusted: bool) -> Owner {
+        if trusted { Owner::TrustKey(pair) } else { Owner::Origin(pair.1) }
     }
 }
 
 /// A queue in which owners take turns.
-struct Fair<T> {
+struct FairQueue<T> {
     lists: HashMap<Owner, VecDeque<T>>,
     turns: VecDeque<Owner>,
     len: usize,
 }
 
-impl<T> Default for Fair<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Fair { lists: HashMap::new(), turns: VecDeque::new(), len: 0 }
+        FairQueue { lists: HashMap::new(), turns: VecDeque::new(), len: 0 }
     }
 }
 
-impl<T> Fair<T> {
+impl<T> FairQueue<T> {
     fn of(&self, owner: &Owner) -> impl Iterator<Item = &T> {
         self.lists.get(owner).into_iter().flatten()
     }
@@ -100,10 +100,10 @@ enum Kind {
 #[derive(Default)]
 pub(crate) struct Work {
     /// Block claims of trusted pairs go before those of all others.
-    trusted_claims: Fair<Subject>,
-    claims: Fair<Subject>,
+    trusted_claims: FairQueue<Subject>,
+    claims: FairQueue<Subject>,
     proofs: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
-    owed: Fair<Subject>,
+    owed: FairQueue<Subject>,
     /// For lanes that have nothing else to do.
     rechecks: VecDeque<Box<BookedShare>>,
     turn: usize,
@@ -205,21 +205,21 @@ impl Work {
     }
 
     /// A pair has lost its trust: its claims wait with those of all others.
-    pub(crate) fn distrust(&mut self, pair: &Pair) {
-        for claim in self.trusted_claims.extract(&Owner::Pair(pair.clone()), |_| true) {
+    pub(crate) fn distrust(&mut self, pair: &TrustKey) {
+        for claim in self.trusted_claims.extract(&Owner::TrustKey(pair.clone()), |_| true) {
             self.claims.push(Owner::Origin(pair.1), claim);
         }
     }
 
     /// A pair is refused from now on. Proofs that it waits for are returned, to be answered. What was acknowledged is
     /// still checked, for it may be a block and it may be false, but only when its turn among owed checks comes.
-    pub(crate) fn quarantine(&mut self, pair: &Pair) -> Vec<Reply<VerifyShare>> {
+    pub(crate) fn quarantine(&mut self, pair: &TrustKey) -> Vec<Reply<VerifyShare>> {
         self.distrust(pair);
         let mut answered = Vec::new();
         let is_its = |subject: &Subject| subject.line().address == pair.0 && subject.line().origin == pair.1;
         for subject in self.claims.extract(&Owner::Origin(pair.1), is_its) {
             match subject {
-                Subject::Booked(_) | Subject::Recheck(_) => self.owed.push(Owner::Pair(pair.clone()), subject),
+                Subject::Booked(_) | Subject::Recheck(_) => self.owed.push(Owner::TrustKey(pair.clone()), subject),
                 Subject::Asked(_, reply) => answered.push(reply),
             }
         }

@@ -1,7 +1,7 @@
 //! The stored form of shares.
 use arbitrary::Unstructured;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::LineKey;
+use store::fold::IdentityKey;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::draw;
@@ -32,7 +32,7 @@ fn again(batch: &ShareBatch) {
 fn made_up(input: &mut Unstructured<'_>) -> ShareBatch {
     let lines: [(&str, &str, [u8; 16]); 2] = draw(input);
     let lines =
-        lines.map(|(address, worker, origin)| LineKey { address: address.into(), worker: worker.into(), origin });
+        lines.map(|(address, worker, origin)| IdentityKey { address: address.into(), worker: worker.into(), origin });
     let mut shares = Vec::new();
     while !input.is_empty() {
         let (seq, line, nonce, difficulty): (u64, bool, u64, u64) = draw(input);

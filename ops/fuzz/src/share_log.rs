@@ -4,7 +4,7 @@ use std::io::Write;
 
 use arbitrary::Unstructured;
 use share_ledger::record::{
-    CandidateRecord, FileHead, Frame, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition, VerdictRecord,
+    CandidateRecord, FileHead, Frame, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VerdictRecord,
     frame,
 };
 use share_ledger::{Durable, LogDirectory, LogError, LogReader, Step};
@@ -79,7 +79,7 @@ fn made_up<'a>(input: &mut Unstructured<'a>) -> Vec<Record<'a>> {
                 ordinal += 1;
                 Record::Commit { ordinal }
             }
-            2 => Record::Line(LineDefinition {
+            2 => Record::Identity(IdentityDefinition {
                 local_id: line,
                 origin: draw(input),
                 address: draw(input),

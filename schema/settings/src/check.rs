@@ -17,7 +17,7 @@ pub(crate) struct Broken {
     pub(crate) what: String,
 }
 
-type Found = Vec<Broken>;
+type Mistakes = Vec<Broken>;
 
 impl Settings {
     /// Looks at the rules that go beyond one key. [`crate::load`] has done so, and knows the places too.
@@ -34,7 +34,7 @@ impl Settings {
     }
 
     pub(crate) fn broken_rules(&self) -> Vec<Broken> {
-        let mut found = Found::new();
+        let mut found = Mistakes::new();
         self.check_pool(&mut found);
         self.check_daemons(&mut found);
         self.check_stratum(&mut found);
@@ -44,7 +44,7 @@ impl Settings {
         found
     }
 
-    fn check_pool(&self, found: &mut Found) {
+    fn check_pool(&self, found: &mut Mistakes) {
         let pool = &self.pool;
         refuse(found, pool.name.trim().is_empty(), "pool.name", || "must not be blank".to_owned());
         refuse(found, !is_http(&pool.url, true), "pool.url", || http_expected(&pool.url, true));
@@ -62,7 +62,7 @@ impl Settings {
         });
     }
 
-    fn check_daemons(&self, found: &mut Found) {
+    fn check_daemons(&self, found: &mut Mistakes) {
         at_least(found, "daemon.poll_interval", self.daemon.poll_interval, Duration::from_millis(100));
         for (index, daemon) in self.daemon.endpoints().iter().enumerate() {
             let key = match index.checked_sub(1) {
@@ -77,7 +77,7 @@ impl Settings {
         }
     }
 
-    fn check_tls(&self, found: &mut Found) {
+    fn check_tls(&self, found: &mut Mistakes) {
         let stratum = &self.stratum;
         let (cert, key) = (stratum.tls_cert.is_some(), stratum.tls_key.is_some());
         refuse_pair(found, cert != key, "stratum.tls_cert", "stratum.tls_key", || {
@@ -90,7 +90,7 @@ impl Settings {
         refuse(found, same, "stratum.tls_listen", || "must differ from stratum.listen".to_owned());
     }
 
-    fn check_stratum(&self, found: &mut Found) {
+    fn check_stratum(&self, found: &mut Mistakes) {
         let stratum = &self.stratum;
         for (key, count) in [
             ("stratum.max_connections", stratum.max_connections),
@@ -122,7 +122,7 @@ impl Settings {
         });
     }
 
-    fn check_validation(&self, found: &mut Found) {
+    fn check_validation(&self, found: &mut Mistakes) {
         let validation = &self.validation;
         let rate = validation.sample_rate;
         refuse(found, !(0.0..=1.0).contains(&rate), "validation.sample_rate", || {
@@ -159,7 +159,7 @@ impl Settings {
         );
     }
 
-    fn check_money(&self, found: &mut Found) {
+    fn check_money(&self, found: &mut Mistakes) {
         let confirmations = self.blocks.confirmations;
         if self.pool.network == Network::Devnet {
             refuse(found, confirmations == 0, "blocks.confirmations", || "must be at least 1".to_owned());
@@ -182,7 +182,7 @@ impl Settings {
         }
     }
 
-    fn check_service(&self, found: &mut Found) {
+    fn check_service(&self, found: &mut Mistakes) {
         at_least(found, "retention.interval", self.retention.interval, Duration::from_secs(5 * 60));
         at_least(found, "monitor.interval", self.monitor.interval, Duration::from_secs(1));
         for (index, key) in self.api.keys.iter().enumerate() {
@@ -259,23 +259,23 @@ impl Settings {
     }
 }
 
-fn refuse(found: &mut Found, broken: bool, key: &str, what: impl FnOnce() -> String) {
+fn refuse(found: &mut Mistakes, broken: bool, key: &str, what: impl FnOnce() -> String) {
     if broken {
         found.push(Broken { key: key.to_owned(), other: None, what: what() });
     }
 }
 
-fn refuse_pair(found: &mut Found, broken: bool, key: &str, other: &'static str, what: impl FnOnce() -> String) {
+fn refuse_pair(found: &mut Mistakes, broken: bool, key: &str, other: &'static str, what: impl FnOnce() -> String) {
     if broken {
         found.push(Broken { key: key.to_owned(), other: Some(other), what: what() });
     }
 }
 
-fn at_least(found: &mut Found, key: &str, value: Duration, min: Duration) {
+fn at_least(found: &mut Mistakes, key: &str, value: Duration, min: Duration) {
     refuse(found, value < min, key, || format!("must be at least {}, not {}", text(min), text(value)));
 }
 
-fn within(found: &mut Found, key: &str, value: Duration, min: Duration, max: Duration) {
+fn within(found: &mut Mistakes, key: &str, value: Duration, min: Duration, max: Duration) {
     let outside = value < min || value > max;
     refuse(found, outside, key, || format!("must be between {} and {}, not {}", text(min), text(max), text(value)));
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
-use crate::fold::LineKey;
+use crate::fold::IdentityKey;
 
 /// One share of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct StoredShare {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShareBatch {
     /// Lines that the shares refer to.
-    pub lines: Vec<LineKey>,
+    pub lines: Vec<IdentityKey>,
     /// Merkle roots of the templates that the shares refer to, 64 hex digits.
     pub templates: Vec<String>,
     /// In order of `seq`.
@@ -199,7 +199,7 @@ struct Columns<'a>(&'a [u8]);
 
 impl Columns<'_> {
     fn batch(mut self) -> Option<ShareBatch> {
-        let lines = (0..self.length(18)?).map(|_| self.line()).collect::<Option<Vec<LineKey>>>()?;
+        let lines = (0..self.length(18)?).map(|_| self.line()).collect::<Option<Vec<IdentityKey>>>()?;
         let templates = (0..self.length(1)?).map(|_| self.text()).collect::<Option<Vec<String>>>()?;
         let count = self.length(SHARE_BYTES_MIN)?;
         let seq = self.differences(count)?;
@@ -264,11 +264,11 @@ impl Columns<'_> {
         String::from_utf8(self.bytes(length)?).ok()
     }
 
-    fn line(&mut self) -> Option<LineKey> {
+    fn line(&mut self) -> Option<IdentityKey> {
         let (address, worker) = (self.text()?, self.text()?);
         let (origin, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        Some(LineKey { address, worker, origin: *origin })
+        Some(IdentityKey { address, worker, origin: *origin })
     }
 
     fn places(&mut self, count: usize, end: usize) -> Option<Vec<u32>> {

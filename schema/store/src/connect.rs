@@ -35,22 +35,22 @@ const LITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; P
 
 /// Which database a URL names. Prints without credentials.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum DatabaseUrl {
     /// A file.
     Lite(PathBuf),
     /// A server's URL, credentials included: never printed.
     Pg(String),
 }
 
-impl Place {
-    pub(crate) fn parse(url: &str) -> Result<Place, OpenError> {
+impl DatabaseUrl {
+    pub(crate) fn parse(url: &str) -> Result<DatabaseUrl, OpenError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Place::Pg(url.to_owned()));
+            return Ok(DatabaseUrl::Pg(url.to_owned()));
         }
         match url.strip_prefix("sqlite:") {
             // SQLite would read these as no file at all, and every connection would see another database.
             Some(path) if !path.is_empty() && !path.starts_with("file:") && path != ":memory:" => {
-                Ok(Place::Lite(PathBuf::from(path)))
+                Ok(DatabaseUrl::Lite(PathBuf::from(path)))
             }
             Some(_) => Err(OpenError::BadUrl(url.to_owned())),
             // A URL of another kind may hold a password: only its scheme is repeated.
@@ -66,11 +66,11 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Lite(path) => write!(f, "sqlite:{}", path.display()),
-            Place::Pg(url) => write!(f, "postgres://{}", without_credentials(url)),
+            DatabaseUrl::Lite(path) => write!(f, "sqlite:{}", path.display()),
+            DatabaseUrl::Pg(url) => write!(f, "postgres://{}", without_credentials(url)),
         }
     }
 }
@@ -88,13 +88,13 @@ fn without_credentials(url: &str) -> &str {
 }
 
 /// The pools. Nothing is connected yet.
-pub(crate) async fn pools(place: &Place, pool_size: u32) -> Result<Db, OpenError> {
+pub(crate) async fn pools(place: &DatabaseUrl, pool_size: u32) -> Result<Db, OpenError> {
     match place {
-        Place::Pg(url) => {
+        DatabaseUrl::Pg(url) => {
             let pool = pool(place, url, pool_size.max(1), RecyclingMethod::Verified, |url| connect_pg(url).boxed());
             Ok(Db::Pg(pool.await?))
         }
-        Place::Lite(path) => {
+        DatabaseUrl::Lite(path) => {
             let path = path.to_str().ok_or_else(|| OpenError::BadUrl(place.to_string()))?;
             let writer = pool(place, path, 1, RecyclingMethod::Fast, |path| connect_lite(path, LITE_WRITER).boxed());
             let readers =
@@ -105,7 +105,7 @@ pub(crate) async fn pools(place: &Place, pool_size: u32) -> Result<Db, OpenError
 }
 
 async fn pool<C, F>(
-    place: &Place,
+    place: &DatabaseUrl,
     url: &str,
     size: u32,
     recycling: RecyclingMethod<C>,
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn shown(url: &str) -> String {
-        match Place::parse(url) {
+        match DatabaseUrl::parse(url) {
             Ok(place) => place.to_string(),
             Err(error) => error.to_string(),
         }
@@ -188,7 +188,7 @@ mod tests {
     fn only_files_and_servers_are_databases() {
         assert_eq!(shown("sqlite:data/pool.sqlite"), "sqlite:data/pool.sqlite");
         for url in ["", "pool.sqlite", "sqlite:", "sqlite::memory:", "sqlite:file:x?mode=memory", "mysql://db/pool"] {
-            assert!(matches!(Place::parse(url), Err(OpenError::BadUrl(_))), "{url}");
+            assert!(matches!(DatabaseUrl::parse(url), Err(OpenError::BadUrl(_))), "{url}");
         }
     }
 }

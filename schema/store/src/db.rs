@@ -16,7 +16,7 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 use tokio::runtime::Runtime;
 
-use crate::connect::{self, Place};
+use crate::connect::{self, DatabaseUrl};
 use crate::migrate::Joining;
 use crate::{OpenError, Result, StoreError, migrate};
 
@@ -118,7 +118,7 @@ impl Store {
     /// [`OpenError::BadUrl`], [`OpenError::Unreachable`]; [`OpenError::NotMigrated`] and [`OpenError::TooNew`] when
     /// the tables are not those of this program.
     pub fn open(url: &str, pool_size: u32) -> std::result::Result<Store, OpenError> {
-        let place = Place::parse(url)?;
+        let place = DatabaseUrl::parse(url)?;
         connect::on_own_thread(|| {
             let rt = runtime().map_err(|error| place.unreachable(&error))?;
             let db = rt.block_on(async {
@@ -134,10 +134,10 @@ impl Store {
     /// # Errors
     /// [`OpenError::BadUrl`]; [`OpenError::Unreachable`] for a file of certificates that cannot be used.
     pub fn check_url(url: &str) -> std::result::Result<(), OpenError> {
-        let place = Place::parse(url)?;
+        let place = DatabaseUrl::parse(url)?;
         match &place {
-            Place::Lite(_) => Ok(()),
-            Place::Pg(url) => connect::check_pg(url).map_err(|error| place.unreachable(&error)),
+            DatabaseUrl::Lite(_) => Ok(()),
+            DatabaseUrl::Pg(url) => connect::check_pg(url).map_err(|error| place.unreachable(&error)),
         }
     }
 
@@ -146,7 +146,7 @@ impl Store {
     /// # Errors
     /// As [`Store::migrate_joining`], and [`OpenError::MigrationFailed`] where accounts must be joined.
     pub fn migrate(url: &str) -> std::result::Result<Vec<String>, OpenError> {
-        let place = Place::parse(url)?;
+        let place = DatabaseUrl::parse(url)?;
         connect::on_own_thread(|| migrate::apply(&place, None))
     }
 
@@ -156,7 +156,7 @@ impl Store {
     /// # Errors
     /// [`OpenError::TooNew`] when the database knows a migration that this program does not.
     pub fn migrate_joining(url: &str, joining: Joining) -> std::result::Result<Vec<String>, OpenError> {
-        let place = Place::parse(url)?;
+        let place = DatabaseUrl::parse(url)?;
         connect::on_own_thread(|| migrate::apply(&place, Some(joining)))
     }
 

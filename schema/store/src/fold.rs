@@ -18,7 +18,7 @@ pub(crate) use plan::storable;
 
 /// A line as the log defines it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LineKey {
+pub struct IdentityKey {
     /// Payout address.
     pub address: String,
     /// Worker name.
@@ -148,7 +148,7 @@ pub struct FoldStep {
     /// The position after this step.
     pub to: Seq,
     /// Every line that the rest refers to.
-    pub lines: Vec<LineKey>,
+    pub lines: Vec<IdentityKey>,
     /// Templates that were defined or are referred to.
     pub templates: Vec<TemplateRow>,
     /// The shares; `None` when there are none. Its body refers to lines by their place in `lines` and to

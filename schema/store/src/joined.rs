@@ -14,7 +14,7 @@ use crate::sql::{Bind, binds, values};
 use crate::{Result, Store};
 
 #[derive(QueryableByName)]
-struct Pair {
+struct JoinedText {
     #[diesel(sql_type = Text)]
     old: String,
     #[diesel(sql_type = Text)]
@@ -28,7 +28,7 @@ pub(crate) struct Joined(HashMap<String, String>);
 impl Joined {
     pub(crate) async fn load(c: &mut Conn<'_>) -> Result<Joined> {
         let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into";
-        let pairs: Vec<Pair> = c.rows(select, binds![]).await?;
+        let pairs: Vec<JoinedText> = c.rows(select, binds![]).await?;
         Ok(Joined(pairs.into_iter().map(|pair| (pair.old, pair.new)).collect()))
     }
 
@@ -75,7 +75,7 @@ impl Store {
     pub async fn address_now(&self, address: &str) -> Result<String> {
         let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into \
                       WHERE o.address = $1";
-        let pairs: Vec<Pair> = self.rows(select, binds![address]).await?;
+        let pairs: Vec<JoinedText> = self.rows(select, binds![address]).await?;
         Ok(pairs.into_iter().next().map_or_else(|| address.to_owned(), |pair| pair.new))
     }
 }
@@ -91,7 +91,7 @@ pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a NewEntry) -> Resu
              WHERE o.address IN ({})",
             values(1, page.len()).trim_matches(['(', ')']),
         );
-        let pairs: Vec<Pair> = c.rows(&select, page.iter().map(|address| Bind::from(*address)).collect()).await?;
+        let pairs: Vec<JoinedText> = c.rows(&select, page.iter().map(|address| Bind::from(*address)).collect()).await?;
         joined.extend(pairs.into_iter().map(|pair| (pair.old, pair.new)));
     }
     if joined.is_empty() {

@@ -11,7 +11,7 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as AsyncRunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::connect::{self, Place};
+use crate::connect::{self, DatabaseUrl};
 use crate::{OpenError, db};
 
 mod coded;
@@ -31,7 +31,7 @@ const TABLE_IN_PG: &str = "SELECT to_regclass('__diesel_schema_migrations') IS N
 const VERSIONS: &str = "SELECT version FROM __diesel_schema_migrations ORDER BY version";
 
 #[derive(QueryableByName)]
-struct Found {
+struct TableFound {
     #[diesel(sql_type = Bool)]
     found: bool,
 }
@@ -43,14 +43,14 @@ struct Version {
 }
 
 /// Compares the database's migrations with those of this program. Changes nothing, not even by making a file.
-pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
+pub(crate) async fn check(place: &DatabaseUrl) -> Result<(), OpenError> {
     let (applied, known) = match place {
-        Place::Lite(path) if !path.exists() => (Vec::new(), known::<diesel::sqlite::Sqlite>(&LITE)),
-        Place::Lite(path) => {
+        DatabaseUrl::Lite(path) if !path.exists() => (Vec::new(), known::<diesel::sqlite::Sqlite>(&LITE)),
+        DatabaseUrl::Lite(path) => {
             let mut conn = open_lite(place, path)?;
             (applied_lite(place, &mut conn)?, known::<diesel::sqlite::Sqlite>(&LITE))
         }
-        Place::Pg(url) => {
+        DatabaseUrl::Pg(url) => {
             let mut conn = connect::connect_pg(url).await.map_err(|error| place.unreachable(&error))?;
             refuse_encoding(place, &mut conn).await?;
             (applied_pg(place, &mut conn).await?, known::<diesel::pg::Pg>(&PG))
@@ -64,14 +64,14 @@ pub(crate) async fn check(place: &Place) -> Result<(), OpenError> {
 }
 
 /// Applies what is missing; names of what it applied.
-pub(crate) fn apply(place: &Place, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
+pub(crate) fn apply(place: &DatabaseUrl, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     match place {
-        Place::Lite(path) => apply_lite(place, path, joining),
-        Place::Pg(url) => apply_pg(place, url, joining),
+        DatabaseUrl::Lite(path) => apply_lite(place, path, joining),
+        DatabaseUrl::Pg(url) => apply_pg(place, url, joining),
     }
 }
 
-fn apply_lite(place: &Place, path: &Path, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
+fn apply_lite(place: &DatabaseUrl, path: &Path, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|error| place.unreachable(&error))?;
     }
@@ -94,14 +94,14 @@ fn apply_lite(place: &Place, path: &Path, joining: Option<Joining>) -> Result<Ve
 }
 
 /// Whether migrations are missing; refuses a newer database.
-fn missing_lite(place: &Place, conn: &mut SqliteConnection) -> Result<bool, OpenError> {
+fn missing_lite(place: &DatabaseUrl, conn: &mut SqliteConnection) -> Result<bool, OpenError> {
     let applied = applied_lite(place, conn)?;
     let known = known::<diesel::sqlite::Sqlite>(&LITE);
     refuse_newer(place, &applied, &known)?;
     Ok(known.iter().any(|migration| !applied.contains(&migration.version)))
 }
 
-fn apply_pg(place: &Place, url: &str, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
+fn apply_pg(place: &DatabaseUrl, url: &str, joining: Option<Joining>) -> Result<Vec<String>, OpenError> {
     let rt = db::runtime().map_err(|error| place.unreachable(&error))?;
     let mut conn = rt.block_on(connect::connect_pg(url)).map_err(|error| place.unreachable(&error))?;
     let applied = rt.block_on(async {
@@ -122,7 +122,7 @@ fn apply_pg(place: &Place, url: &str, joining: Option<Joining>) -> Result<Vec<St
 }
 
 fn run_pending<DB: TxOf>(
-    place: &Place,
+    place: &DatabaseUrl,
     conn: &mut impl MigrationHarness<DB>,
     migrations: Coded,
 ) -> Result<Vec<String>, OpenError>
@@ -139,11 +139,11 @@ where
         .collect())
 }
 
-fn failed(place: &Place, why: &(impl std::fmt::Display + ?Sized)) -> OpenError {
+fn failed(place: &DatabaseUrl, why: &(impl std::fmt::Display + ?Sized)) -> OpenError {
     OpenError::MigrationFailed { place: place.to_string(), why: why.to_string() }
 }
 
-fn refuse_newer(place: &Place, applied: &[String], known: &[Known]) -> Result<(), OpenError> {
+fn refuse_newer(place: &DatabaseUrl, applied: &[String], known: &[KnownMigration]) -> Result<(), OpenError> {
     match applied.iter().find(|version| known.iter().all(|migration| migration.version != **version)) {
         Some(version) => Err(OpenError::TooNew { place: place.to_string(), version: version.clone() }),
         None => Ok(()),
@@ -151,7 +151,7 @@ fn refuse_newer(place: &Place, applied: &[String], known: &[Known]) -> Result<()
 }
 
 /// Worker names are any text, and one that the database cannot hold would be refused with all its shares.
-async fn refuse_encoding(place: &Place, conn: &mut AsyncPgConnection) -> Result<(), OpenError> {
+async fn refuse_encoding(place: &DatabaseUrl, conn: &mut AsyncPgConnection) -> Result<(), OpenError> {
     #[derive(QueryableByName)]
     struct Encoding {
         #[diesel(sql_type = Text)]
@@ -167,28 +167,28 @@ async fn refuse_encoding(place: &Place, conn: &mut AsyncPgConnection) -> Result<
 }
 
 /// A migration of this program.
-struct Known {
+struct KnownMigration {
     version: String,
     /// Version and title, as its folder is called.
     name: String,
 }
 
 /// In order.
-fn known<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<Known>
+fn known<DB: diesel::backend::Backend>(source: &EmbeddedMigrations) -> Vec<KnownMigration>
 where
     EmbeddedMigrations: MigrationSource<DB>,
 {
     let migrations: Vec<Box<dyn Migration<DB>>> = source.migrations().expect("they were read when they were embedded");
     let known = migrations.iter().map(|migration| {
         let name = migration.name();
-        Known { version: name.version().to_string(), name: name.to_string() }
+        KnownMigration { version: name.version().to_string(), name: name.to_string() }
     });
-    let mut known: Vec<Known> = known.collect();
+    let mut known: Vec<KnownMigration> = known.collect();
     known.sort_by(|a, b| a.version.cmp(&b.version));
     known
 }
 
-fn open_lite(place: &Place, path: &Path) -> Result<SqliteConnection, OpenError> {
+fn open_lite(place: &DatabaseUrl, path: &Path) -> Result<SqliteConnection, OpenError> {
     let path = path.to_str().ok_or_else(|| OpenError::BadUrl(place.to_string()))?;
     let mut conn = <SqliteConnection as Connection>::establish(path).map_err(|error| place.unreachable(&error))?;
     // Another process may migrate the same file: wait for it, then find its work done.
@@ -196,17 +196,17 @@ fn open_lite(place: &Place, path: &Path) -> Result<SqliteConnection, OpenError> 
     Ok(conn)
 }
 
-fn applied_lite(place: &Place, conn: &mut SqliteConnection) -> Result<Vec<String>, OpenError> {
+fn applied_lite(place: &DatabaseUrl, conn: &mut SqliteConnection) -> Result<Vec<String>, OpenError> {
     let list = |conn: &mut SqliteConnection| {
-        let found: Found = diesel::RunQueryDsl::get_result(diesel::sql_query(TABLE_IN_LITE), conn)?;
+        let found: TableFound = diesel::RunQueryDsl::get_result(diesel::sql_query(TABLE_IN_LITE), conn)?;
         if found.found { diesel::RunQueryDsl::load(diesel::sql_query(VERSIONS), conn) } else { Ok(Vec::new()) }
     };
     let rows: QueryResult<Vec<Version>> = list(conn);
     Ok(rows.map_err(|error| place.unreachable(&error))?.into_iter().map(|row| row.version).collect())
 }
 
-async fn applied_pg(place: &Place, conn: &mut AsyncPgConnection) -> Result<Vec<String>, OpenError> {
-    let found: QueryResult<Found> = AsyncRunQueryDsl::get_result(diesel::sql_query(TABLE_IN_PG), conn).await;
+async fn applied_pg(place: &DatabaseUrl, conn: &mut AsyncPgConnection) -> Result<Vec<String>, OpenError> {
+    let found: QueryResult<TableFound> = AsyncRunQueryDsl::get_result(diesel::sql_query(TABLE_IN_PG), conn).await;
     if !found.map_err(|error| place.unreachable(&error))?.found {
         return Ok(Vec::new());
     }
@@ -215,9 +215,9 @@ async fn applied_pg(place: &Place, conn: &mut AsyncPgConnection) -> Result<Vec<S
 }
 
 /// Copies a database that has tables to `PATH.version-VERSION`, with the version that it has.
-fn back_up(place: &Place, path: &Path, conn: &mut SqliteConnection) -> Result<Option<PathBuf>, OpenError> {
+fn back_up(place: &DatabaseUrl, path: &Path, conn: &mut SqliteConnection) -> Result<Option<PathBuf>, OpenError> {
     let tables = diesel::sql_query("SELECT count(*) > 0 AS found FROM sqlite_master");
-    let tables: Found = diesel::RunQueryDsl::get_result(tables, conn).map_err(|error| failed(place, &error))?;
+    let tables: TableFound = diesel::RunQueryDsl::get_result(tables, conn).map_err(|error| failed(place, &error))?;
     if !tables.found {
         return Ok(None);
     }

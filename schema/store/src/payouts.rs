@@ -78,7 +78,7 @@ pub struct IntentLine {
 /// What an operator says about a payout that the pool cannot decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OperatorWord {
+pub enum OperatorDecision {
     /// It was never sent, and never will be.
     Release {
         /// How that is known.
@@ -142,7 +142,7 @@ pub struct Intent {
     /// Address of the wallet that pays; `None` in rows of older programs.
     pub wallet: Option<String>,
     /// What an operator has said about it and was not acted upon yet.
-    pub word: Option<OperatorWord>,
+    pub word: Option<OperatorDecision>,
     /// The epoch under which it last became reserved; `None` in rows of older programs.
     pub reserved_epoch: Option<i64>,
     /// When it was booked although the books had not planned it; it has no request then.
@@ -266,7 +266,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn intent_say(&self, id: &str, word: &OperatorWord) -> Result<bool> {
+    pub async fn intent_say(&self, id: &str, word: &OperatorDecision) -> Result<bool> {
         let open = rows::OPEN_STATES;
         let word = serde_json::to_string(word).expect("texts are JSON");
         let update = format!("UPDATE intents SET operator_word = $1 WHERE id = $2 AND state IN ({open})");

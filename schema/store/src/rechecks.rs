@@ -6,7 +6,7 @@ use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timesta
 
 use crate::batch::ShareBatch;
 use crate::db::snapshot;
-use crate::fold::LineKey;
+use crate::fold::IdentityKey;
 use crate::sql::binds;
 use crate::suspects::origin_of;
 use crate::{Result, Store, StoreError, column};
@@ -20,7 +20,7 @@ const BATCHES_MAX: i64 = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkSegment {
     /// Whose.
-    pub line: LineKey,
+    pub line: IdentityKey,
     /// Its first share.
     pub start_seq: Seq,
     /// Its last share.
@@ -50,7 +50,7 @@ pub struct UncheckedShare {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedShare {
     /// Whose.
-    pub line: LineKey,
+    pub line: IdentityKey,
     /// Its log position.
     pub seq: Seq,
     /// The minute it was booked to.
@@ -107,13 +107,13 @@ impl TryFrom<SegmentColumns> for WorkSegment {
             start_seq: Seq::from_i64(row.start_seq),
             last_seq: Seq::from_i64(row.last_seq),
             work: column::work(row.work, "segment")?,
-            line: LineKey { origin: origin_of(&row.origin, &row.address)?, address: row.address, worker: row.worker },
+            line: IdentityKey { origin: origin_of(&row.origin, &row.address)?, address: row.address, worker: row.worker },
         })
     }
 }
 
 /// A batch may still have the legacy text of the address.
-fn is_same_line(logged: &LineKey, line: &LineKey) -> bool {
+fn is_same_line(logged: &IdentityKey, line: &IdentityKey) -> bool {
     logged.origin == line.origin
         && logged.worker == line.worker
         && Address::is_same_account(&logged.address, &line.address)
@@ -180,7 +180,7 @@ impl Store {
         let rows: Vec<JudgedColumns> = self.rows(select, binds).await?;
         let read = |row: JudgedColumns| {
             Ok(JudgedShare {
-                line: LineKey { address: address.to_owned(), worker: row.worker, origin },
+                line: IdentityKey { address: address.to_owned(), worker: row.worker, origin },
                 seq: Seq::from_i64(row.share_seq),
                 minute: Minute(u32::try_from(row.minute).unwrap_or(0)),
                 difficulty: column::difficulty(row.difficulty, "verdict")?,

@@ -9,7 +9,7 @@ use common::log::{EPOCH, Log, at, hash, line};
 use common::money::{NOW, atoms, entry, fund, intent, intent_id, later, lease, line as paid, reserved, settled};
 use common::{TestDb, for_each_database};
 use store::blocks::BlockState;
-use store::fold::LineKey;
+use store::fold::IdentityKey;
 use store::payouts::{IntentChange, IntentState};
 use store::reads::{BlockPage, PoolTotals};
 use units::{Height, Minute};
@@ -121,7 +121,7 @@ fn the_pools_recent_work_is_that_of_its_miners() {
     for_each_database(async |db| {
         let (mut log, _) = mined(db).await;
         // The same worker from another place, and one that comes back.
-        log.lines.push(LineKey { origin: [8; 16], ..line("alice", "a2") });
+        log.lines.push(IdentityKey { origin: [8; 16], ..line("alice", "a2") });
         log.share(3, EPOCH, 4);
         log.share(0, EPOCH + 7, 9);
         db.store.fold(log.step()).await.unwrap();

@@ -1,7 +1,7 @@
 //! What every binary does before and after its actors run: exit codes, logs, traces, metrics, signals, and the service
 //! manager.
 //!
-//! What it refuses to do: know an actor. It exports the figures of any of them through `runtime::Port`.
+//! What it refuses to do: know an actor. It exports the figures of any of them through `runtime::ActorHandle`.
 #![warn(missing_docs)]
 
 mod exit;
@@ -15,7 +15,7 @@ mod traces;
 
 pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
 pub use log::Log;
-pub use manager::Manager;
+pub use manager::ServiceNotifier;
 pub use metrics::{Gauge, Metrics, Queue};
 pub use signals::Shutdown;
 pub use sockets::{ListenError, listeners};

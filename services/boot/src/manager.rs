@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use runtime::Pulse;
+use runtime::LoopProgress;
 use sd_notify::NotifyState;
 use tracing::warn;
 
@@ -17,17 +17,17 @@ const LOOKS: u32 = 4;
 const STATUS_EVERY: Duration = Duration::from_secs(15);
 
 /// The service manager that started this process, if one did.
-pub struct Manager {
+pub struct ServiceNotifier {
     is_there: bool,
     stopping: Arc<AtomicBool>,
 }
 
-impl Manager {
+impl ServiceNotifier {
     /// As the environment names it (`NOTIFY_SOCKET`).
     #[must_use]
-    pub fn of_process() -> Manager {
+    pub fn of_process() -> ServiceNotifier {
         let is_there = std::env::var_os("NOTIFY_SOCKET").is_some();
-        Manager { is_there, stopping: Arc::default() }
+        ServiceNotifier { is_there, stopping: Arc::default() }
     }
 
     /// Says that the process serves, and from now on, from a thread of its own, that all loops turn, with a short line
@@ -35,13 +35,13 @@ impl Manager {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn ready(&self, pulses: Vec<Arc<Pulse>>, status: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
+    pub fn ready(&self, pulses: Vec<Arc<LoopProgress>>, status: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
         if !self.is_there || self.stopping.load(Ordering::Relaxed) {
             return Ok(());
         }
         send(&[NotifyState::Ready, NotifyState::Status(&status())]);
         let (stopping, patience) = (Arc::clone(&self.stopping), sd_notify::watchdog_enabled());
-        let mut vitals = Vitals::new(pulses);
+        let mut vitals = Liveness::new(pulses);
         let look = move || {
             loop {
                 std::thread::sleep(patience.map_or(STATUS_EVERY, |patience| patience / LOOKS));
@@ -75,17 +75,17 @@ fn send(states: &[NotifyState<'_>]) {
 }
 
 /// Loops, and where their pulses were when all of them last had moved.
-struct Vitals(Vec<(Arc<Pulse>, u64)>);
+struct Liveness(Vec<(Arc<LoopProgress>, u64)>);
 
-impl Vitals {
-    fn new(pulses: Vec<Arc<Pulse>>) -> Vitals {
-        Vitals(pulses.into_iter().map(|pulse| (pulse, 0)).collect())
+impl Liveness {
+    fn new(pulses: Vec<Arc<LoopProgress>>) -> Liveness {
+        Liveness(pulses.into_iter().map(|pulse| (pulse, 0)).collect())
     }
 
     /// A loop that has not turned since the last look that found none.
     fn look(&mut self) -> Option<&'static str> {
         let now: Vec<u64> = self.0.iter().map(|(pulse, _)| pulse.beats()).collect();
-        let stands = |((_, before), now): &(&(Arc<Pulse>, u64), &u64)| **now != 0 && *now == before;
+        let stands = |((_, before), now): &(&(Arc<LoopProgress>, u64), &u64)| **now != 0 && *now == before;
         if let Some(((pulse, _), _)) = self.0.iter().zip(&now).find(stands) {
             return Some(pulse.name());
         }
@@ -101,14 +101,14 @@ mod tests {
     #[test]
     fn one_loop_that_stands_still_is_named_until_it_turns_again() {
         runtime::block_on(async {
-            let (one, two) = (Pulse::new("one"), Pulse::new("two"));
-            let mut vitals = Vitals::new(vec![Arc::clone(&one), Arc::clone(&two)]);
+            let (one, two) = (LoopProgress::new("one"), LoopProgress::new("two"));
+            let mut vitals = Liveness::new(vec![Arc::clone(&one), Arc::clone(&two)]);
             assert_eq!(vitals.look(), None, "loops that do not run yet are nobody's trouble");
-            let beat = |pulse: &Arc<Pulse>| {
+            let beat = |pulse: &Arc<LoopProgress>| {
                 let pulse = Arc::clone(pulse);
                 runtime::spawn(async move { pulse.beat(Duration::from_millis(1)).await })
             };
-            let turned = async |pulse: &Arc<Pulse>, since: u64| {
+            let turned = async |pulse: &Arc<LoopProgress>, since: u64| {
                 while pulse.beats() <= since {
                     tokio::task::yield_now().await;
                 }

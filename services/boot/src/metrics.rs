@@ -5,7 +5,7 @@ use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
-use runtime::{Health, Port};
+use runtime::{Health, ActorHandle};
 
 /// A named figure, read on demand.
 pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -129,7 +129,7 @@ impl Metrics {
 
     /// Everything that every actor has: depth, capacity, refusals, lost, restarts by cause, generation, health, and
     /// messages with their handling time by kind.
-    pub fn actors(&self, ports: &[Arc<dyn Port>]) {
+    pub fn actors(&self, ports: &[Arc<dyn ActorHandle>]) {
         self.each(ports, "actor_depth", "Messages accepted and not yet answered.", |port| port.depth() as u64);
         self.each(ports, "actor_capacity", "Messages that may be under way at once.", |port| port.capacity() as u64);
         self.each(ports, "actor_up", "1 while the actor takes messages.", |port| {
@@ -150,7 +150,7 @@ impl Metrics {
         self.handled(ports);
     }
 
-    fn each(&self, ports: &[Arc<dyn Port>], name: &'static str, help: &'static str, read: fn(&dyn Port) -> u64) {
+    fn each(&self, ports: &[Arc<dyn ActorHandle>], name: &'static str, help: &'static str, read: fn(&dyn ActorHandle) -> u64) {
         let ports = ports.to_vec();
         let _registered = self
             .meter
@@ -164,7 +164,7 @@ impl Metrics {
             .build();
     }
 
-    fn count(&self, ports: &[Arc<dyn Port>], name: &'static str, help: &'static str, read: fn(&dyn Port) -> u64) {
+    fn count(&self, ports: &[Arc<dyn ActorHandle>], name: &'static str, help: &'static str, read: fn(&dyn ActorHandle) -> u64) {
         let ports = ports.to_vec();
         let _registered = self
             .meter
@@ -218,7 +218,7 @@ impl Metrics {
             .build();
     }
 
-    fn restarts(&self, ports: &[Arc<dyn Port>]) {
+    fn restarts(&self, ports: &[Arc<dyn ActorHandle>]) {
         let ports = ports.to_vec();
         let _registered = self
             .meter
@@ -237,7 +237,7 @@ impl Metrics {
             .build();
     }
 
-    fn handled(&self, ports: &[Arc<dyn Port>]) {
+    fn handled(&self, ports: &[Arc<dyn ActorHandle>]) {
         let counted = ports.to_vec();
         let _registered = self
             .meter

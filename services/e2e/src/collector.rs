@@ -26,7 +26,7 @@ pub struct SeenSpan {
 
 /// What arrived so far.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct CollectedItem {
     /// Spans in order of arrival.
     pub spans: Vec<SeenSpan>,
     /// Names of metrics.
@@ -40,7 +40,7 @@ pub struct Seen {
 /// A listening collector; its threads end with the test.
 pub struct Collector {
     address: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<CollectedItem>>,
 }
 
 impl Collector {
@@ -67,10 +67,10 @@ impl Collector {
     }
 
     /// A connection that breaks is the sender's to open again.
-    fn serving(serve: fn(&TcpStream, &Mutex<Seen>)) -> Collector {
+    fn serving(serve: fn(&TcpStream, &Mutex<CollectedItem>)) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(CollectedItem::default()));
         let shared = Arc::clone(&seen);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -89,12 +89,12 @@ impl Collector {
 
     /// What arrived so far.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> CollectedItem {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Seen {
+impl CollectedItem {
     /// The names from the first span of the trace down to `span`.
     #[must_use]
     pub fn way_to(&self, span: &SeenSpan) -> Vec<String> {
@@ -162,7 +162,7 @@ fn service(resource: Option<&Resource>) -> Option<String> {
 }
 
 /// Answers requests with a length, one after the other.
-fn serve(stream: &TcpStream, seen: &Mutex<Seen>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, seen: &Mutex<CollectedItem>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream.try_clone()?;
     loop {

@@ -37,7 +37,7 @@ pub fn logged_shares(log_dir: &Path) -> Vec<LoggedShare> {
             at += length;
             let comes_at = matches!(record, Record::At(_));
             match record {
-                Record::Line(line) => drop(lines.insert(line.local_id, line.address.to_owned())),
+                Record::Identity(line) => drop(lines.insert(line.local_id, line.address.to_owned())),
                 Record::Template(template) => {
                     let header_base = HeaderBase::from_bytes(*template.header_base);
                     templates.insert(template.local_id, header_base.merkle_root().to_string());

@@ -2,10 +2,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boot::Manager;
+use boot::ServiceNotifier;
 use messages::counters::Counters;
 use messages::facts::JobReceiver;
-use runtime::{Health, Host, Pulse, Task};
+use runtime::{Health, Host, LoopProgress, Task};
 use tracing::warn;
 
 /// How often the main loop shows that it turns.
@@ -15,14 +15,14 @@ const PULSE_EVERY: Duration = Duration::from_millis(500);
 /// by now. A daemon or a database that is away is no reason to wait: `/readyz` tells of those. `pulses` are of loops
 /// beside the main one and the actors'.
 pub(crate) fn announce(
-    manager: &Arc<Manager>,
+    manager: &Arc<ServiceNotifier>,
     host: &Host,
-    mut pulses: Vec<Arc<Pulse>>,
+    mut pulses: Vec<Arc<LoopProgress>>,
     counters: &Arc<Counters>,
     jobs: JobReceiver,
 ) -> Task {
     let (manager, mut health, counters) = (Arc::clone(manager), host.health_watch(), Arc::clone(counters));
-    let main = Pulse::new("main");
+    let main = LoopProgress::new("main");
     pulses.push(Arc::clone(&main));
     pulses.extend(host.ports().iter().map(|port| port.pulse()));
     runtime::spawn(async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
-use messages::validation::{ChooseRechecks, KeepSuspects, VoidWork};
+use messages::validation::{ChooseRechecks, StorePenalties, VoidWork};
 use rand::Rng;
 use runtime::{ActorRef, Host};
 use settings::Settings;
@@ -13,36 +13,36 @@ use store::Store;
 use store::suspects::ProvenPair;
 use tokio::sync::watch;
 use units::HostId;
-use validation::{Rechecker, RecheckerParts, SuspectKeeper, Suspects, Validation, Voider, VoiderParts};
+use validation::{AuditSampler, AuditSamplerParts, PenaltyKeeper, Penalties, Validation, VoidProcessor, VoidProcessorParts};
 
 use crate::roster;
 
 /// Who is trusted and who is not, as the books had it at the start.
-pub(crate) struct Memory {
-    pub(crate) suspects: Arc<Suspects>,
+pub(crate) struct TrustAtStart {
+    pub(crate) suspects: Arc<Penalties>,
     /// Whose shares were true before this process.
     pub(crate) known: Arc<Vec<ProvenPair>>,
 }
 
-impl Memory {
+impl TrustAtStart {
     pub(crate) async fn load(
         settings: &Settings,
         store: &Store,
         counters: &Arc<Counters>,
         clock: &Clock,
-    ) -> store::Result<Memory> {
+    ) -> store::Result<TrustAtStart> {
         let now = clock();
         let stored = store.suspects_list(now).await?;
-        let suspects = Suspects::new(stored, settings.validation.clone(), Arc::clone(counters), now);
+        let suspects = Penalties::new(stored, settings.validation.clone(), Arc::clone(counters), now);
         let since = now.minus(validation::TRUST_MEMORY).minute();
         let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await?;
-        Ok(Memory { suspects: Arc::new(suspects), known: Arc::new(known) })
+        Ok(TrustAtStart { suspects: Arc::new(suspects), known: Arc::new(known) })
     }
 }
 
 /// What the helpers are made of.
 pub(crate) struct Helpers<'a> {
-    pub(crate) memory: &'a Memory,
+    pub(crate) memory: &'a TrustAtStart,
     pub(crate) settings: &'a Settings,
     pub(crate) store: &'a Store,
     pub(crate) host: HostId,
@@ -56,13 +56,13 @@ pub(crate) struct Helpers<'a> {
 impl Helpers<'_> {
     /// Starts them; the pool works without any of them for a while.
     pub(crate) fn start(self, host: &mut Host) {
-        let keeper = ActorRef::<SuspectKeeper>::unbound(roster::QUIET);
+        let keeper = ActorRef::<PenaltyKeeper>::unbound(roster::QUIET);
         let suspects = Arc::clone(&self.memory.suspects);
-        let factory = SuspectKeeper::factory(suspects, self.store.clone(), Arc::clone(self.clock));
+        let factory = PenaltyKeeper::factory(suspects, self.store.clone(), Arc::clone(self.clock));
         host.start(&keeper, roster::COSMETIC, factory);
-        host.tick(&keeper, Duration::from_secs(5), || KeepSuspects);
-        let rechecker = ActorRef::<Rechecker>::unbound(roster::QUIET);
-        let parts = RecheckerParts {
+        host.tick(&keeper, Duration::from_secs(5), || StorePenalties);
+        let rechecker = ActorRef::<AuditSampler>::unbound(roster::QUIET);
+        let parts = AuditSamplerParts {
             store: self.store.clone(),
             host: self.host,
             cap: self.settings.provisional_cap(),
@@ -71,10 +71,10 @@ impl Helpers<'_> {
             counters: Arc::clone(self.counters),
             seed: || rand::rng().random(),
         };
-        host.start(&rechecker, roster::COSMETIC, Rechecker::factory(parts));
+        host.start(&rechecker, roster::COSMETIC, AuditSampler::factory(parts));
         host.tick(&rechecker, Duration::from_secs(2), || ChooseRechecks);
-        let voider = ActorRef::<Voider>::unbound(roster::QUIET);
-        let parts = VoiderParts {
+        let voider = ActorRef::<VoidProcessor>::unbound(roster::QUIET);
+        let parts = VoidProcessorParts {
             store: self.store.clone(),
             host: self.host,
             window: self.settings.pplns.window,
@@ -86,7 +86,7 @@ impl Helpers<'_> {
             counters: Arc::clone(self.counters),
             clock: Arc::clone(self.clock),
         };
-        host.start(&voider, roster::COSMETIC, Voider::factory(parts));
+        host.start(&voider, roster::COSMETIC, VoidProcessor::factory(parts));
         host.tick(&voider, Duration::from_secs(1), || VoidWork);
     }
 }

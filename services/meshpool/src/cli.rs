@@ -8,7 +8,7 @@ use boot::Log;
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret;
 use settings::{Load, LogFormat, Settings, SettingsError};
-use store::payouts::OperatorWord;
+use store::payouts::OperatorDecision;
 use store::{Store, StoreError};
 use units::Timestamp;
 
@@ -199,10 +199,10 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
         None => payouts::list(settings),
         Some(PayoutAction::Show { id }) => payouts::show(settings, id),
         Some(PayoutAction::Sent { id, txid }) => {
-            payouts::tell(settings, id, &OperatorWord::Sent { txid: txid.to_ascii_lowercase() })
+            payouts::tell(settings, id, &OperatorDecision::Sent { txid: txid.to_ascii_lowercase() })
         }
         Some(PayoutAction::Release { id, because }) => {
-            payouts::tell(settings, id, &OperatorWord::Release { because: because.clone() })
+            payouts::tell(settings, id, &OperatorDecision::Release { because: because.clone() })
         }
         Some(PayoutAction::Adopt(order)) => adopt::adopt(settings, order),
         Some(PayoutAction::AcceptBooks { yes }) => adopt::accept_books(settings, *yes),

@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use boot::{Metrics, Queue, Telemetry};
 use messages::counters::{Counter, Counters};
-use messages::validation::ClaimPlaces;
-use runtime::Port;
+use messages::validation::ClaimPermits;
+use runtime::ActorHandle;
 use settings::Settings;
 
 /// Registers the figures of all actors, counters and queues.
 pub(crate) fn export(
-    ports: &[Arc<dyn Port>],
+    ports: &[Arc<dyn ActorHandle>],
     counters: &Arc<Counters>,
     settings: &Settings,
     arbiters: u8,
@@ -70,7 +70,7 @@ pub(crate) fn export(
         ),
         queue(
             "block_claims",
-            ClaimPlaces::MAX as u64,
+            ClaimPermits::MAX as u64,
             |counters| &counters.claims_waiting,
             |counters| &counters.claims_refused_total,
         ),

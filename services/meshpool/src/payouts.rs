@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use settings::Settings;
-use store::payouts::{Attempt, Hold, Intent, IntentState, OperatorWord};
+use store::payouts::{Attempt, Hold, Intent, IntentState, OperatorDecision};
 use store::{Store, StoreError};
 use units::{Amount, Timestamp};
 
@@ -53,8 +53,8 @@ pub(crate) fn show(settings: &Settings, id: &str) -> ExitCode {
 }
 
 /// Notes what an operator says about a payout.
-pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorWord) -> ExitCode {
-    if let OperatorWord::Sent { txid } = word
+pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorDecision) -> ExitCode {
+    if let OperatorDecision::Sent { txid } = word
         && (txid.len() != 64 || hex::decode(txid).is_err())
     {
         return fail(boot::CONFIG, "--txid: must be 64 hex digits");
@@ -66,12 +66,12 @@ pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorWord) -> ExitCo
             return Ok(fail(boot::CONFIG, &text));
         }
         say(&match word {
-            OperatorWord::Sent { txid } => format!(
+            OperatorDecision::Sent { txid } => format!(
                 "Noted: transaction {txid} has paid payout {}.\n\
                  The running pool looks for it in blocks; once one holds it, the payout is settled as usual.",
                 intent.id
             ),
-            OperatorWord::Release { .. } => format!(
+            OperatorDecision::Release { .. } => format!(
                 "Noted: payout {} is given up, and its {} become payable again.\n\
                  The running pool does that only when nothing that was asked of the wallet can be mined any more: at once if \
                  nothing was asked yet, else 100 blocks after its inputs were spent, or after it was asked for.\n\
@@ -150,8 +150,8 @@ fn details(intent: &Intent) -> Vec<String> {
         lines.push(format!("unseen    since height {height}: neither memo, mempool nor inputs show it"));
     }
     match &intent.word {
-        Some(OperatorWord::Sent { txid }) => lines.push(format!("operator  says that {txid} has paid it")),
-        Some(OperatorWord::Release { because }) => lines.push(format!("operator  has given it up: {because}")),
+        Some(OperatorDecision::Sent { txid }) => lines.push(format!("operator  says that {txid} has paid it")),
+        Some(OperatorDecision::Release { because }) => lines.push(format!("operator  has given it up: {because}")),
         None => {}
     }
     lines.extend(

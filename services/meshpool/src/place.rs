@@ -3,18 +3,18 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 /// Holds the directory until it is dropped.
-pub(crate) struct Place {
+pub(crate) struct DataDirLock {
     _lock: File,
 }
 
-impl Place {
+impl DataDirLock {
     /// Makes the directory if need be and takes its lock.
-    pub(crate) fn take(dir: &Path) -> Result<Place, String> {
+    pub(crate) fn take(dir: &Path) -> Result<DataDirLock, String> {
         let said = |error: std::io::Error| format!("data.dir {}: {error}", dir.display());
         fs::create_dir_all(dir).map_err(said)?;
         let lock = File::create(dir.join("lock")).map_err(said)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Place { _lock: lock }),
+            Ok(()) => Ok(DataDirLock { _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(format!("data.dir {} is in use by another process", dir.display())),
             Err(TryLockError::Error(error)) => Err(said(error)),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
-use boot::{GRACE, Log, Manager, Shutdown, Telemetry};
+use boot::{GRACE, Log, ServiceNotifier, Shutdown, Telemetry};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::conditions::Conditions;
@@ -25,22 +25,22 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{BanKeeper, Bans, Era, HintKeeper, Hints, KeepBans, KeepHints, Listeners, OriginSalt, StratumParts};
+use stratum::{BanKeeper, Bans, ProcessNumber, HintKeeper, Hints, StoreBans, StoreHints, Listeners, OriginSalt, StratumParts};
 use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 use units::{PolicyId, Timestamp};
 use validation::{Lanes, Validation, ValidationParts};
-use web::{DrillOrder, WebParts};
+use web::{InjectedFault, WebParts};
 
 use crate::announce::announce;
-use crate::checks::{Helpers, Memory};
+use crate::checks::{Helpers, TrustAtStart};
 use crate::cli::fail;
 use crate::devnet::Devnet;
 use crate::high_mark::HighMark;
 use crate::lease::Renewals;
 use crate::membership::Membership;
-use crate::place::Place;
+use crate::place::DataDirLock;
 use crate::writes::Writes;
 use crate::{daemons, doubts, figures, lease, migrate, roster};
 
@@ -95,7 +95,7 @@ pub(crate) fn database(text: impl ToString) -> Failure {
 }
 
 fn prepare(settings: Settings, devnet: bool, migrate_first: bool, telemetry: &Telemetry) -> Result<ExitCode, Failure> {
-    let place = Place::take(&settings.data.dir).map_err(config)?;
+    let place = DataDirLock::take(&settings.data.dir).map_err(config)?;
     let url = settings.database_url();
     // With SQLite it is one process and one file: nobody else could do it.
     if migrate_first || url.expose_secret().starts_with("sqlite:") {
@@ -158,10 +158,10 @@ struct Pool {
     policy: Policy,
     policy_id: PolicyId,
     salt: OriginSalt,
-    era: Era,
+    era: ProcessNumber,
     hints: Arc<Hints>,
     bans: Arc<Bans>,
-    memory: Memory,
+    memory: TrustAtStart,
     /// In order of preference.
     daemons: Vec<TemplateSource>,
 }
@@ -183,13 +183,13 @@ impl Pool {
         let mut bytes = [0; 32];
         hex::decode_to_slice(&salt, &mut bytes).map_err(|_| database("stored origin_salt is damaged"))?;
         let mut used = HighMark::read(&settings.data.dir, "era").map_err(config)?;
-        let era = Era(store.meta_count_above("stratum_era", used.highest()).await.map_err(database)?);
+        let era = ProcessNumber(store.meta_count_above("stratum_era", used.highest()).await.map_err(database)?);
         used.raise(era.0).map_err(config)?;
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
         hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
         let bans = Bans::new(stored, Arc::clone(&counters), clock());
-        let memory = Memory::load(&settings, &store, &counters, &clock).await.map_err(database)?;
+        let memory = TrustAtStart::load(&settings, &store, &counters, &clock).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
         let conditions = Arc::new(Conditions::new(Arc::clone(&clock)));
@@ -357,8 +357,8 @@ impl Pool {
         host.tick(&payout, Duration::from_secs(1), || PayoutTick);
         host.tick(&live, Duration::from_secs(2), || SampleLive);
         host.tick(&retention, retention::TURN_EVERY, || RetentionTick);
-        host.tick(&hint_keeper, Duration::from_secs(5), || KeepHints);
-        host.tick(&ban_keeper, Duration::from_secs(5), || KeepBans);
+        host.tick(&hint_keeper, Duration::from_secs(5), || StoreHints);
+        host.tick(&ban_keeper, Duration::from_secs(5), || StoreBans);
         let _claims = [
             reopen_after_restart(&validation, ledger.recipient()),
             reopen_after_restart(&submitter, ledger.recipient()),
@@ -414,15 +414,15 @@ impl Pool {
             daemons: published.daemons(),
             position: position.subscribe(),
             metrics: Arc::new(telemetry.printer()),
-            drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::Drill {
+            drill: (settings.pool.network == settings::Network::Devnet).then(|| -> web::FaultInjection {
                 Arc::new(move |order| match order {
-                    DrillOrder::Panic(name) => {
+                    InjectedFault::Panic(name) => {
                         actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_panic())
                     }
-                    DrillOrder::Hang(name) => {
+                    InjectedFault::Hang(name) => {
                         actors.iter().find(|actor| actor.name() == name).is_some_and(|actor| actor.inject_hang())
                     }
-                    DrillOrder::StallDisk(stalled) => {
+                    InjectedFault::StallDisk(stalled) => {
                         stall.set(stalled);
                         true
                     }
@@ -443,7 +443,7 @@ impl Pool {
         log.say("data", &settings.data.dir.display().to_string());
         let _doubts = doubts::watch(log.clone(), Arc::clone(&self.counters), Arc::clone(&self.conditions));
 
-        let manager = Arc::new(Manager::of_process());
+        let manager = Arc::new(ServiceNotifier::of_process());
         let _announced = announce(&manager, &host, front.pulses(), &self.counters, published.jobs());
 
         let ending = async {

@@ -22,18 +22,18 @@ const STILL_MAX: Duration = Duration::from_secs(8);
 /// What it remembers from look to look.
 pub(crate) struct Writes {
     conditions: Arc<Conditions>,
-    folded: Still,
-    disk: Still,
+    folded: UnchangedSince,
+    disk: UnchangedSince,
 }
 
 /// A number that should change, and since when it has not.
-struct Still {
+struct UnchangedSince {
     value: u64,
     since: Instant,
 }
 
 /// What the work has done so far.
-struct Seen {
+struct WorkProgress {
     /// Empty until the log is open.
     position: Option<LogPosition>,
     disk_answers: u64,
@@ -52,7 +52,7 @@ impl Writes {
         let (mut writes, counters) = (Writes::new(conditions, Instant::now()), Arc::clone(counters));
         runtime::spawn(async move {
             loop {
-                let seen = Seen {
+                let seen = WorkProgress {
                     position: *position.borrow(),
                     disk_answers: counters.log_disk_answers_total.get(),
                     renewed: renewals.age(),
@@ -64,11 +64,11 @@ impl Writes {
     }
 
     fn new(conditions: &Arc<Conditions>, now: Instant) -> Writes {
-        let still = || Still { value: 0, since: now };
+        let still = || UnchangedSince { value: 0, since: now };
         Writes { conditions: Arc::clone(conditions), folded: still(), disk: still() }
     }
 
-    fn look(&mut self, seen: &Seen, now: Instant) {
+    fn look(&mut self, seen: &WorkProgress, now: Instant) {
         let (booking, disk) = (self.booking(seen, now), self.disk(seen, now));
         self.conditions.put(ConditionKind::BookingStalled, booking);
         self.conditions.put(ConditionKind::ShareLogStalled, disk);
@@ -76,7 +76,7 @@ impl Writes {
     }
 
     /// Only while something waits: without shares there is nothing to book.
-    fn booking(&mut self, seen: &Seen, now: Instant) -> Option<(String, String)> {
+    fn booking(&mut self, seen: &WorkProgress, now: Instant) -> Option<(String, String)> {
         let LogPosition { durable, folded } = seen.position.unwrap_or_default();
         let still = self.folded.for_how_long(folded, durable > folded, now);
         (still > STILL_MAX).then(|| {
@@ -90,7 +90,7 @@ impl Writes {
     }
 
     /// The disk's thread tries it every few seconds. Before the log is open there is nobody to answer.
-    fn disk(&mut self, seen: &Seen, now: Instant) -> Option<(String, String)> {
+    fn disk(&mut self, seen: &WorkProgress, now: Instant) -> Option<(String, String)> {
         let still = self.disk.for_how_long(seen.disk_answers, seen.position.is_some(), now);
         (still > STILL_MAX).then(|| {
             let text = "share log's disk does not answer".to_owned();
@@ -115,7 +115,7 @@ fn lease((age, why): &(Duration, Option<String>)) -> Option<(String, String)> {
     })
 }
 
-impl Still {
+impl UnchangedSince {
     /// How long the value has been the same while it `should_move`.
     fn for_how_long(&mut self, value: u64, should_move: bool, now: Instant) -> Duration {
         if value != self.value || !should_move {
@@ -146,7 +146,7 @@ mod tests {
 
         /// What is wrong after so many seconds.
         fn at(&mut self, secs: u64, durable: u64, folded: u64, answers: u64, age: u64) -> Vec<ConditionKind> {
-            let seen = Seen {
+            let seen = WorkProgress {
                 position: Some(LogPosition { durable, folded }),
                 disk_answers: answers,
                 renewed: (Duration::from_secs(age), None),
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn before_the_log_is_open_nothing_is_expected_of_it() {
         let mut run = Run::new();
-        let seen = Seen { position: None, disk_answers: 0, renewed: (Duration::ZERO, None) };
+        let seen = WorkProgress { position: None, disk_answers: 0, renewed: (Duration::ZERO, None) };
         run.writes.look(&seen, run.began + Duration::from_secs(300));
         assert!(run.conditions.list().is_empty());
     }

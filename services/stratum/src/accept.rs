@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::client::Peer;
-use crate::front::Front;
-use crate::gate::Gate;
+use crate::front::StratumShard;
+use crate::gate::ConnectionLimiter;
 use crate::limits::PROXY_DEADLINE;
 use crate::proxy;
 use crate::session::TLS_HANDSHAKE;
@@ -25,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a listening socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum ListenerKind {
     /// Plain text, and TLS from those who begin with it.
     Any,
     /// TLS only.
@@ -34,14 +34,14 @@ pub(crate) enum Door {
 
 /// What the arbiters have in common about connections. No share touches it.
 pub(crate) struct Shared {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<ConnectionLimiter>,
     pub(crate) tls: Option<Arc<TlsGate>>,
     pub(crate) proxy_headers: Arc<Semaphore>,
 }
 
-impl Front {
+impl StratumShard {
     /// Takes connections until the drain. One that cannot be taken costs itself only.
-    pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener, door: Door, mut drain: watch::Receiver<bool>) {
+    pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener, door: ListenerKind, mut drain: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
                 // First: who comes from now on is left to the next process, where there is one.
@@ -63,7 +63,7 @@ impl Front {
         }
     }
 
-    fn greet(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: Door) {
+    fn greet(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: ListenerKind) {
         if !self.parts.settings.proxy_from.iter().any(|net| net.contains(&peer.address)) {
             return self.admit(stream, peer, door);
         }
@@ -86,7 +86,7 @@ impl Front {
         });
     }
 
-    fn admit(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: Door) {
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: ListenerKind) {
         if self.is_draining() {
             return self.parts.counters.stratum_closed.add(CloseReason::Drained);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chain::Target;
 use foldhash::fast::RandomState;
-use messages::facts::{Line, Template};
+use messages::facts::{WorkerIdentity, Template};
 use units::{Difficulty, Nonce};
 use wire::Reject;
 
@@ -34,7 +34,7 @@ pub(crate) struct Assignment {
     pub(crate) template: Arc<Template>,
     pub(crate) difficulty: Difficulty,
     pub(crate) target: Target,
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<WorkerIdentity>,
     given_at: Instant,
     /// When another job on a template of the same identity replaced it.
     superseded_at: Option<Instant>,
@@ -56,7 +56,7 @@ impl Assignment {
         range: Range,
         template: Arc<Template>,
         difficulty: Difficulty,
-        line: Arc<Line>,
+        line: Arc<WorkerIdentity>,
         now: Instant,
     ) -> Assignment {
         let target = Target::from_difficulty(difficulty);
@@ -205,7 +205,7 @@ mod tests {
     use units::{Amount, Timestamp};
 
     use super::*;
-    use crate::ranges::{Era, Ranges};
+    use crate::ranges::{ProcessNumber, Ranges};
 
     const GRACE: Duration = Duration::from_secs(8);
     const SECOND: Duration = Duration::from_secs(1);
@@ -236,15 +236,15 @@ mod tests {
 
     struct Given {
         ranges: Ranges,
-        line: Arc<Line>,
+        line: Arc<WorkerIdentity>,
         jobs: Assignments,
     }
 
     impl Given {
         fn new() -> Given {
             let (address, worker) = ("a".into(), "w".into());
-            let line = Line { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
-            Given { ranges: Ranges::new(Era(1), 0), line: Arc::new(line), jobs: Assignments::default() }
+            let line = WorkerIdentity { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
+            Given { ranges: Ranges::new(ProcessNumber(1), 0), line: Arc::new(line), jobs: Assignments::default() }
         }
 
         /// Gives another job; `None` when there is no room for it.

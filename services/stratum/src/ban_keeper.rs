@@ -16,9 +16,9 @@ const TICKS_PER_REFRESH: u32 = 12;
 
 /// Store new bans; now and then take over stored ones.
 #[derive(Debug)]
-pub struct KeepBans;
+pub struct StoreBans;
 
-impl Message for KeepBans {
+impl Message for StoreBans {
     type Reply = ();
     const NAME: &'static str = "keep_bans";
     const URGENT: bool = true;
@@ -69,8 +69,8 @@ impl Actor for BanKeeper {
     }
 }
 
-impl Handler<KeepBans> for BanKeeper {
-    async fn handle(&mut self, _: KeepBans, reply: Reply<KeepBans>) -> Result<(), Fault> {
+impl Handler<StoreBans> for BanKeeper {
+    async fn handle(&mut self, _: StoreBans, reply: Reply<StoreBans>) -> Result<(), Fault> {
         match self.keep().await {
             Ok(()) => self.failing = false,
             Err(error) if self.failing => debug!(%error, "bans are still not stored"),

@@ -49,12 +49,12 @@ impl Ban {
 /// All bans. Touched when a connection begins or is closed for abuse, never by a share.
 #[derive(Debug, Default)]
 pub struct Bans {
-    kept: Mutex<Kept>,
+    kept: Mutex<BanTable>,
     counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct BanTable {
     bans: HashMap<Client, Ban>,
     /// Those that are not in the database yet.
     dirty: HashSet<Client>,
@@ -69,7 +69,7 @@ impl Bans {
         bans
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, BanTable> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -127,7 +127,7 @@ impl Bans {
     /// stored yet stays.
     pub(crate) fn refresh(&self, stored: Vec<BanRow>, now: Timestamp) {
         let mut kept = self.kept();
-        let Kept { bans, dirty } = &mut *kept;
+        let BanTable { bans, dirty } = &mut *kept;
         bans.retain(|client, _| dirty.contains(client));
         for row in stored.into_iter().take(BANS_MAX) {
             if let Ok(client) = row.client.parse::<Client>() {
@@ -144,7 +144,7 @@ impl Bans {
         now.minus(MEMORY)
     }
 
-    fn count(&self, kept: &Kept, now: Timestamp) {
+    fn count(&self, kept: &BanTable, now: Timestamp) {
         let in_force = kept.bans.values().filter(|ban| ban.until > now).count();
         self.counters.stratum_bans.set(in_force as u64);
     }

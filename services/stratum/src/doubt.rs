@@ -7,21 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::facts::{Line, Template};
+use messages::facts::{WorkerIdentity, Template};
 use messages::share_ledger::{AppendedShares, FindShares, LoggedShare, NewShare};
 use units::{Difficulty, Nonce, Seq};
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
-use crate::front::Front;
+use crate::front::StratumShard;
 use crate::ledger_link::Pending;
 
 /// Said when the log could not decide in time: the share may or may not count.
 const UNKNOWN: &str = "share outcome unknown";
 
 /// The shares of one message.
-pub(crate) struct Doubt {
-    shares: Vec<Doubtful>,
+pub(crate) struct InDoubtShares {
+    shares: Vec<InDoubtShare>,
     /// They can only be behind this position.
     after: Seq,
     since: Instant,
@@ -29,27 +29,27 @@ pub(crate) struct Doubt {
     told: bool,
 }
 
-struct Doubtful {
+struct InDoubtShare {
     pending: Pending,
-    line: Arc<Line>,
+    line: Arc<WorkerIdentity>,
     template: Arc<Template>,
     nonce: Nonce,
     difficulty: Difficulty,
 }
 
-/// Doubts that wait for the next look.
-pub(crate) type Doubts = RefCell<Vec<Doubt>>;
+/// InDoubtList that wait for the next look.
+pub(crate) type InDoubtList = RefCell<Vec<InDoubtShares>>;
 
-impl Front {
+impl StratumShard {
     /// Takes shares into doubt that were sent when `after` was the last known position, and has the log asked.
     pub(crate) fn doubt(self: &Rc<Self>, pending: Vec<Pending>, after: Seq) {
         let shares: Vec<_> = pending.into_iter().filter_map(|pending| self.doubtful(pending)).collect();
         self.parts.counters.shares_in_doubt.add(shares.len() as u64);
-        let doubt = Doubt { shares, after, since: Instant::now(), told: false };
+        let doubt = InDoubtShares { shares, after, since: Instant::now(), told: false };
         actix_rt::spawn(Rc::clone(self).decide(doubt));
     }
 
-    fn doubtful(&self, pending: Pending) -> Option<Doubtful> {
+    fn doubtful(&self, pending: Pending) -> Option<InDoubtShare> {
         let job = pending.session.miner.borrow().as_ref().and_then(|miner| {
             let job = miner.assignments.named(pending.job_id)?;
             let nonce = job.nonce(pending.offset);
@@ -60,7 +60,7 @@ impl Front {
             self.tell_unknown(&pending);
             return None;
         };
-        Some(Doubtful { pending, line, template, nonce, difficulty })
+        Some(InDoubtShare { pending, line, template, nonce, difficulty })
     }
 
     /// Asks again about everything that is still in doubt.
@@ -70,7 +70,7 @@ impl Front {
         }
     }
 
-    async fn decide(self: Rc<Self>, mut doubt: Doubt) {
+    async fn decide(self: Rc<Self>, mut doubt: InDoubtShares) {
         let shares = doubt.shares.iter().map(|share| (share.template.merkle_root, share.nonce)).collect();
         let question = FindShares { after: doubt.after, shares };
         if let Ok(Ok(found)) = self.parts.finder.ask(question, LEDGER_PATIENCE).await {
@@ -92,8 +92,8 @@ impl Front {
         pending.session.answered();
     }
 
-    fn settle(&self, share: Doubtful, logged: Option<LoggedShare>, told: bool) {
-        let Doubtful { mut pending, line, template, nonce, difficulty } = share;
+    fn settle(&self, share: InDoubtShare, logged: Option<LoggedShare>, told: bool) {
+        let InDoubtShare { mut pending, line, template, nonce, difficulty } = share;
         let Some(LoggedShare { at, received_at, verified, claims_block }) = logged else {
             return if told { self.release(&pending) } else { self.refuse(&pending, &Reject::ServerBusy) };
         };

@@ -13,9 +13,9 @@ use tokio::sync::{Notify, watch};
 use units::Difficulty;
 use wire::JobTemplate;
 
-use crate::accept::{Door, Shared};
+use crate::accept::{ListenerKind, Shared};
 use crate::assignment::Assignment;
-use crate::gate::Place;
+use crate::gate::ConnectionPermit;
 use crate::ledger_link::{LedgerLink, Pending};
 use crate::pushes::Pushes;
 use crate::ranges::Ranges;
@@ -37,7 +37,7 @@ struct Job {
 }
 
 /// One arbiter's front. Everything here is thread-local: no lock, no shared map.
-pub(crate) struct Front {
+pub(crate) struct StratumShard {
     pub(crate) parts: StratumParts,
     pub(crate) shared: Arc<Shared>,
     pub(crate) link: LedgerLink,
@@ -55,11 +55,11 @@ pub(crate) struct Front {
     draining: Cell<bool>,
 }
 
-impl Front {
-    pub(crate) fn new(parts: StratumParts, shared: Arc<Shared>, arbiter: u8) -> Rc<Front> {
+impl StratumShard {
+    pub(crate) fn new(parts: StratumParts, shared: Arc<Shared>, arbiter: u8) -> Rc<StratumShard> {
         let restrictions = RefCell::new(Arc::clone(&parts.restrictions.borrow()));
         let ranges = RefCell::new(Ranges::new(parts.era, arbiter));
-        Rc::new(Front {
+        Rc::new(StratumShard {
             parts,
             shared,
             link: LedgerLink::default(),
@@ -89,7 +89,7 @@ impl Front {
     // === sessions ===
 
     /// Serves a connection until it ends.
-    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: Place, door: Door) {
+    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: ConnectionPermit, door: ListenerKind) {
         let (id, origin) = (self.parts.sessions.take(), self.parts.salt.origin(place.peer.address));
         let session = Rc::new(Session::new(id, stream, door, origin, place));
         let slot = self.enter(&session);

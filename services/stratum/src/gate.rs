@@ -22,7 +22,7 @@ const CLIENTS_KEPT: usize = 65_536;
 /// The same for networks.
 const NETWORKS_KEPT: usize = 16_384;
 
-pub(crate) struct Gate {
+pub(crate) struct ConnectionLimiter {
     pub(crate) limits: Limits,
     bans: Arc<Bans>,
     clock: Clock,
@@ -71,20 +71,20 @@ struct Names {
 }
 
 /// A connection's place; given back when dropped.
-pub(crate) struct Place {
-    gate: Arc<Gate>,
+pub(crate) struct ConnectionPermit {
+    gate: Arc<ConnectionLimiter>,
     pub(crate) peer: Peer,
 }
 
 /// A refused connection's leave to be told so; given back when dropped.
 pub(crate) struct RefusalTurn {
-    gate: Arc<Gate>,
+    gate: Arc<ConnectionLimiter>,
     client: Client,
 }
 
 /// Why a connection gets no place. Prints what the miner is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum ConnectionRefusal {
     #[error("too many connections, try again later")]
     Total,
     #[error("too many connections from your address")]
@@ -97,21 +97,21 @@ pub(crate) enum Refusal {
     Banned(Ban),
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     pub(crate) fn reason(&self) -> CloseReason {
         match self {
-            Refusal::Total => CloseReason::LimitTotal,
-            Refusal::Client => CloseReason::LimitClient,
-            Refusal::Prefix => CloseReason::LimitPrefix,
-            Refusal::ConnectRate => CloseReason::ConnectRate,
-            Refusal::Banned(_) => CloseReason::Banned,
+            ConnectionRefusal::Total => CloseReason::LimitTotal,
+            ConnectionRefusal::Client => CloseReason::LimitClient,
+            ConnectionRefusal::Prefix => CloseReason::LimitPrefix,
+            ConnectionRefusal::ConnectRate => CloseReason::ConnectRate,
+            ConnectionRefusal::Banned(_) => CloseReason::Banned,
         }
     }
 }
 
-impl Gate {
-    pub(crate) fn new(limits: Limits, bans: Arc<Bans>, clock: Clock) -> Arc<Gate> {
-        Arc::new(Gate { limits, bans, clock, hasher: RandomState::new(), table: Mutex::default() })
+impl ConnectionLimiter {
+    pub(crate) fn new(limits: Limits, bans: Arc<Bans>, clock: Clock) -> Arc<ConnectionLimiter> {
+        Arc::new(ConnectionLimiter { limits, bans, clock, hasher: RandomState::new(), table: Mutex::default() })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -119,10 +119,10 @@ impl Gate {
     }
 
     /// A place, or which limit stands in the way.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Peer, now: Instant) -> Result<Place, Refusal> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: Peer, now: Instant) -> Result<ConnectionPermit, ConnectionRefusal> {
         let (client, prefix, exempt) = (peer.client(), peer.client().prefix(), peer.is_exempt());
         if !exempt && let Some(ban) = self.bans.find(client, (self.clock)()) {
-            return Err(Refusal::Banned(ban));
+            return Err(ConnectionRefusal::Banned(ban));
         }
         let mut table = self.table();
         let table = &mut *table;
@@ -130,21 +130,21 @@ impl Gate {
         let in_prefix = table.prefixes.get(&prefix).map_or(0, |network| network.open);
         let record = table.record(client, now);
         if !exempt && !record.connects.admit(1, now, self.limits.connects) {
-            return Err(Refusal::ConnectRate);
+            return Err(ConnectionRefusal::ConnectRate);
         }
         if total >= self.limits.total {
-            return Err(Refusal::Total);
+            return Err(ConnectionRefusal::Total);
         }
         if record.open >= self.limits.per_client {
-            return Err(Refusal::Client);
+            return Err(ConnectionRefusal::Client);
         }
         if !exempt && in_prefix >= self.limits.per_prefix {
-            return Err(Refusal::Prefix);
+            return Err(ConnectionRefusal::Prefix);
         }
         record.open += 1;
         table.open += 1;
         table.network(prefix, now).open += 1;
-        Ok(Place { gate: Arc::clone(self), peer })
+        Ok(ConnectionPermit { gate: Arc::clone(self), peer })
     }
 
     /// Leave to tell a refused connection why, before it is closed. No client may use up all of them.
@@ -177,7 +177,7 @@ impl Gate {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Whether the client may log in once more.
     pub(crate) fn may_log_in(&self, now: Instant) -> bool {
         let logins = self.gate.limits.logins;
@@ -219,7 +219,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let (client, prefix) = (self.peer.client(), self.peer.client().prefix());
         let mut table = self.gate.table();

@@ -20,9 +20,9 @@ const OVERLAP_MS: i64 = 15 * 60 * 1000;
 
 /// Store new hints; now and then take over stored ones.
 #[derive(Debug)]
-pub struct KeepHints;
+pub struct StoreHints;
 
-impl Message for KeepHints {
+impl Message for StoreHints {
     type Reply = ();
     const NAME: &'static str = "keep_hints";
     const URGENT: bool = true;
@@ -107,8 +107,8 @@ impl Actor for HintKeeper {
     }
 }
 
-impl Handler<KeepHints> for HintKeeper {
-    async fn handle(&mut self, _: KeepHints, reply: Reply<KeepHints>) -> Result<(), Fault> {
+impl Handler<StoreHints> for HintKeeper {
+    async fn handle(&mut self, _: StoreHints, reply: Reply<StoreHints>) -> Result<(), Fault> {
         let outcome = self.keep().await;
         self.report(outcome);
         reply.send(());

@@ -32,13 +32,13 @@ pub(crate) struct Hint {
 /// The hints of a host.
 #[derive(Debug)]
 pub struct Hints {
-    kept: Mutex<Kept>,
+    kept: Mutex<HintGenerations>,
     counters: Arc<Counters>,
 }
 
 /// Two generations: what is noted goes to the young one; when it is full, the old one is forgotten.
 #[derive(Debug)]
-struct Kept {
+struct HintGenerations {
     young: HashMap<Worker, Hint>,
     old: HashMap<Worker, Hint>,
     /// Not stored yet.
@@ -64,7 +64,7 @@ impl Hints {
 
     fn with_capacity(capacity: usize, counters: Arc<Counters>) -> Hints {
         let (young, old, unwritten) = Default::default();
-        Hints { kept: Mutex::new(Kept { young, old, unwritten, generation_max: (capacity / 2).max(1) }), counters }
+        Hints { kept: Mutex::new(HintGenerations { young, old, unwritten, generation_max: (capacity / 2).max(1) }), counters }
     }
 
     /// Takes over what is stored, the newest first; what is known better stays.
@@ -126,13 +126,13 @@ impl Hints {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, HintGenerations> {
         // A panic between two inserts leaves nothing that a login could not live with.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl HintGenerations {
     fn find(&self, worker: &Worker) -> Option<Hint> {
         self.young.get(worker).or_else(|| self.old.get(worker)).copied()
     }

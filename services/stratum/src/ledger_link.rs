@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use chain::PowHash;
 use messages::share_ledger::{AppendRefusal, AppendShares, Appended, AppendedShares, NewShare};
-use messages::validation::{BookedShare, ClaimPlace, OfferShares};
+use messages::validation::{BookedShare, ClaimPermit, OfferShares};
 use runtime::{AskError, Refused};
 use tokio::sync::Notify;
 use tracing::{Instrument, error, info_span};
@@ -15,8 +15,8 @@ use units::Seq;
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
-use crate::doubt::Doubts;
-use crate::front::Front;
+use crate::doubt::InDoubtList;
+use crate::front::StratumShard;
 use crate::session::Session;
 
 /// Most shares of one message: with the mailbox's bound this bounds what is under way.
@@ -35,7 +35,7 @@ pub(crate) struct Pending {
     pub(crate) offset: u32,
     pub(crate) claimed: Option<PowHash>,
     /// Of a block claim that is to be checked later.
-    pub(crate) claim_place: Option<ClaimPlace>,
+    pub(crate) claim_place: Option<ClaimPermit>,
 }
 
 /// Shares and what is kept of them, in the same order.
@@ -64,10 +64,10 @@ pub(crate) struct LedgerLink {
     rests: Cell<bool>,
     /// The last position that was heard of: what is sent now comes behind it.
     heard: Cell<Seq>,
-    pub(crate) doubts: Doubts,
+    pub(crate) doubts: InDoubtList,
 }
 
-impl Front {
+impl StratumShard {
     pub(crate) fn append(self: &Rc<Self>, pending: Pending, share: NewShare) {
         let mut batch = self.link.batch.borrow_mut();
         if batch.pending.is_empty() {

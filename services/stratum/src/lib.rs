@@ -46,21 +46,21 @@ use std::time::Duration;
 use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
 use messages::share_ledger::{AppendEvents, AppendShares, FindShares};
-use messages::validation::{ClaimPlaces, OfferShares, VerifyShare};
+use messages::validation::{ClaimPermits, OfferShares, VerifyShare};
 use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
 
-pub use ban_keeper::{BanKeeper, KeepBans};
+pub use ban_keeper::{BanKeeper, StoreBans};
 pub use bans::Bans;
 pub use client::Client;
-pub use hint_keeper::{HintKeeper, KeepHints};
+pub use hint_keeper::{HintKeeper, StoreHints};
 pub use hints::Hints;
 /// Acknowledged shares of one arbiter that Validation has not taken yet.
 pub const OFFERS_MAX: usize = ledger_link::OWED_MAX;
 pub use listen::{ListenError, Listeners, Stratum};
 pub use origin::OriginSalt;
-pub use ranges::Era;
+pub use ranges::ProcessNumber;
 pub use tls::{TlsError, check_certificate};
 
 /// What the front is built from.
@@ -75,7 +75,7 @@ pub struct StratumParts {
     /// Threads that serve connections.
     pub arbiters: u8,
     /// Numbers this process among all that ever ran: its job ids and nonce ranges are its own.
-    pub era: Era,
+    pub era: ProcessNumber,
     /// Keys the HMAC over client addresses.
     pub salt: OriginSalt,
     /// Makes shares durable.
@@ -93,7 +93,7 @@ pub struct StratumParts {
     /// The current job.
     pub jobs: JobReceiver,
     /// Places of block claims that are not judged yet.
-    pub claim_places: Arc<ClaimPlaces>,
+    pub claim_places: Arc<ClaimPermits>,
     /// Who is under suspicion.
     pub restrictions: watch::Receiver<Arc<Restrictions>>,
     /// What miners are told.

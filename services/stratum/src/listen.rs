@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use listenfd::ListenFd;
 use messages::counters::Counters;
-use runtime::Pulse;
+use runtime::LoopProgress;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Listen, StratumSettings};
 use socket2::{SockRef, TcpKeepalive};
@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::StratumParts;
-use crate::accept::{Door, Shared};
-use crate::front::Front;
-use crate::gate::Gate;
+use crate::accept::{ListenerKind, Shared};
+use crate::front::StratumShard;
+use crate::gate::ConnectionLimiter;
 use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
 use crate::ranges::ARBITERS_MAX;
 use crate::tls::{self, TlsError, TlsGate};
@@ -90,7 +90,7 @@ pub struct Stratum {
     draining: watch::Sender<bool>,
     drained: mpsc::Receiver<()>,
     arbiters: Vec<Arbiter>,
-    pulses: Vec<Arc<Pulse>>,
+    pulses: Vec<Arc<LoopProgress>>,
 }
 
 impl Stratum {
@@ -100,28 +100,28 @@ impl Stratum {
         let Listeners { plain, secure, tls } = listeners;
         let locals = |all: &[StdListener]| all.iter().map(StdListener::local_addr).collect::<io::Result<Vec<_>>>();
         let (addresses, tls_addresses) = (locals(&plain)?, locals(&secure)?);
-        let gate = Gate::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
+        let gate = ConnectionLimiter::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
         let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_AT_ONCE));
         let shared = Arc::new(Shared { gate, tls: tls.clone(), proxy_headers });
         let (draining, drain) = watch::channel(false);
         let (done, drained) = mpsc::channel(usize::from(ARBITERS_MAX));
         let (mut arbiters, mut pulses) = (Vec::new(), Vec::new());
         for index in 0..parts.arbiters.clamp(1, ARBITERS_MAX) {
-            let plain = plain.iter().map(|listener| (listener, Door::Any));
-            let secure = secure.iter().map(|listener| (listener, Door::Tls));
+            let plain = plain.iter().map(|listener| (listener, ListenerKind::Any));
+            let secure = secure.iter().map(|listener| (listener, ListenerKind::Tls));
             let doors = plain.chain(secure).map(|(listener, door)| Ok((listener.try_clone()?, door)));
             let doors = doors.collect::<io::Result<Vec<_>>>()?;
             let (parts, shared, drain, done) = (parts.clone(), Arc::clone(&shared), drain.clone(), done.clone());
             let watched = (index == 0).then(|| tls.clone());
             let arbiter = Arbiter::new();
-            let pulse = Pulse::new("stratum sessions");
+            let pulse = LoopProgress::new("stratum sessions");
             pulses.push(Arc::clone(&pulse));
             arbiter.spawn_fn(move || {
                 actix_rt::spawn(async move { pulse.beat(PULSE_EVERY).await });
                 if let Some(tls) = watched {
                     actix_rt::spawn(tls::watch(tls));
                 }
-                actix_rt::spawn(serve(Front::new(parts, shared, index), doors, drain, done));
+                actix_rt::spawn(serve(StratumShard::new(parts, shared, index), doors, drain, done));
             });
             arbiters.push(arbiter);
         }
@@ -143,7 +143,7 @@ impl Stratum {
 
     /// Whether its threads turn.
     #[must_use]
-    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+    pub fn pulses(&self) -> Vec<Arc<LoopProgress>> {
         self.pulses.clone()
     }
 
@@ -168,8 +168,8 @@ impl Stratum {
 
 /// One arbiter's life.
 async fn serve(
-    front: Rc<Front>,
-    doors: Vec<(StdListener, Door)>,
+    front: Rc<StratumShard>,
+    doors: Vec<(StdListener, ListenerKind)>,
     drain: watch::Receiver<bool>,
     done: mpsc::Sender<()>,
 ) {

@@ -7,18 +7,18 @@ use std::time::Instant;
 
 use chain::Address;
 use messages::closed::CloseReason;
-use messages::facts::Line;
+use messages::facts::WorkerIdentity;
 use units::{Difficulty, Timestamp};
 use wire::{Capability, Login, LoginRefusal};
 
 use crate::assignment::Assignments;
-use crate::front::Front;
+use crate::front::StratumShard;
 use crate::hints::{Hint, Worker};
 use crate::limits::LOGINS;
 use crate::session::{Miner, Session};
 use crate::vardiff::{Known, Start, Vardiff};
 
-impl Front {
+impl StratumShard {
     /// Answers a login and pushes a job if there is one. A second login on a connection replaces the first.
     pub(crate) fn login(&self, session: &Rc<Session>, id: u64, params: Result<Login, LoginRefusal>, now: Instant) {
         match params.and_then(|login| self.authorize(session, &login, now).map(|miner| (login, miner))) {
@@ -61,7 +61,7 @@ impl Front {
                 return Err(LoginRefusal::ClaimedHashRequired);
             }
         }
-        let line = Line {
+        let line = WorkerIdentity {
             local_id: self.parts.ids.take(),
             address: address.as_str().into(),
             worker: login.worker.as_str().into(),
@@ -83,7 +83,7 @@ impl Front {
     }
 
     /// What an earlier session measured.
-    fn known(&self, line: &Line) -> Option<Known> {
+    fn known(&self, line: &WorkerIdentity) -> Option<Known> {
         let hint = self.parts.hints.find(&Miner::worker(line))?;
         let age = (self.parts.clock)().since(hint.measured_at);
         Some(Known { difficulty: hint.difficulty, age, same_origin: hint.origin == line.origin })
@@ -99,14 +99,14 @@ impl Front {
     }
 
     /// A measurement as later sessions may use it.
-    pub(crate) fn hint(&self, line: &Line, measured: (Difficulty, Instant), now: Instant) -> (Worker, Hint) {
+    pub(crate) fn hint(&self, line: &WorkerIdentity, measured: (Difficulty, Instant), now: Instant) -> (Worker, Hint) {
         let (difficulty, heard_at) = measured;
         let measured_at = (self.parts.clock)().minus(now.saturating_duration_since(heard_at));
         (Miner::worker(line), Hint { difficulty, measured_at, origin: line.origin })
     }
 
     /// What a restricted pair is told; `None` for everybody else.
-    pub(crate) fn quarantine(&self, line: &Line, now: Timestamp) -> Option<wire::Quarantine> {
+    pub(crate) fn quarantine(&self, line: &WorkerIdentity, now: Timestamp) -> Option<wire::Quarantine> {
         let restrictions = self.restrictions.borrow();
         if restrictions.quarantined.is_empty() {
             return None;

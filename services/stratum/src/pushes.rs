@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
-use messages::facts::{CurrentJob, Line, Template};
+use messages::facts::{CurrentJob, WorkerIdentity, Template};
 use opentelemetry::metrics::Histogram;
 
 use crate::assignment::Assignment;
@@ -45,7 +45,7 @@ impl Pushes {
     pub(crate) fn interrupt(
         counters: &Counters,
         current: &Assignment,
-        line: &Arc<Line>,
+        line: &Arc<WorkerIdentity>,
         next: &Template,
         now: Instant,
     ) {

@@ -15,7 +15,7 @@ use units::Nonce;
 
 /// Numbers the processes that ever served this pool; the installation's database counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Era(pub u32);
+pub struct ProcessNumber(pub u32);
 
 /// Nonces of one assignment. A farm of 10 kH/s takes a day for them, so nobody idles at the end of a range.
 pub(crate) const RANGE_WIDTH: u64 = 1 << WIDTH_BITS;
@@ -35,7 +35,7 @@ const _: () = assert!(JOB_ERA_BITS + ARBITER_BITS + JOB_TURN_BITS == 64);
 /// One arbiter's supply.
 #[derive(Debug)]
 pub(crate) struct Ranges {
-    era: Era,
+    era: ProcessNumber,
     arbiter: u8,
     next: u64,
     /// The template that is assigned from, by its local id, and the first turn of it.
@@ -51,7 +51,7 @@ pub(crate) struct Range {
 }
 
 impl Ranges {
-    pub(crate) fn new(era: Era, arbiter: u8) -> Ranges {
+    pub(crate) fn new(era: ProcessNumber, arbiter: u8) -> Ranges {
         debug_assert!(arbiter < ARBITERS_MAX);
         Ranges { era, arbiter, next: 0, template: None }
     }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_nonce_fits_a_signed_column() {
         let last_turn = (1 << TURN_BITS) - 1;
-        let mut ranges = Ranges { next: last_turn, ..Ranges::new(Era(u32::MAX), ARBITERS_MAX - 1) };
+        let mut ranges = Ranges { next: last_turn, ..Ranges::new(ProcessNumber(u32::MAX), ARBITERS_MAX - 1) };
         let range = ranges.take(1).unwrap();
         assert_eq!(
             (range.last.get(), range.last.get() - range.first.get()),
@@ -102,7 +102,7 @@ mod tests {
         let (mut jobs, mut places) = (HashSet::new(), HashSet::new());
         for era in 0..1 << ERA_BITS {
             for arbiter in 0..ARBITERS_MAX {
-                let mut ranges = Ranges::new(Era(era), arbiter);
+                let mut ranges = Ranges::new(ProcessNumber(era), arbiter);
                 for turn in 0..100 {
                     let range = ranges.take(turn / 10).unwrap();
                     assert!(jobs.insert(range.job_id) && places.insert(range.first.get() / RANGE_WIDTH));
@@ -110,14 +110,14 @@ mod tests {
                 }
             }
         }
-        let again = Ranges::new(Era(1 << ERA_BITS), 0).take(0).unwrap();
+        let again = Ranges::new(ProcessNumber(1 << ERA_BITS), 0).take(0).unwrap();
         assert!(jobs.insert(again.job_id), "ranges come round, names do not");
     }
 
     #[test]
     fn one_template_never_has_a_range_twice_and_the_next_one_starts_afresh() {
         let most = 1 << TURN_BITS;
-        let mut ranges = Ranges { next: most - 3, ..Ranges::new(Era(0), 0) };
+        let mut ranges = Ranges { next: most - 3, ..Ranges::new(ProcessNumber(0), 0) };
         let first = ranges.take(1).unwrap();
         // As if all the others had been taken.
         ranges.next += most - 2;

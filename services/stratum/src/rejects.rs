@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use messages::facts::Line;
+use messages::facts::WorkerIdentity;
 use messages::share_ledger::Event;
 use units::Minute;
 use wire::RejectCode;
@@ -13,12 +13,12 @@ const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
 pub(crate) struct Rejects {
-    counts: HashMap<(u64, RejectCode, Minute), (Arc<Line>, u32)>,
+    counts: HashMap<(u64, RejectCode, Minute), (Arc<WorkerIdentity>, u32)>,
 }
 
 impl Rejects {
     /// False when it found no place.
-    pub(crate) fn count(&mut self, line: &Arc<Line>, code: RejectCode, minute: Minute) -> bool {
+    pub(crate) fn count(&mut self, line: &Arc<WorkerIdentity>, code: RejectCode, minute: Minute) -> bool {
         let key = (line.local_id, code, minute);
         let has_place = self.counts.len() < KEPT_MAX || self.counts.contains_key(&key);
         if has_place {
@@ -29,7 +29,7 @@ impl Rejects {
 
     /// Everything counted so far, as events of the log.
     pub(crate) fn take(&mut self) -> Vec<Event> {
-        let event = |((_, code, minute), (line, count)): ((u64, RejectCode, Minute), (Arc<Line>, u32))| {
+        let event = |((_, code, minute), (line, count)): ((u64, RejectCode, Minute), (Arc<WorkerIdentity>, u32))| {
             Event::Rejects { line, reason: code.as_str(), minute, count }
         };
         self.counts.drain().map(event).collect()
@@ -64,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    fn line(local_id: u64) -> Arc<Line> {
+    fn line(local_id: u64) -> Arc<WorkerIdentity> {
         let (address, worker) = ("a".into(), "w".into());
-        Arc::new(Line { local_id, address, worker, origin: Origin([0; 16]), defined_in: 0.into() })
+        Arc::new(WorkerIdentity { local_id, address, worker, origin: Origin([0; 16]), defined_in: 0.into() })
     }
 
     #[test]

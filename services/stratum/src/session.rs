@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::closed::CloseReason;
-use messages::facts::{Line, Origin, SessionId};
+use messages::facts::{WorkerIdentity, Origin, SessionId};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use units::Difficulty;
 
-use crate::accept::Door;
+use crate::accept::ListenerKind;
 use crate::assignment::Assignments;
-use crate::front::Front;
-use crate::gate::Place;
+use crate::front::StratumShard;
+use crate::gate::ConnectionPermit;
 use crate::hints::Worker;
 use crate::limits::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Pace, RateWindow};
 use crate::spare;
@@ -36,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) origin: Origin,
-    pub(crate) place: Place,
+    pub(crate) place: ConnectionPermit,
     pub(crate) miner: RefCell<Option<Miner>>,
     pub(crate) rate: RefCell<RateWindow>,
     pub(crate) logins: Cell<Pace>,
@@ -45,7 +45,7 @@ pub(crate) struct Session {
     /// Submits whose answer is not written yet.
     pub(crate) under_way: Cell<u32>,
     transport: Transport,
-    door: Door,
+    door: ListenerKind,
     out: RefCell<Vec<u8>>,
     out_since: Cell<Option<Instant>>,
     wake: Notify,
@@ -67,7 +67,7 @@ pub(crate) struct Session {
 
 /// Whom a session mines for.
 pub(crate) struct Miner {
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<WorkerIdentity>,
     pub(crate) assignments: Assignments,
     pub(crate) vardiff: Vardiff,
     /// A job could not be given when it should have been.
@@ -76,7 +76,7 @@ pub(crate) struct Miner {
 
 impl Miner {
     /// The worker that hints are kept for.
-    pub(crate) fn worker(line: &Line) -> Worker {
+    pub(crate) fn worker(line: &WorkerIdentity) -> Worker {
         (Arc::clone(&line.address), Arc::clone(&line.worker))
     }
 
@@ -105,7 +105,7 @@ enum Stage {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, stream: TcpStream, door: Door, origin: Origin, place: Place) -> Session {
+    pub(crate) fn new(id: SessionId, stream: TcpStream, door: ListenerKind, origin: Origin, place: ConnectionPermit) -> Session {
         let now = Instant::now();
         Session {
             id,
@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// Reads and writes until the connection ends; says why it did.
-    pub(crate) async fn run(self: Rc<Self>, front: Rc<Front>) -> CloseReason {
+    pub(crate) async fn run(self: Rc<Self>, front: Rc<StratumShard>) -> CloseReason {
         let mut partial = Vec::new();
         while !self.is_over() {
             if self.backlog.get() {
@@ -283,7 +283,7 @@ impl Session {
     }
 
     /// Ends a connection that did not log in, said nothing, or did not read, for too long.
-    pub(crate) fn look(&self, front: &Front, now: Instant) {
+    pub(crate) fn look(&self, front: &StratumShard, now: Instant) {
         let for_longer = |since, limit| now.saturating_duration_since(since) > limit;
         let idle_timeout = front.parts.settings.idle_timeout;
         let exempt = self.place.peer.is_exempt();

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chain::PowHash;
-use messages::facts::Line;
+use messages::facts::WorkerIdentity;
 use messages::share_ledger::NewShare;
 use messages::validation::{ProofRefusal, VerifyShare};
 use runtime::AskError;
 use wire::{Reject, Submit};
 
 use crate::PROOF_PATIENCE;
-use crate::front::Front;
+use crate::front::StratumShard;
 use crate::ledger_link::Pending;
 use crate::session::Session;
 
-impl Front {
+impl StratumShard {
     /// Takes a submit: refuses it here, or sends it on its way to the log.
     pub(crate) fn submit(
         self: &Rc<Self>,
@@ -41,7 +41,7 @@ impl Front {
         }
     }
 
-    fn count_reject(&self, line: Option<&Arc<Line>>, reject: &Reject) {
+    fn count_reject(&self, line: Option<&Arc<WorkerIdentity>>, reject: &Reject) {
         let counters = &self.parts.counters;
         match reject {
             Reject::ServerBusy => counters.shares_busy_total.add(1),
@@ -141,7 +141,7 @@ impl Front {
         Ok((Pending { session, id, job_id, offset, claimed, claim_place: None }, share, prove_first))
     }
 
-    fn is_forced(&self, line: &Line) -> bool {
+    fn is_forced(&self, line: &WorkerIdentity) -> bool {
         let restrictions = self.restrictions.borrow();
         !restrictions.forced.is_empty() && restrictions.forced.contains(&line.pair())
     }

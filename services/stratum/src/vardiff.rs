@@ -2,7 +2,7 @@
 //!
 //! Shares are a Poisson process, so most of what a share counter shows is chance. The controller therefore asks how
 //! strong the evidence is and not how far off the last minutes were:
-//! - *Page's test* ([`Drift`]) notices within a few shares that a rate has become another one, and hardly ever says so
+//! - *Page's test* ([`TimingBias`]) notices within a few shares that a rate has become another one, and hardly ever says so
 //!   of a rate that has not. It runs upwards, downwards, and upwards for surges.
 //! - A *second look*, whenever there are half as many shares again behind the estimate, takes out what is left of the
 //!   error of the first, quick answer.
@@ -18,7 +18,7 @@
 //! A change of less than [`PUSH_FACTOR`] waits for the next job, since every push throws away the hashes in progress.
 //! An absence (a miner that mines for somebody else for a while, or a rented burst that ended) is no evidence of a
 //! slow miner: it is not counted, and when the difficulty was lowered meanwhile, the one from before comes back at
-//! once and the next silence is waited out longer ([`Patience`]).
+//! once and the next silence is waited out longer ([`SilenceTimeout`]).
 //!
 //! What it refuses to do: read a clock, push a job, look at the network's difficulty (the front bounds jobs by it).
 use std::time::{Duration, Instant};
@@ -39,8 +39,8 @@ mod tests;
 #[cfg(test)]
 mod visits;
 
-use drift::Drift;
-use patience::Patience;
+use drift::TimingBias;
+use patience::SilenceTimeout;
 pub(crate) use start::{FORGOTTEN, Known, Start};
 
 /// Up to this factor between what is mined and what should be, a change waits for the next job.
@@ -104,9 +104,9 @@ pub(crate) struct Vardiff {
     /// Difficulty of the job that is mined on; `None` before the first.
     mined: Option<Difficulty>,
     rate: Rate,
-    surge: Drift,
-    up: Drift,
-    down: Drift,
+    surge: TimingBias,
+    up: TimingBias,
+    down: TimingBias,
     /// Exposure since the last share, or since the last change for silence.
     pending: f64,
     counted_until: Instant,
@@ -115,7 +115,7 @@ pub(crate) struct Vardiff {
     changed_at: Instant,
     /// The difficulty before silence lowered it.
     before_silence: Option<Difficulty>,
-    patience: Patience,
+    patience: SilenceTimeout,
     /// What was noted last, and when.
     noted: Option<(Difficulty, Instant)>,
 }
@@ -143,15 +143,15 @@ impl Vardiff {
             base: start.base,
             mined: None,
             rate: Rate { shares, exposure, seen: 0, look_at: (LOOK_GROWTH * shares).max(SECOND_LOOK_SHARES) },
-            surge: Drift::default(),
-            up: Drift::default(),
-            down: Drift::default(),
+            surge: TimingBias::default(),
+            up: TimingBias::default(),
+            down: TimingBias::default(),
             pending: 0.0,
             counted_until: now,
             heard_at: None,
             changed_at: now,
             before_silence: None,
-            patience: Patience::new(now),
+            patience: SilenceTimeout::new(now),
             noted: None,
         }
     }
@@ -188,7 +188,7 @@ impl Vardiff {
         let surge = self.surge.add(shares, due, SURGE) >= SURGE_EVIDENCE;
         let up = self.up.add(shares, due, (1.0 + settings.tolerance).powi(2)) >= EVIDENCE;
         let down = self.down.add(shares, due, (1.0 - settings.tolerance).powi(2)) >= EVIDENCE;
-        let enough = |evidence: &Drift| self.is_enough(settings, evidence, now);
+        let enough = |evidence: &TimingBias| self.is_enough(settings, evidence, now);
         if surge {
             // The slower test would answer sooner, but with what was counted before the surge in it.
             if enough(&self.surge) { self.follow(settings, self.surge, now) } else { Retarget::Keep }
@@ -262,7 +262,7 @@ impl Vardiff {
     }
 
     /// Whether the evidence for raising is good enough: a better answer is waited for where it comes soon.
-    fn is_enough(&self, settings: &VardiffSettings, evidence: &Drift, now: Instant) -> bool {
+    fn is_enough(&self, settings: &VardiffSettings, evidence: &TimingBias, now: Instant) -> bool {
         let (shares, due) = evidence.counted();
         let rested = now.saturating_duration_since(self.changed_at) >= DWELL;
         let fast = due >= 1.0 || evidence.ratio() >= step_up(settings, due);
@@ -271,7 +271,7 @@ impl Vardiff {
     }
 
     /// Another rate than the one the difficulty is made for.
-    fn follow(&mut self, settings: &VardiffSettings, evidence: Drift, now: Instant) -> Retarget {
+    fn follow(&mut self, settings: &VardiffSettings, evidence: TimingBias, now: Instant) -> Retarget {
         let from = self.next.get() as f64;
         let measured = evidence.ratio() * from;
         let (_, due) = evidence.counted();
@@ -338,7 +338,7 @@ impl Rate {
     }
 
     /// What was believed is not so any more; what the evidence for that says is.
-    fn replace(&mut self, evidence: &Drift, exposure_per_due: f64) {
+    fn replace(&mut self, evidence: &TimingBias, exposure_per_due: f64) {
         let (shares, due) = evidence.counted();
         let seen = self.seen.min(shares as u32);
         *self = Rate {

@@ -25,7 +25,7 @@ use live::Snapshot;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, DaemonsReceiver, JobReceiver, LogPosition, Tip};
-use runtime::Port;
+use runtime::ActorHandle;
 use settings::{Listen, Settings};
 use store::Store;
 use tokio::sync::watch;
@@ -43,12 +43,12 @@ const CONTENT_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-u
 /// Prints all metrics.
 pub type Printer = Arc<dyn Fn() -> String + Send + Sync>;
 /// A fault drill: the actor to panic, or whether the disk stalls. Says whether it was done.
-pub type Drill = Arc<dyn Fn(DrillOrder) -> bool + Send + Sync>;
+pub type FaultInjection = Arc<dyn Fn(InjectedFault) -> bool + Send + Sync>;
 
 /// What a drill does.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum DrillOrder {
+pub enum InjectedFault {
     /// Makes this actor panic.
     Panic(String),
     /// Blocks this actor's thread for ever.
@@ -67,7 +67,7 @@ pub struct WebParts {
     /// The live snapshot.
     pub live: watch::Receiver<Arc<Snapshot>>,
     /// Actors' figures.
-    pub ports: Vec<Arc<dyn Port>>,
+    pub ports: Vec<Arc<dyn ActorHandle>>,
     /// Counters of the process.
     pub counters: Arc<Counters>,
     /// What is wrong now.
@@ -83,7 +83,7 @@ pub struct WebParts {
     /// For `/metrics`.
     pub metrics: Printer,
     /// Fault drills; only a development network has them.
-    pub drill: Option<Drill>,
+    pub drill: Option<FaultInjection>,
     /// Keys for protected routes; without any they are closed.
     pub keys: Vec<secrecy::SecretString>,
     /// The wall clock.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use blocks::{BlockLifecycle, LifecycleParts, Policy};
 use chain::BlockId;
 use daemon::DaemonSettings;
-use daemon::fake::{Answer, Fake};
+use daemon::fake::{ScriptedAnswer, Fake};
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use messages::blocks::LifecycleTick;
@@ -18,7 +18,7 @@ use runtime::{Handler, Reply};
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
 use store::blocks::Block;
-use store::fold::{BatchRow, CandidateRow, FoldStep, LineKey, SegmentDelta, TemplateRow, VerdictRow};
+use store::fold::{BatchRow, CandidateRow, FoldStep, IdentityKey, SegmentDelta, TemplateRow, VerdictRow};
 use store::ledger::MONEY_LEASE;
 use tokio::sync::watch;
 use units::{Amount, BasisPoints, Difficulty, Height, HostId, Nonce, PolicyId, Seq, Timestamp, Work};
@@ -75,14 +75,14 @@ fn merkle_root(template: u64) -> String {
     format!("{template:064x}")
 }
 
-fn answer(world: &World, path: &str) -> Answer {
+fn answer(world: &World, path: &str) -> ScriptedAnswer {
     if world.down {
-        return Answer::plain(502, "nobody home");
+        return ScriptedAnswer::plain(502, "nobody home");
     }
     let height: u64 = path.strip_prefix("/api/block/").unwrap().parse().unwrap();
     let (hash, merkle_root) =
         world.chain.get(&height).cloned().unwrap_or_else(|| (id(1_000 + height), merkle_root(900_000 + height)));
-    Answer::json(
+    ScriptedAnswer::json(
         200,
         format!(
             r#"{{"hash":"{hash}","height":{height},"prev_hash":"{hash}","merkle_root":"{merkle_root}","nonce":9,"difficulty":60,"timestamp":1800000000,"confirmations":1,"reward":1}}"#
@@ -151,9 +151,9 @@ impl Stage {
         let from = self.folded;
         let place = |index: usize| Seq(from + 1 + index as u64);
         let minute = FOUND_AT.minute();
-        let lines: Vec<LineKey> = works
+        let lines: Vec<IdentityKey> = works
             .iter()
-            .map(|(address, _)| LineKey { address: (*address).to_owned(), worker: "w".to_owned(), origin: [7; 16] })
+            .map(|(address, _)| IdentityKey { address: (*address).to_owned(), worker: "w".to_owned(), origin: [7; 16] })
             .collect();
         let segments = works.iter().enumerate().map(|(line, (_, work))| SegmentDelta {
             line,
@@ -227,7 +227,7 @@ impl Stage {
 
     /// The shares of a find that began after this position were found true.
     pub(crate) async fn verify(&mut self, from: u64, works: &[(&str, u64)]) {
-        let line = |(address, _): &(&str, u64)| LineKey {
+        let line = |(address, _): &(&str, u64)| IdentityKey {
             address: (*address).to_owned(),
             worker: "w".to_owned(),
             origin: [7; 16],

@@ -38,9 +38,9 @@ fn change(n: u8, amount: u64, height: u64) -> Output {
     Output { coinbase: false, block_height: Height::new(height), ..output(n, amount, OutputState::Unspent, None) }
 }
 
-fn look(outputs: Vec<Output>, sends: Vec<WalletSend>) -> Look {
+fn look(outputs: Vec<Output>, sends: Vec<WalletSend>) -> WalletSnapshot {
     let tip = Height::new(TIP);
-    Look::new("own".to_owned(), WalletOutputs { chain_height: tip, synced_height: tip, outputs }, Amount::ZERO, sends)
+    WalletSnapshot::new("own".to_owned(), WalletOutputs { chain_height: tip, synced_height: tip, outputs }, Amount::ZERO, sends)
 }
 
 /// From outputs 1 and 2 of 100 each: 150 net, a fee of 20, 30 left over.
@@ -77,7 +77,7 @@ fn payout() -> Intent {
     }
 }
 
-fn inputs(outputs: Vec<Output>) -> (Inputs, Option<Seen>) {
+fn inputs(outputs: Vec<Output>) -> (Inputs, Option<FoundTransaction>) {
     look(outputs, Vec::new()).inputs(&payout())
 }
 
@@ -100,7 +100,7 @@ fn a_block_that_spends_all_and_gives_back_what_is_left_over_holds_the_payout() {
     split.output_index = 1;
     let ours = [outputs.clone(), vec![split]].concat();
     let (_, seen) = inputs(ours);
-    let expected = Seen { txid: txid(3).to_string(), fee: atoms(20), place: Place::Block { depth: 50 } };
+    let expected = FoundTransaction { txid: txid(3).to_string(), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
     assert_eq!(seen, Some(expected));
     assert_eq!(inputs(outputs), (Inputs::Unclear { since: Height::new(450) }, None), "another sum says nothing");
 }
@@ -143,10 +143,10 @@ fn of_several_transactions_with_the_memo_the_one_in_a_block_counts() {
     let of = |sends| look(Vec::new(), sends).send_of("aa").map(|seen| seen.map(|seen| (seen.txid, seen.place)));
     let is = |n, place| Some((txid(n).to_string(), place));
     assert_eq!(of(vec![send(1, Confirmed, "ab")]).unwrap(), None);
-    assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, NotFound, "aa")]).unwrap(), is(1, Place::Nowhere));
-    assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, Mempool, "aa")]).unwrap(), is(2, Place::Mempool));
+    assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, NotFound, "aa")]).unwrap(), is(1, TxLocation::Nowhere));
+    assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, Mempool, "aa")]).unwrap(), is(2, TxLocation::Mempool));
     let mined = vec![send(1, Mempool, "aa"), send(2, NotFound, "aa"), send(3, Confirmed, "aa")];
-    assert_eq!(of(mined).unwrap(), is(3, Place::Block { depth: 3 }));
+    assert_eq!(of(mined).unwrap(), is(3, TxLocation::Block { depth: 3 }));
     let twice = of(vec![send(1, Confirmed, "aa"), send(2, Confirmed, "aa")]).unwrap_err();
     assert_eq!(twice.to_string(), "payout aa: 2 transactions with its memo are in blocks");
 }

@@ -10,8 +10,8 @@ fn payee(n: u8, payable: u64) -> Payee {
     Payee { address: format!("A{n}"), keys: [[n; 32]; 2], payable: atoms(payable) }
 }
 
-fn coin(n: u32, amount: u64) -> Coin {
-    Coin { txid: format!("{n:064x}"), index: n, amount: atoms(amount) }
+fn coin(n: u32, amount: u64) -> WalletOutput {
+    WalletOutput { txid: format!("{n:064x}"), index: n, amount: atoms(amount) }
 }
 
 fn line(address: &str, gross: u64) -> IntentLine {
@@ -77,7 +77,7 @@ fn one_transaction_pays_fifty() {
 }
 
 fn chosen(amounts: &[u64], need: u64) -> Option<Vec<u64>> {
-    let coins: Vec<Coin> = (0..).zip(amounts).map(|(n, amount)| coin(n, *amount)).collect();
+    let coins: Vec<WalletOutput> = (0..).zip(amounts).map(|(n, amount)| coin(n, *amount)).collect();
     choose(&coins, atoms(need)).map(|coins| coins.iter().map(|coin| coin.amount.atoms()).collect())
 }
 
@@ -102,7 +102,7 @@ fn no_more_inputs_are_spent_than_a_send_can_carry() {
     let dust = vec![1; 200];
     assert_eq!(chosen(&dust, 63).unwrap().len(), INPUTS_MAX);
     assert_eq!(chosen(&dust, 65), None);
-    let coins: Vec<Coin> = (0..200).map(|n| coin(n, 1)).collect();
+    let coins: Vec<WalletOutput> = (0..200).map(|n| coin(n, 1)).collect();
     assert_eq!(funds(&coins), (atoms(64), atoms(200)));
 }
 
@@ -186,7 +186,7 @@ proptest! {
     fn chosen_outputs_hold_enough_and_are_found_whenever_they_exist(
         amounts in prop::collection::vec(1_u64..1_000, 0..90), need in 1_u64..40_000,
     ) {
-        let coins: Vec<Coin> = (0..).zip(&amounts).map(|(n, amount)| coin(n, *amount)).collect();
+        let coins: Vec<WalletOutput> = (0..).zip(&amounts).map(|(n, amount)| coin(n, *amount)).collect();
         let (at_once, _) = funds(&coins);
         match choose(&coins, atoms(need)) {
             Some(chosen) => {

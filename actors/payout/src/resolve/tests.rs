@@ -6,8 +6,8 @@ fn height(height: u64) -> Height {
     Height::new(height)
 }
 
-fn seen(place: Place) -> Seen {
-    Seen { txid: "ab".into(), fee: Amount::from_atoms(7).unwrap(), place }
+fn seen(place: TxLocation) -> FoundTransaction {
+    FoundTransaction { txid: "ab".into(), fee: Amount::from_atoms(7).unwrap(), place }
 }
 
 fn done() -> Key {
@@ -15,9 +15,9 @@ fn done() -> Key {
 }
 
 /// A request without an answer; the daemon has nothing under its key, nothing shows it, its inputs are there.
-fn lost() -> Case {
-    Case {
-        known: Known::Asked,
+fn lost() -> PayoutEvidence {
+    PayoutEvidence {
+        known: SendKnowledge::Asked,
         key: Key::Nothing,
         seen: None,
         inputs: Inputs::Unspent,
@@ -34,7 +34,7 @@ fn waits(quiet_since: Option<u64>, attention: Option<&'static str>) -> Verdict {
 }
 
 /// Every combination of all that can be known.
-fn all() -> impl Iterator<Item = Case> {
+fn all() -> impl Iterator<Item = PayoutEvidence> {
     let keys = [
         Key::Mute,
         Key::Nothing,
@@ -44,8 +44,8 @@ fn all() -> impl Iterator<Item = Case> {
         Key::Failed { definite: true },
         Key::Failed { definite: false },
     ];
-    let places = [Place::Block { depth: 0 }, Place::Block { depth: 10 }, Place::Mempool, Place::Nowhere];
-    let sights: Vec<Option<Seen>> = std::iter::once(None).chain(places.map(|place| Some(seen(place)))).collect();
+    let places = [TxLocation::Block { depth: 0 }, TxLocation::Block { depth: 10 }, TxLocation::Mempool, TxLocation::Nowhere];
+    let sights: Vec<Option<FoundTransaction>> = std::iter::once(None).chain(places.map(|place| Some(seen(place)))).collect();
     let inputs = [
         Inputs::Unnamed,
         Inputs::Unspent,
@@ -60,14 +60,14 @@ fn all() -> impl Iterator<Item = Case> {
     ];
     let quiet = [None, Some(TIP), Some(TIP - 2), Some(TIP - 3), Some(TIP - 100)];
     let mut cases = Vec::new();
-    for known in [Known::Asked, Known::Sent] {
+    for known in [SendKnowledge::Asked, SendKnowledge::Sent] {
         for key in &keys {
             for seen in &sights {
                 for inputs in inputs {
                     for (others_refused, repeated) in [(true, false), (false, false), (true, true)] {
                         for asked_at in [TIP - 1, TIP] {
                             for quiet_since in quiet {
-                                cases.push(Case {
+                                cases.push(PayoutEvidence {
                                     known,
                                     key: key.clone(),
                                     seen: seen.clone(),
@@ -88,11 +88,11 @@ fn all() -> impl Iterator<Item = Case> {
     cases.into_iter()
 }
 
-fn shown(case: &Case) -> bool {
-    case.seen.as_ref().is_some_and(|seen| seen.place != Place::Nowhere)
+fn shown(case: &PayoutEvidence) -> bool {
+    case.seen.as_ref().is_some_and(|seen| seen.place != TxLocation::Nowhere)
 }
 
-fn quiet_blocks(case: &Case) -> u64 {
+fn quiet_blocks(case: &PayoutEvidence) -> u64 {
     case.quiet_since.map_or(0, |since| TIP - since.get())
 }
 
@@ -106,7 +106,7 @@ fn what_a_block_or_the_mempool_shows_was_sent() {
 #[test]
 fn the_same_bytes_are_repeated_only_when_nothing_is_known_of_them_and_their_inputs_are_there() {
     for case in all() {
-        let may = case.known == Known::Asked
+        let may = case.known == SendKnowledge::Asked
             && case.key == Key::Nothing
             && case.seen.is_none()
             && case.inputs == Inputs::Unspent;
@@ -122,9 +122,9 @@ fn a_key_is_given_up_only_for_the_same_inputs_unspent_and_after_the_daemons_word
         replaced += 1;
         assert_eq!(case.inputs, Inputs::Unspent, "{case:?}");
         assert!(!shown(&case), "{case:?}");
-        let refused = case.known == Known::Asked && case.key == Key::Failed { definite: true };
+        let refused = case.known == SendKnowledge::Asked && case.key == Key::Failed { definite: true };
         assert!(refused || quiet_blocks(&case) >= QUIET_BLOCKS, "{case:?}");
-        let gone = case.known == Known::Sent;
+        let gone = case.known == SendKnowledge::Sent;
         let stored = matches!(case.key, Key::Failed { .. } | Key::Accepted);
         assert!(gone || stored, "a key is given up only when the daemon says so: {case:?}");
         let never_sent = refused && !case.repeated;
@@ -155,11 +155,11 @@ fn money_is_payable_again_only_when_no_attempt_can_ever_be_mined() {
 
 #[test]
 fn what_runs_is_waited_for_and_what_was_done_is_believed() {
-    for case in all().filter(|case| case.known == Known::Asked && !shown(case)) {
+    for case in all().filter(|case| case.known == SendKnowledge::Asked && !shown(case)) {
         match &case.key {
             Key::Running => assert_eq!(resolve(&case), waits(None, None), "{case:?}"),
             Key::Done { .. } => {
-                let sent = Seen { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap(), place: Place::Nowhere };
+                let sent = FoundTransaction { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap(), place: TxLocation::Nowhere };
                 assert_eq!(resolve(&case), Verdict::Sent(sent), "{case:?}");
             }
             _ => {}
@@ -176,7 +176,7 @@ fn without_named_inputs_nothing_is_ever_asked_twice() {
 
 #[test]
 fn a_daemon_that_cannot_be_asked_leaves_an_unknown_outcome_to_an_operator() {
-    for case in all().filter(|case| case.known == Known::Asked && case.key == Key::Mute && case.seen.is_none()) {
+    for case in all().filter(|case| case.known == SendKnowledge::Asked && case.key == Key::Mute && case.seen.is_none()) {
         match (case.inputs, resolve(&case)) {
             (Inputs::Unnamed | Inputs::Unspent, Verdict::Wait { attention, .. }) => {
                 assert_eq!(attention, Some(CANNOT_ASK), "{case:?}");
@@ -190,21 +190,21 @@ fn a_daemon_that_cannot_be_asked_leaves_an_unknown_outcome_to_an_operator() {
 #[test]
 fn a_restarted_daemon_gets_three_quiet_blocks_counted_from_the_first_look() {
     let accepted =
-        |quiet_since: Option<u64>| Case { key: Key::Accepted, quiet_since: quiet_since.map(height), ..lost() };
+        |quiet_since: Option<u64>| PayoutEvidence { key: Key::Accepted, quiet_since: quiet_since.map(height), ..lost() };
     assert_eq!(resolve(&accepted(None)), waits(Some(TIP), None));
     assert_eq!(resolve(&accepted(Some(TIP - 2))), waits(Some(TIP - 2), None));
     assert_eq!(resolve(&accepted(Some(TIP - 3))), Verdict::Replace { outcome: "accepted" });
     // Whatever shows it begins the count anew.
-    let leaving = Case { inputs: Inputs::Leaving, ..accepted(Some(TIP - 3)) };
+    let leaving = PayoutEvidence { inputs: Inputs::Leaving, ..accepted(Some(TIP - 3)) };
     assert_eq!(resolve(&leaving), waits(None, None));
 }
 
 #[test]
 fn a_lost_transaction_is_replaced_after_three_quiet_blocks() {
-    let gone = |quiet_since: Option<u64>| Case {
-        known: Known::Sent,
+    let gone = |quiet_since: Option<u64>| PayoutEvidence {
+        known: SendKnowledge::Sent,
         key: Key::Mute,
-        seen: Some(seen(Place::Nowhere)),
+        seen: Some(seen(TxLocation::Nowhere)),
         quiet_since: quiet_since.map(height),
         ..lost()
     };
@@ -214,31 +214,31 @@ fn a_lost_transaction_is_replaced_after_three_quiet_blocks() {
 
 #[test]
 fn a_refusal_releases_only_when_no_earlier_attempt_may_still_be_mined() {
-    let refused = Case { key: Key::Failed { definite: true }, ..lost() };
+    let refused = PayoutEvidence { key: Key::Failed { definite: true }, ..lost() };
     assert_eq!(resolve(&refused), Verdict::Release { outcome: REFUSED });
-    let after_another = Case { others_refused: false, ..refused };
+    let after_another = PayoutEvidence { others_refused: false, ..refused };
     assert_eq!(resolve(&after_another), Verdict::Replace { outcome: REFUSED });
-    let in_the_same_block = Case { asked_at: height(TIP), ..after_another };
+    let in_the_same_block = PayoutEvidence { asked_at: height(TIP), ..after_another };
     assert_eq!(resolve(&in_the_same_block), waits(None, None), "once per block is often enough");
     // A failure inside the daemon says less: it may come after the broadcast.
-    let failed = Case { key: Key::Failed { definite: false }, ..lost() };
+    let failed = PayoutEvidence { key: Key::Failed { definite: false }, ..lost() };
     assert_eq!(resolve(&failed), waits(Some(TIP), None));
 }
 
 #[test]
 fn an_input_that_somebody_else_spent_is_waited_for_until_it_is_final() {
-    let taken = |since: u64| Case { inputs: Inputs::Taken { since: Some(height(since)) }, ..lost() };
+    let taken = |since: u64| PayoutEvidence { inputs: Inputs::Taken { since: Some(height(since)) }, ..lost() };
     assert_eq!(resolve(&taken(TIP - 99)), waits(Some(TIP), Some(TAKEN)));
     assert_eq!(resolve(&taken(TIP - 100)), Verdict::Release { outcome: "input taken" });
-    let unclear = Case { inputs: Inputs::Unclear { since: height(TIP - 100) }, ..lost() };
+    let unclear = PayoutEvidence { inputs: Inputs::Unclear { since: height(TIP - 100) }, ..lost() };
     assert_eq!(resolve(&unclear), waits(None, Some(UNCLEAR)));
-    let refused = Case { key: Key::Failed { definite: true }, ..unclear };
+    let refused = PayoutEvidence { key: Key::Failed { definite: true }, ..unclear };
     assert_eq!(resolve(&refused), Verdict::Release { outcome: "input taken" });
 }
 
 #[test]
 fn a_refusal_of_a_repeated_request_replaces_and_never_releases() {
-    let refused = Case { key: Key::Failed { definite: true }, repeated: true, ..lost() };
+    let refused = PayoutEvidence { key: Key::Failed { definite: true }, repeated: true, ..lost() };
     assert_eq!(resolve(&refused), Verdict::Replace { outcome: REFUSED_AGAIN });
     for case in all().filter(|case| case.repeated && !matches!(case.inputs, Inputs::Taken { since: Some(_) })) {
         assert!(!matches!(resolve(&case), Verdict::Release { .. }), "{case:?}");
@@ -274,10 +274,10 @@ fn an_operator_may_give_up_only_what_can_never_be_mined() {
 
 #[test]
 fn inputs_that_the_wallet_does_not_list_prove_nothing_about_what_was_sent() {
-    let missing = Case { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
+    let missing = PayoutEvidence { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
     assert_eq!(resolve(&missing), waits(Some(TIP - 500), Some(MISSING)));
-    let sent = Case { known: Known::Sent, key: Key::Mute, ..missing.clone() };
+    let sent = PayoutEvidence { known: SendKnowledge::Sent, key: Key::Mute, ..missing.clone() };
     assert_eq!(resolve(&sent), waits(Some(TIP - 500), Some(MISSING)));
-    let refused = Case { key: Key::Failed { definite: true }, ..missing };
+    let refused = PayoutEvidence { key: Key::Failed { definite: true }, ..missing };
     assert_eq!(resolve(&refused), Verdict::Release { outcome: "input taken" }, "nobody can have sent it");
 }

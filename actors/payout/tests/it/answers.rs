@@ -2,7 +2,7 @@
 use std::sync::{Arc, Mutex};
 
 use daemon::DaemonSettings;
-use daemon::fake::{Answer, Fake, Seen};
+use daemon::fake::{ScriptedAnswer, Fake, RecordedRequest};
 use secrecy::SecretString;
 use store::payouts::IntentState;
 use units::Amount;
@@ -17,46 +17,46 @@ const REWARD: u64 = 72_325_093_035;
 struct World {
     tip: u64,
     /// To a send.
-    send: Option<Answer>,
+    send: Option<ScriptedAnswer>,
     /// State and rest of the record under the key of each attempt.
     keys: Vec<&'static str>,
 }
 
-fn answer(world: &World, seen: &Seen) -> Answer {
+fn answer(world: &World, seen: &RecordedRequest) -> ScriptedAnswer {
     let tip = world.tip;
     let path = seen.path.split('?').next().unwrap();
     match path {
-        "/api/status" => Answer::json(
+        "/api/status" => ScriptedAnswer::json(
             200,
             format!(r#"{{"peers":1,"chain_height":{tip},"best_hash":"00","total_work":1,"syncing":false}}"#),
         ),
-        "/api/wallet/address" => Answer::json(200, format!(r#"{{"address":"{}"}}"#, address(999))),
-        "/api/wallet/balance" => Answer::json(
+        "/api/wallet/address" => ScriptedAnswer::json(200, format!(r#"{{"address":"{}"}}"#, address(999))),
+        "/api/wallet/balance" => ScriptedAnswer::json(
             200,
             format!(
                 r#"{{"spendable":{REWARD},"pending":0,"total":{REWARD},"chain_height":{tip},"synced_height":{tip}}}"#
             ),
         ),
-        "/api/wallet/outputs" => Answer::json(
+        "/api/wallet/outputs" => ScriptedAnswer::json(
             200,
             format!(
                 r#"{{"chain_height":{tip},"synced_height":{tip},"outputs":[{{"txid":"{TXID}","output_index":0,
                 "amount":{REWARD},"status":"unspent","type":"coinbase","confirmations":9,"block_height":1}}]}}"#
             ),
         ),
-        "/api/wallet/sends" => Answer::json(200, r#"{"total":0,"sends":[]}"#),
+        "/api/wallet/sends" => ScriptedAnswer::json(200, r#"{"total":0,"sends":[]}"#),
         "/api/wallet/send/advanced/status" => {
             let attempt: usize = seen.path.rsplit('-').next().unwrap().parse().unwrap_or(1);
             let record = world.keys.get(attempt - 1).or(world.keys.last()).unwrap_or(&r#""state":"not_found""#);
-            Answer::json(200, format!("{{{record}}}"))
+            ScriptedAnswer::json(200, format!("{{{record}}}"))
         }
         "/api/wallet/send/advanced" if seen.body.contains(r#""dry_run":true"#) => {
             let dry = format!(r#"{{"fee":47210,"change":1,"input_count":1,"input_total":{REWARD}}}"#);
-            Answer::json(200, dry)
+            ScriptedAnswer::json(200, dry)
         }
         "/api/wallet/send/advanced" if seen.key.is_some() => world.send.clone().unwrap(),
-        _ if path.starts_with("/api/block/") => Answer::error(404, "block not found"),
-        _ => Answer::error(400, "no"),
+        _ if path.starts_with("/api/block/") => ScriptedAnswer::error(404, "block not found"),
+        _ => ScriptedAnswer::error(400, "no"),
     }
 }
 
@@ -67,7 +67,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(send: Answer, keys: &[&'static str]) -> Scene {
+    async fn new(send: ScriptedAnswer, keys: &[&'static str]) -> Scene {
         let mut stage = Stage::new().await;
         let world = World { tip: 0, send: Some(send), keys: keys.to_vec() };
         let world = Arc::new(Mutex::new(world));
@@ -97,7 +97,7 @@ const FAILED: &str = r#""state":"failed","original_status":400,"error":"input 0:
 
 #[actix_rt::test]
 async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
-    let mut scene = Scene::new(Answer::error(400, "input 0: reserved"), &[FAILED]).await;
+    let mut scene = Scene::new(ScriptedAnswer::error(400, "input 0: reserved"), &[FAILED]).await;
     scene.stage.sweep().await;
     let id = scene.stage.only().await.id;
     scene.stage.ticks(2).await;
@@ -109,7 +109,7 @@ async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
     // The next run asks under the key of another payout.
     scene.world.lock().unwrap().keys.clear();
     let sent = format!(r#"{{"txid":"{TXID}","fee":47210,"change":1}}"#);
-    scene.world.lock().unwrap().send = Some(Answer::json(200, sent));
+    scene.world.lock().unwrap().send = Some(ScriptedAnswer::json(200, sent));
     scene.stage.sweep().await;
     assert_eq!(scene.stage.only().await.state, IntentState::Broadcast);
     assert_ne!(scene.asked()[0].0, scene.asked()[1].0);
@@ -118,7 +118,7 @@ async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
 #[actix_rt::test]
 async fn a_refusal_after_an_unknown_attempt_spends_the_same_inputs_again_once_per_block() {
     let accepted = r#""state":"accepted""#;
-    let mut scene = Scene::new(Answer::error(409, "idempotency key in progress"), &[accepted, FAILED]).await;
+    let mut scene = Scene::new(ScriptedAnswer::error(409, "idempotency key in progress"), &[accepted, FAILED]).await;
     scene.stage.sweep().await;
     for _ in 0..3 {
         scene.stage.ticks(2).await;
@@ -141,7 +141,7 @@ async fn a_refusal_after_an_unknown_attempt_spends_the_same_inputs_again_once_pe
 #[actix_rt::test]
 async fn a_failure_inside_the_daemon_is_replaced_after_three_blocks() {
     let stored = r#""state":"failed","original_status":500,"error":"internal error""#;
-    let mut scene = Scene::new(Answer::error(500, "internal error"), &[stored]).await;
+    let mut scene = Scene::new(ScriptedAnswer::error(500, "internal error"), &[stored]).await;
     scene.stage.sweep().await;
     for _ in 0..3 {
         scene.stage.ticks(2).await;
@@ -156,7 +156,7 @@ async fn a_failure_inside_the_daemon_is_replaced_after_three_blocks() {
 #[actix_rt::test]
 async fn what_runs_is_waited_for_without_end() {
     let running = r#""state":"in_progress""#;
-    let mut scene = Scene::new(Answer::error(502, "bad gateway"), &[running]).await;
+    let mut scene = Scene::new(ScriptedAnswer::error(502, "bad gateway"), &[running]).await;
     scene.stage.sweep().await;
     for _ in 0..6 {
         scene.stage.ticks(2).await;
@@ -170,9 +170,9 @@ async fn what_runs_is_waited_for_without_end() {
 #[actix_rt::test]
 async fn answers_that_say_not_now_repeat_the_same_bytes_under_the_same_key() {
     let not_now = [
-        Answer::error(429, "send busy, retry later"),
-        Answer::error(429, "send rate limit exceeded"),
-        Answer::error(503, "node is syncing"),
+        ScriptedAnswer::error(429, "send busy, retry later"),
+        ScriptedAnswer::error(429, "send rate limit exceeded"),
+        ScriptedAnswer::error(503, "node is syncing"),
     ];
     for refusal in not_now {
         let mut scene = Scene::new(refusal, &[]).await;
@@ -187,7 +187,7 @@ async fn answers_that_say_not_now_repeat_the_same_bytes_under_the_same_key() {
 
 #[actix_rt::test]
 async fn a_key_that_names_another_request_is_an_operators_business() {
-    let reuse = Answer::error(409, "idempotency key reuse with different request");
+    let reuse = ScriptedAnswer::error(409, "idempotency key reuse with different request");
     let running = r#""state":"in_progress""#;
     let mut scene = Scene::new(reuse, &[running]).await;
     scene.stage.sweep().await;

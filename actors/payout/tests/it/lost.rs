@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use meshpool_devnet::{Action, Fault, MineOrder, Phase, ReorgOrder};
-use store::payouts::{Intent, IntentState, OperatorWord};
+use store::payouts::{Intent, IntentState, OperatorDecision};
 
 use crate::database::Kind;
 use crate::stage::{COIN, Stage, address};
@@ -294,7 +294,7 @@ async fn an_output_that_an_operator_spent_holds_the_payout_until_the_operator_ha
     assert_eq!(stage.counters.payouts_attention.get(), 1);
     stage.mine(50);
     stage.ticks(2).await;
-    let release = OperatorWord::Release { because: "I spent that output myself".to_owned() };
+    let release = OperatorDecision::Release { because: "I spent that output myself".to_owned() };
     assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
     stage.ticks(2).await;
     let held = stage.only().await;
@@ -317,7 +317,7 @@ async fn an_operator_cannot_give_up_what_may_still_be_mined() {
     stage.fault(Fault::once(SEND, Phase::After, Action::Drop));
     stage.tick().await;
     stage.control().clear_mempool();
-    let release = OperatorWord::Release { because: "I think it is lost".to_owned() };
+    let release = OperatorDecision::Release { because: "I think it is lost".to_owned() };
     assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
     stage.ticks(2).await;
     let open = stage.only().await;
@@ -328,7 +328,7 @@ async fn an_operator_cannot_give_up_what_may_still_be_mined() {
 #[actix_rt::test]
 async fn a_payout_that_was_never_asked_for_can_be_given_up_at_once() {
     let (mut stage, reserved) = reserved().await;
-    let release = OperatorWord::Release { because: "not now".to_owned() };
+    let release = OperatorDecision::Release { because: "not now".to_owned() };
     assert!(stage.store.intent_say(&reserved.id, &release).await.unwrap());
     stage.ticks(2).await;
     assert_eq!(stage.find(&reserved.id).await.state, IntentState::Released);
@@ -343,14 +343,14 @@ async fn a_transaction_that_an_operator_names_settles_a_payout_when_a_block_hold
     stage.tick().await;
     stage.wait_for_restart(&token);
     // Nobody but the network knows it any more.
-    let named = OperatorWord::Sent { txid: "ab".repeat(32) };
+    let named = OperatorDecision::Sent { txid: "ab".repeat(32) };
     assert!(stage.store.intent_say(&reserved.id, &named).await.unwrap());
     stage.ticks(2).await;
     let open = stage.only().await;
     assert!(open.attention.as_deref().unwrap().contains("no block holds"), "{:?}", open.attention);
     stage.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
     let income = stage.control().income(&address(1)).unwrap();
-    let named = OperatorWord::Sent { txid: income[0].txid.clone() };
+    let named = OperatorDecision::Sent { txid: income[0].txid.clone() };
     assert!(stage.store.intent_say(&reserved.id, &named).await.unwrap());
     stage.ticks(2).await;
     let found = stage.only().await;

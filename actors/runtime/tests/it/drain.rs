@@ -29,7 +29,7 @@ impl Actor for Last {
 impl Handler<Hold> for First {
     async fn handle(&mut self, Hold(gate): Hold, reply: Reply<Hold>) -> Result<(), Fault> {
         let next = self.0.clone();
-        carry(reply, async move {
+        continue_with(reply, async move {
             gate.await.unwrap();
             next.ask(Hit, SOON).await.unwrap();
         });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use runtime::{
-    Actor, ActorRef, Fault, Handler, Limits, Message, OnExhausted, Policy, Recipient, Reply, Restart, carry,
+    Actor, ActorRef, Fault, Handler, Limits, Message, OnExhausted, Policy, Recipient, Reply, Restart, continue_with,
 };
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -139,7 +139,7 @@ impl Handler<Hold> for Counter {
 
 impl Handler<Journey> for Counter {
     async fn handle(&mut self, Journey(gate, next): Journey, reply: Reply<Journey>) -> Result<(), Fault> {
-        carry(reply, async move {
+        continue_with(reply, async move {
             gate.await.unwrap();
             next.ask(Hit, SOON).await.unwrap()
         });
@@ -149,7 +149,7 @@ impl Handler<Journey> for Counter {
 
 impl Handler<BadJourney> for Counter {
     async fn handle(&mut self, _: BadJourney, reply: Reply<BadJourney>) -> Result<(), Fault> {
-        carry(reply, async { panic!("fell off") });
+        continue_with(reply, async { panic!("fell off") });
         Ok(())
     }
 }

@@ -15,13 +15,13 @@ use super::*;
 
 /// Spans by id: what they are called, whose child they are, whom they follow.
 #[derive(Debug, Default, Clone)]
-struct Seen {
+struct SpanSeen {
     title: String,
     parent: Option<u64>,
     follows: Option<u64>,
 }
 
-static SEEN: LazyLock<Mutex<HashMap<u64, Seen>>> = LazyLock::new(Mutex::default);
+static SEEN: LazyLock<Mutex<HashMap<u64, SpanSeen>>> = LazyLock::new(Mutex::default);
 
 struct Title(String);
 
@@ -38,7 +38,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spy {
         let mut title = Title(attrs.metadata().name().to_owned());
         attrs.record(&mut title);
         let parent = ctx.span(id).and_then(|span| span.parent()).map(|span| span.id().into_u64());
-        SEEN.lock().unwrap().insert(id.into_u64(), Seen { title: title.0, parent, follows: None });
+        SEEN.lock().unwrap().insert(id.into_u64(), SpanSeen { title: title.0, parent, follows: None });
     }
 
     fn on_follows_from(&self, span: &Id, follows: &Id, _: Context<'_, S>) {
@@ -65,7 +65,7 @@ impl Actor for End {
 impl Handler<Note> for Head {
     async fn handle(&mut self, _: Note, reply: Reply<Note>) -> Result<(), Fault> {
         let next = self.0.clone();
-        carry(reply, async move { next.ask(Tail, SOON).await.unwrap() });
+        continue_with(reply, async move { next.ask(Tail, SOON).await.unwrap() });
         Ok(())
     }
 }
@@ -98,7 +98,7 @@ fn an_asked_message_is_a_child_and_a_told_one_follows() {
         drop(teller);
 
         let seen = SEEN.lock().unwrap().clone();
-        let named = |title: &str| -> Vec<(u64, Seen)> {
+        let named = |title: &str| -> Vec<(u64, SpanSeen)> {
             seen.iter().filter(|(_, span)| span.title == title).map(|(id, span)| (*id, span.clone())).collect()
         };
         let notes = named("handle actor=\"head\" msg=\"span_note\"");

@@ -9,9 +9,9 @@ const TEMPLATES_MAX: usize = 64;
 
 /// The shares of the templates that came last.
 #[derive(Default)]
-pub(super) struct Seen(VecDeque<(MerkleRoot, HashSet<Nonce>)>);
+pub(super) struct RecentNonces(VecDeque<(MerkleRoot, HashSet<Nonce>)>);
 
-impl Seen {
+impl RecentNonces {
     /// False for a nonce that this template had already.
     pub(super) fn is_new(&mut self, root: MerkleRoot, nonce: Nonce) -> bool {
         if let Some((_, nonces)) = self.0.iter_mut().rev().find(|(known, _)| *known == root) {

@@ -14,7 +14,7 @@ use units::Amount;
 use super::*;
 use crate::disk::Progress;
 use crate::fold::Fold;
-use crate::record::{FILE_HEAD, FileHead, LineDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
+use crate::record::{FILE_HEAD, FileHead, IdentityDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
 
 pub(crate) const HEADER: [u8; 92] = [5; 92];
 
@@ -157,8 +157,8 @@ pub(crate) fn log_of(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
         reward_address: "UKSV",
         block: "{}",
     };
-    let line = LineDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig" };
-    let mut all = vec![Record::Commit { ordinal: 1 }, Record::Line(line), Record::Template(template)];
+    let line = IdentityDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig" };
+    let mut all = vec![Record::Commit { ordinal: 1 }, Record::Identity(line), Record::Template(template)];
     all.extend(records);
     all
 }

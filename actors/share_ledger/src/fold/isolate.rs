@@ -9,12 +9,12 @@
 use std::ops::Range;
 
 use store::StoreError;
-use store::fold::{Aside, FoldStep, LineKey, NewItem, Retried, TemplateRow};
+use store::fold::{Aside, FoldStep, IdentityKey, NewItem, Retried, TemplateRow};
 use tokio::runtime::Runtime;
 use tracing::warn;
 use units::{PolicyId, Seq};
 
-use super::{Fold, FoldError, Place, unanswered};
+use super::{Fold, FoldError, FoldCursor, unanswered};
 use crate::aside::{ITEMS_MAX, KnownAside, NO_FILE, RECORDS_MAX, definition, subject};
 use crate::intake::Asker;
 use crate::reader::Step;
@@ -55,7 +55,7 @@ struct LogPart {
 struct Isolation<'a> {
     fold: &'a Fold,
     runtime: &'a Runtime,
-    place: Place,
+    place: FoldCursor,
     entries: Entries,
     /// So many are written.
     done: usize,
@@ -67,7 +67,7 @@ struct Isolation<'a> {
 
 impl Fold {
     /// Writes the records up to `to`, in as many transactions as it takes; where the fold is then.
-    pub(super) fn isolate(&self, runtime: &Runtime, aside: KnownAside, to: Seq) -> Result<Place, FoldError> {
+    pub(super) fn isolate(&self, runtime: &Runtime, aside: KnownAside, to: Seq) -> Result<FoldCursor, FoldError> {
         let Some(mut place) = self.find_place(runtime)? else {
             let what = "records that the database refused".to_owned();
             return Err(unanswered(to, StoreError::Conflict { what }));
@@ -139,7 +139,7 @@ impl Isolation<'_> {
     /// Reads on, up to that record, or as much as a step may have; whether there was anything.
     fn read(&mut self, to: Option<Seq>) -> Result<bool, FoldError> {
         let durable = self.fold.progress.durable();
-        let Place { reader, folded, minute, intake, aside, .. } = &mut self.place;
+        let FoldCursor { reader, folded, minute, intake, aside, .. } = &mut self.place;
         let (folded, before) = (*folded, self.entries.all.len());
         let (store, host, runtime) = (&self.fold.store, self.fold.host, self.runtime);
         let asker = Asker { store, host, runtime, released: aside.released };
@@ -190,7 +190,7 @@ impl Isolation<'_> {
     fn attempt(&mut self, end: usize) -> Result<(), FoldError> {
         let end = self.entries.without_open_end(self.done, end);
         while self.done < end {
-            let Place { reader, folded, minute, aside, .. } = &mut self.place;
+            let FoldCursor { reader, folded, minute, aside, .. } = &mut self.place;
             let mut step = StepBuilder::new(*folded, *minute);
             let mut next = self.done;
             let mut file = self.entries.all[next].file;
@@ -266,7 +266,7 @@ impl Isolation<'_> {
     fn probe(
         &self,
         policy: PolicyId,
-        line: Option<&LineKey>,
+        line: Option<&IdentityKey>,
         template: Option<&TemplateRow>,
     ) -> Result<Option<StoreError>, FoldError> {
         let folded = self.place.folded;
@@ -294,7 +294,7 @@ impl Isolation<'_> {
     }
 
     /// The last ones may be at fault. What tells is then before them, or in what follows the step.
-    fn finish(mut self) -> Result<Place, FoldError> {
+    fn finish(mut self) -> Result<FoldCursor, FoldError> {
         loop {
             let count = self.entries.all.len();
             if self.went_in {

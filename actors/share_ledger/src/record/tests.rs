@@ -16,7 +16,7 @@ fn share(nonce: u64) -> Record<'static> {
 fn every_kind() -> Vec<Record<'static>> {
     vec![
         Record::Commit { ordinal: 9 },
-        Record::Line(LineDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig é" }),
+        Record::Identity(IdentityDefinition { local_id: 1, origin: [7; 16], address: "Sw9Z", worker: "rig é" }),
         Record::Template(TemplateDefinition {
             local_id: 2,
             header_base: &[5; 92],

@@ -1,19 +1,19 @@
 //! Several daemons: which one is followed, and what the others are good for.
 use std::time::Duration;
 
-use template::{Patience, TemplateSettings};
+use template::{FailoverTimeouts, TemplateSettings};
 use units::Height;
 
 use crate::stage::{Stage, World, id, until};
 
 fn calm(settings: &mut TemplateSettings) {
     let long = Duration::from_secs(3_600);
-    settings.patience = Patience { lag: long, settle: long, bar: long, bar_max: long };
+    settings.patience = FailoverTimeouts { lag: long, settle: long, bar: long, bar_max: long };
 }
 
 fn eager(settings: &mut TemplateSettings) {
     let none = Duration::ZERO;
-    settings.patience = Patience { lag: none, settle: none, bar: none, bar_max: none };
+    settings.patience = FailoverTimeouts { lag: none, settle: none, bar: none, bar_max: none };
 }
 
 /// Looks until every daemon was asked.

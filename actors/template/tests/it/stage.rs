@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::DaemonSettings;
-use daemon::fake::{Answer, Fake, Seen};
+use daemon::fake::{ScriptedAnswer, Fake, RecordedRequest};
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, DaemonHealth, Tip};
 use messages::share_ledger::DefineTemplate;
@@ -75,45 +75,45 @@ impl World {
         self.chain.push((id(n), NOW - 1));
     }
 
-    fn answer(&mut self, seen: &Seen) -> Answer {
+    fn answer(&mut self, seen: &RecordedRequest) -> ScriptedAnswer {
         if self.down {
-            return Answer::plain(502, "nobody home");
+            return ScriptedAnswer::plain(502, "nobody home");
         }
         let tip = self.chain.len() - 1;
         match seen.path.split(['?']).next().unwrap() {
             "/api/status" => self.status(tip),
-            "/api/mining/blocktemplate" if !self.wallet_loaded => Answer::error(503, "no wallet loaded"),
+            "/api/mining/blocktemplate" if !self.wallet_loaded => ScriptedAnswer::error(503, "no wallet loaded"),
             "/api/mining/blocktemplate" => match self.cache_full {
                 Some(seconds) => {
                     let body = r#"{"code":"mining_template_cache_full","error":"mining template cache full"}"#;
-                    Answer { retry_after: Some(seconds), ..Answer::json(503, body) }
+                    ScriptedAnswer { retry_after: Some(seconds), ..ScriptedAnswer::json(503, body) }
                 }
                 None => self.template(tip),
             },
-            "/api/mining/renewtemplate" if !self.renews => Answer::plain(404, "404 page not found\n"),
+            "/api/mining/renewtemplate" if !self.renews => ScriptedAnswer::plain(404, "404 page not found\n"),
             "/api/mining/renewtemplate" => {
-                Answer::json(200, format!(r#"{{"template_expires_at_unix_ms":{}}}"#, (NOW + 600) * 1_000))
+                ScriptedAnswer::json(200, format!(r#"{{"template_expires_at_unix_ms":{}}}"#, (NOW + 600) * 1_000))
             }
-            "/api/wallet/address" => Answer::json(200, r#"{"address":"POOL","view_only":false}"#),
+            "/api/wallet/address" => ScriptedAnswer::json(200, r#"{"address":"POOL","view_only":false}"#),
             "/api/wallet/load" => {
                 self.loads += 1;
                 self.wallet_loaded = seen.body.contains("sesame");
                 match self.wallet_loaded {
-                    true => Answer::json(200, r#"{"address":"POOL","synced_height":1}"#),
-                    false => Answer::error(401, "wrong password"),
+                    true => ScriptedAnswer::json(200, r#"{"address":"POOL","synced_height":1}"#),
+                    false => ScriptedAnswer::error(401, "wrong password"),
                 }
             }
             path => match path.strip_prefix("/api/block/").and_then(|height| height.parse::<usize>().ok()) {
                 Some(height) if height <= tip => self.block(height),
-                Some(_) => Answer::error(404, "block not found"),
-                None => Answer::plain(404, "404 page not found\n"),
+                Some(_) => ScriptedAnswer::error(404, "block not found"),
+                None => ScriptedAnswer::plain(404, "404 page not found\n"),
             },
         }
     }
 
-    fn status(&self, tip: usize) -> Answer {
+    fn status(&self, tip: usize) -> ScriptedAnswer {
         let sync = if self.syncing { r#""syncing":true,"sync_target":99999"# } else { r#""syncing":false"# };
-        Answer::json(
+        ScriptedAnswer::json(
             200,
             format!(
                 r#"{{"peers":1,"chain_height":{tip},"best_hash":"{}","total_work":{},{sync},"mempool_generation":{}}}"#,
@@ -124,7 +124,7 @@ impl World {
         )
     }
 
-    fn template(&mut self, tip: usize) -> Answer {
+    fn template(&mut self, tip: usize) -> ScriptedAnswer {
         self.templates += 1;
         let parts = HeaderParts {
             version: 1,
@@ -135,7 +135,7 @@ impl World {
             difficulty: 60,
         };
         let target = Target::from_difficulty(Difficulty::new(60).unwrap());
-        Answer::json(
+        ScriptedAnswer::json(
             200,
             format!(
                 r#"{{"block":{{"header":{{"Nonce":0}},"transactions":[],"filler":"{}"}},"header_base":"{}","target":"{target}","mempool_generation":{},"reward_address_used":"{}","template_id":"t{}","template_expires_at_unix_ms":{}}}"#,
@@ -149,9 +149,9 @@ impl World {
         )
     }
 
-    fn block(&self, height: usize) -> Answer {
+    fn block(&self, height: usize) -> ScriptedAnswer {
         let (hash, time) = self.chain[height];
-        Answer::json(
+        ScriptedAnswer::json(
             200,
             format!(
                 r#"{{"hash":"{hash}","height":{height},"prev_hash":"{hash}","merkle_root":"{hash}","nonce":1,"difficulty":60,"timestamp":{time},"confirmations":1,"reward":1}}"#

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, MerkleRoot, Network, PowHash, Target};
 use messages::counters::Counters;
 use messages::facts::{
-    CurrentJob, Line, LocalIds, Notice, Pair, Quarantine, Restrictions, SessionId, SessionIds, Template,
+    CurrentJob, WorkerIdentity, LocalIds, Notice, TrustKey, Quarantine, Restrictions, SessionId, SessionIds, Template,
 };
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, FindShares, LoggedShare, NewShare,
@@ -18,7 +18,7 @@ use messages::share_ledger::{
 use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
 use runtime::{Recipient, Refused, Reply};
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Era, Hints, OriginSalt, StratumParts};
+use stratum::{ProcessNumber, Hints, OriginSalt, StratumParts};
 use tokio::sync::{broadcast, oneshot, watch};
 use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
 
@@ -58,7 +58,7 @@ pub struct Books {
     /// Nonces of runs before whose connection was cut off before their answer: they may still come.
     pub earlier: VecDeque<u64>,
     /// Whoever was seen in a message; nobody may be left when the front has ended.
-    pub seen: Vec<Weak<Line>>,
+    pub seen: Vec<Weak<WorkerIdentity>>,
     total_written: u64,
     ledger: Option<LedgerMood>,
     prover: Option<ProverMood>,
@@ -100,7 +100,7 @@ impl World {
             vardiff: VardiffSettings::default(),
             network: Network::Testnet,
             arbiters: 2,
-            era: Era(1),
+            era: ProcessNumber(1),
             salt: SALT,
             ledger,
             finder,
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Who is to be proven first, and who is refused.
-    pub fn restrict(&self, forced: HashSet<Pair>, quarantined: HashSet<Pair>) {
+    pub fn restrict(&self, forced: HashSet<TrustKey>, quarantined: HashSet<TrustKey>) {
         let sentence = |pair| {
             (pair, Quarantine { reason: "invalid share proof", strikes: 3, until: Timestamp::from_ms(i64::MAX) })
         };
@@ -237,7 +237,7 @@ impl World {
 
     /// The pair of an address that connects from `client`.
     #[must_use]
-    pub fn pair(address: &str, client: std::net::IpAddr) -> Pair {
+    pub fn pair(address: &str, client: std::net::IpAddr) -> TrustKey {
         (address.into(), SALT.origin(client))
     }
 

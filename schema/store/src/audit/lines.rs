@@ -7,7 +7,7 @@ use units::HostId;
 
 use crate::Result;
 use crate::db::Conn;
-use crate::fold::{LineKey, storable};
+use crate::fold::{IdentityKey, storable};
 use crate::joined::Joined;
 use crate::sql::binds;
 
@@ -38,7 +38,7 @@ impl Lines {
     }
 
     /// The row of a batch's line.
-    pub(super) fn id(&self, line: &LineKey) -> Option<i64> {
+    pub(super) fn id(&self, line: &IdentityKey) -> Option<i64> {
         let address = storable(&line.address);
         let key = (self.joined.now(&address).to_owned(), storable(&line.worker), line.origin.to_vec());
         self.ids.get(&key).copied()

@@ -170,7 +170,7 @@ async fn finds(c: &mut Conn<'_>, host: HostId) -> Result<HashMap<i64, Find>> {
 }
 
 #[derive(QueryableByName)]
-struct Verdict {
+struct StoredVerdict {
     #[diesel(sql_type = BigInt)]
     share_seq: i64,
     #[diesel(sql_type = BigInt)]
@@ -375,7 +375,7 @@ impl Pass {
         let select = "SELECT share_seq, line_id, minute, difficulty, verdict, seq FROM verdicts \
                       WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3 AND minute >= $4";
         let kept = i64::from(self.kept.0);
-        let verdicts: Vec<Verdict> =
+        let verdicts: Vec<StoredVerdict> =
             c.rows(select, binds![self.host.0, row.first_seq.to_i64(), row.last_seq.to_i64(), kept]).await?;
         let mut judged = 0;
         for verdict in verdicts {

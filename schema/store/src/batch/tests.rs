@@ -4,7 +4,7 @@ use super::*;
 
 fn batches() -> impl Strategy<Value = ShareBatch> {
     let line = (".{0,9}", ".{0,5}", any::<[u8; 16]>());
-    let line = line.prop_map(|(address, worker, origin)| LineKey { address, worker, origin });
+    let line = line.prop_map(|(address, worker, origin)| IdentityKey { address, worker, origin });
     let tables = (prop::collection::vec(line, 1..5), prop::collection::vec("[0-9a-f]{64}", 1..4));
     tables.prop_flat_map(|(lines, templates)| {
         let (line, template) = (0..lines.len(), 0..templates.len());
@@ -69,7 +69,7 @@ fn a_length_is_not_believed() {
 /// 200 miners, two seconds of one share each every two seconds per line, nonces that walk.
 #[test]
 fn a_share_of_a_busy_batch_takes_a_few_bytes() {
-    let line = |n: u32| LineKey {
+    let line = |n: u32| IdentityKey {
         address: hex::encode(Sha256::digest(n.to_le_bytes())) + "0123456789abcdefghijklmnopq",
         worker: format!("rig{n}"),
         origin: [u8::try_from(n % 251).unwrap(); 16],

@@ -5,7 +5,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use units::Seq;
 
-use super::{FoldStep, LineKey, SegmentDelta};
+use super::{FoldStep, IdentityKey, SegmentDelta};
 use crate::{Result, StoreError};
 
 const VOIDED: &str = "voided";
@@ -116,7 +116,7 @@ impl HostTotals {
     }
 }
 
-fn line_row(place: usize, line: &LineKey) -> (usize, String, String, String) {
+fn line_row(place: usize, line: &IdentityKey) -> (usize, String, String, String) {
     (place, storable(&line.address), storable(&line.worker), hex::encode(line.origin))
 }
 

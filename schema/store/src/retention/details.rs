@@ -121,7 +121,7 @@ pub(super) async fn rejects_move(c: &mut Conn<'_>, rows: Vec<Reject>) -> Result<
 // === verdicts ===
 
 #[derive(QueryableByName)]
-struct Verdict {
+struct StoredVerdict {
     #[diesel(sql_type = BigInt)]
     host_id: i64,
     #[diesel(sql_type = BigInt)]
@@ -136,7 +136,7 @@ struct Verdict {
     miner_id: i64,
 }
 
-impl Verdict {
+impl StoredVerdict {
     fn is_good(&self) -> bool {
         self.verdict == "verified"
     }
@@ -145,7 +145,7 @@ impl Verdict {
 async fn verdicts_move(c: &mut Conn<'_>, before: i64, limit: i64) -> Result<u64> {
     let select = "SELECT v.host_id, v.share_seq, v.minute, v.difficulty, v.verdict, l.miner_id FROM verdicts v \
                   JOIN lines l ON l.id = v.line_id WHERE v.minute < $1 ORDER BY v.minute LIMIT $2";
-    let rows: Vec<Verdict> = c.rows(select, binds![before, limit]).await?;
+    let rows: Vec<StoredVerdict> = c.rows(select, binds![before, limit]).await?;
     if rows.is_empty() {
         return Ok(0);
     }

@@ -70,7 +70,7 @@ impl Store {
 }
 
 #[derive(QueryableByName)]
-struct Line {
+struct StoredIdentity {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = BigInt)]
@@ -103,7 +103,7 @@ const NAMELESS: &str = "SELECT m.id FROM miners m WHERE m.id > $1 AND m.id <= $2
 
 async fn forget(c: &mut Conn<'_>, after: i64, last: i64, idle: i64) -> Result<u64> {
     let days = i64::from(mark_in_txn(c, Mark::Days).await?.0);
-    let lines: Vec<Line> = c.rows(IDLE, binds![after, last, days, idle]).await?;
+    let lines: Vec<StoredIdentity> = c.rows(IDLE, binds![after, last, days, idle]).await?;
     if lines.is_empty() {
         return Ok(0);
     }
@@ -118,7 +118,7 @@ async fn forget(c: &mut Conn<'_>, after: i64, last: i64, idle: i64) -> Result<u6
 }
 
 /// What the lines had done stays with their hosts and their miners.
-async fn keep_totals(c: &mut Conn<'_>, lines: &[Line]) -> Result<()> {
+async fn keep_totals(c: &mut Conn<'_>, lines: &[StoredIdentity]) -> Result<()> {
     let rows: Vec<_> = lines
         .iter()
         .map(|line| (line.host_id, line.miner_id, line.shares, line.work, line.rejects, line.first_at))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::{Aside, BatchRow, CandidateRow, FoldStep, LineKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
+use store::fold::{Aside, BatchRow, CandidateRow, FoldStep, IdentityKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
 use units::{Amount, Difficulty, Height, HostId, Minute, Nonce, PolicyId, Seq, Timestamp, Work};
 
 pub const WINDOW: Duration = Duration::from_secs(6 * 3600);
@@ -25,7 +25,7 @@ pub struct Raw {
 pub struct Log {
     pub host: HostId,
     pub policy: PolicyId,
-    pub lines: Vec<LineKey>,
+    pub lines: Vec<IdentityKey>,
     pub template: TemplateRow,
     pub window: Duration,
     pub shares: Vec<Raw>,
@@ -35,8 +35,8 @@ pub struct Log {
     rejects: Vec<(usize, u32, &'static str, u64)>,
 }
 
-pub fn line(address: &str, worker: &str) -> LineKey {
-    LineKey { address: address.into(), worker: worker.into(), origin: [7; 16] }
+pub fn line(address: &str, worker: &str) -> IdentityKey {
+    IdentityKey { address: address.into(), worker: worker.into(), origin: [7; 16] }
 }
 
 pub fn at(minute: u32) -> Timestamp {
@@ -61,7 +61,7 @@ pub fn hash(n: u64) -> String {
 }
 
 impl Log {
-    pub async fn new(store: &Store, host: &str, lines: Vec<LineKey>) -> Log {
+    pub async fn new(store: &Store, host: &str, lines: Vec<IdentityKey>) -> Log {
         let registered = Minute(EPOCH).start().minus(Duration::from_secs(60));
         Log {
             host: store.host_register(host, registered).await.unwrap(),

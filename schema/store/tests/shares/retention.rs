@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use store::StoreError;
 use store::audit::Priced;
-use store::fold::LineKey;
+use store::fold::IdentityKey;
 use store::retention::{DAY, Mark, Span};
 use units::{Height, LineId, MinerId, Minute};
 
@@ -71,7 +71,7 @@ async fn audit(db: &TestDb) -> Vec<store::audit::Difference> {
 }
 
 /// Everything that is shown and must not change, as text.
-async fn shown(db: &TestDb, lines: &[LineKey]) -> String {
+async fn shown(db: &TestDb, lines: &[IdentityKey]) -> String {
     let mut miners = BTreeMap::new();
     for line in lines {
         let known = db.store.miner_summary(&line.address, Minute(0)).await.unwrap();
@@ -105,7 +105,7 @@ enum Event {
         minutes: u32,
         difficulty: u64,
     },
-    Verdict {
+    StoredVerdict {
         share: prop::sample::Index,
         verdict: &'static str,
     },
@@ -128,7 +128,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         10 => (0..5usize, minutes, 1..100u64)
             .prop_map(|(line, minutes, difficulty)| Event::Share { line, minutes, difficulty }),
-        3 => (any::<prop::sample::Index>(), verdict).prop_map(|(share, verdict)| Event::Verdict { share, verdict }),
+        3 => (any::<prop::sample::Index>(), verdict).prop_map(|(share, verdict)| Event::StoredVerdict { share, verdict }),
         1 => (0..6usize).prop_map(|line| Event::Reject { line }),
         3 => Just(Event::Step),
         2 => (0..5usize).prop_map(|line| Event::Block { line }),
@@ -157,14 +157,14 @@ async fn check(db: &TestDb, epoch: i64, case: u64, events: &[Event]) -> Result<(
                 minute += minutes;
                 log.share(*line, minute, *difficulty);
             }
-            Event::Verdict { share, verdict } if !log.shares.is_empty() => {
+            Event::StoredVerdict { share, verdict } if !log.shares.is_empty() => {
                 let share = share.get(&log.shares).clone();
                 // What is cleaned up is never judged: no block needs it.
                 if share.minute >= cut {
                     log.verdict(share.seq, verdict);
                 }
             }
-            Event::Verdict { .. } => {}
+            Event::StoredVerdict { .. } => {}
             Event::Reject { line } => log.reject(*line, minute, "stale job", 2),
             Event::Step => db.store.fold(log.step()).await.unwrap(),
             Event::Block { line } => {

@@ -15,7 +15,7 @@ enum Event {
     /// A share of a line, after so many minutes.
     Share { line: usize, minutes: u32, difficulty: u64 },
     /// A verdict on one of the shares so far.
-    Verdict { share: prop::sample::Index, verdict: &'static str },
+    StoredVerdict { share: prop::sample::Index, verdict: &'static str },
     /// The fold gets this far.
     Step,
     /// A share of a line, and it solves a block.
@@ -26,7 +26,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let verdict = prop::sample::select(vec!["verified", "verified", "rejected", "voided"]);
     let event = prop_oneof![
         8 => (0..4usize, 0..3u32, 1..100u64).prop_map(|(line, minutes, difficulty)| Event::Share { line, minutes, difficulty }),
-        3 => (any::<prop::sample::Index>(), verdict).prop_map(|(share, verdict)| Event::Verdict { share, verdict }),
+        3 => (any::<prop::sample::Index>(), verdict).prop_map(|(share, verdict)| Event::StoredVerdict { share, verdict }),
         2 => Just(Event::Step),
         1 => (0..4usize).prop_map(|line| Event::Block { line }),
     ];
@@ -67,7 +67,7 @@ async fn check(db: &TestDb, case: u64, events: &[Event]) -> Result<(), TestCaseE
                 minute += minutes;
                 log.share(*line, minute, *difficulty);
             }
-            Event::Verdict { share, verdict } if !log.shares.is_empty() => {
+            Event::StoredVerdict { share, verdict } if !log.shares.is_empty() => {
                 let share = share.get(&log.shares).seq;
                 log.verdict(share, verdict);
                 let said = verdicts.entry(share).or_insert(*verdict);
@@ -75,7 +75,7 @@ async fn check(db: &TestDb, case: u64, events: &[Event]) -> Result<(), TestCaseE
                     *said = verdict;
                 }
             }
-            Event::Verdict { .. } => {}
+            Event::StoredVerdict { .. } => {}
             Event::Step => db.store.fold(log.step()).await.unwrap(),
             Event::Block { line } => {
                 let hash = hash(case * 1_000 + blocks.len() as u64);

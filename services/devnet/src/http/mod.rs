@@ -22,7 +22,7 @@ use crate::faults::{Action, Phase};
 use crate::node::Node;
 use crate::shared::{Order, Shared};
 use answer::{Answer, Stop};
-use routes::{Found, Route};
+use routes::{RouteMatch, Route};
 
 /// Longest request body.
 const BODY_BYTES_MAX: usize = 1_048_576;
@@ -129,16 +129,16 @@ pub(crate) async fn serve(request: HttpRequest, payload: Payload, instance: Data
     instance.shared.unpaused().await;
     let routes = instance.shared.params.routes;
     let found = routes::find(routes, request.method().as_str(), request.path());
-    let needs_token = !matches!(found, Found::Route { is_public: true, .. });
+    let needs_token = !matches!(found, RouteMatch::Route { is_public: true, .. });
     if needs_token && !has_token(&request, &instance) {
         return Answer::text(401, "unauthorized").into_response();
     }
     let (route, name, variable) = match found {
-        Found::Route { route, name, variable, .. } => (route, name, variable.to_owned()),
-        Found::WrongMethod { allow } => {
+        RouteMatch::Route { route, name, variable, .. } => (route, name, variable.to_owned()),
+        RouteMatch::WrongMethod { allow } => {
             return Answer::text(405, "Method Not Allowed").with_header("Allow", allow).into_response();
         }
-        Found::Unknown => return Answer::text(404, "404 page not found").into_response(),
+        RouteMatch::Unknown => return Answer::text(404, "404 page not found").into_response(),
     };
     let body = read_body(payload).await;
     let is_body_lost = body.is_none();

@@ -88,7 +88,7 @@ const TABLE: &[(&str, &str, Route, Access, Since)] = &[
 
 /// What a method and path lead to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
+pub(crate) enum RouteMatch<'a> {
     /// The route, its name for faults, its variable part, and whether it needs the token.
     Route { route: Route, name: &'static str, variable: &'a str, is_public: bool },
     /// With a valid token: 405 and what is allowed. Without: 401.
@@ -97,10 +97,10 @@ pub(crate) enum Found<'a> {
     Unknown,
 }
 
-pub(crate) fn find<'a>(routes: Routes, method: &str, path: &'a str) -> Found<'a> {
+pub(crate) fn find<'a>(routes: Routes, method: &str, path: &'a str) -> RouteMatch<'a> {
     let method = if method == "HEAD" { "GET" } else { method };
-    let Some(path) = path.strip_prefix("/api/") else { return Found::Unknown };
-    let mut wrong_method = Found::Unknown;
+    let Some(path) = path.strip_prefix("/api/") else { return RouteMatch::Unknown };
+    let mut wrong_method = RouteMatch::Unknown;
     for (wanted, pattern, route, access, since) in TABLE {
         if routes == Routes::Basic && *since == Lately {
             continue;
@@ -112,11 +112,11 @@ pub(crate) fn find<'a>(routes: Routes, method: &str, path: &'a str) -> Found<'a>
         };
         if *wanted == method {
             let name = pattern.trim_end_matches('/');
-            return Found::Route { route: *route, name, variable, is_public: *access == Public };
+            return RouteMatch::Route { route: *route, name, variable, is_public: *access == Public };
         }
         // A public path with another method is unknown to the private side, on which it ends.
         if *access == Token {
-            wrong_method = Found::WrongMethod { allow: if *wanted == "GET" { "GET, HEAD" } else { "POST" } };
+            wrong_method = RouteMatch::WrongMethod { allow: if *wanted == "GET" { "GET, HEAD" } else { "POST" } };
         }
     }
     wrong_method
@@ -129,15 +129,15 @@ mod tests {
     #[test]
     fn paths_are_matched_whole() {
         let route = |method, path| match find(Routes::Full, method, path) {
-            Found::Route { route, variable, .. } => Some((route, variable)),
+            RouteMatch::Route { route, variable, .. } => Some((route, variable)),
             _ => None,
         };
         assert_eq!(route("GET", "/api/block/12"), Some((Route::Block, "12")));
         assert_eq!(route("HEAD", "/api/status"), Some((Route::Status, "")));
         assert_eq!(route("GET", "/api/status/"), None);
         assert_eq!(route("GET", "/api/block/"), None);
-        assert_eq!(find(Routes::Full, "POST", "/api/status"), Found::Unknown);
-        assert_eq!(find(Routes::Full, "GET", "/api/wallet/send"), Found::WrongMethod { allow: "POST" });
-        assert_eq!(find(Routes::Basic, "GET", "/api/wallet/sends"), Found::Unknown);
+        assert_eq!(find(Routes::Full, "POST", "/api/status"), RouteMatch::Unknown);
+        assert_eq!(find(Routes::Full, "GET", "/api/wallet/send"), RouteMatch::WrongMethod { allow: "POST" });
+        assert_eq!(find(Routes::Basic, "GET", "/api/wallet/sends"), RouteMatch::Unknown);
     }
 }

@@ -22,7 +22,7 @@ const TLS_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 /// What the misbehaving side saw.
 #[derive(Default)]
-struct Seen {
+struct HostileOutcome {
     opened: u64,
     /// Opening failed: the pool or the machine took no more.
     failed: u64,
@@ -76,7 +76,7 @@ struct Crowd {
     logins: Vec<Vec<u8>>,
     /// Bytes of its login, or of its megabyte, that each has sent.
     sent: Vec<usize>,
-    seen: Seen,
+    seen: HostileOutcome,
 }
 
 impl Crowd {
@@ -87,10 +87,10 @@ impl Crowd {
         }
         let fleet = Fleet::new(&common, common.connections)?;
         let logins = (0..fleet.len()).map(|number| fleet.login_line(number)).collect();
-        Ok(Crowd { sent: vec![0; fleet.len()], fleet, mode: args.mode, logins, seen: Seen::default() })
+        Ok(Crowd { sent: vec![0; fleet.len()], fleet, mode: args.mode, logins, seen: HostileOutcome::default() })
     }
 
-    fn run(mut self, over: &AtomicBool) -> Result<Seen, LoadError> {
+    fn run(mut self, over: &AtomicBool) -> Result<HostileOutcome, LoadError> {
         let start = Instant::now();
         let (mut allowance, mut turn, mut next_turn) = (0u32, 0, Instant::now());
         while !over.load(Ordering::Relaxed) {

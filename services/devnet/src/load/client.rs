@@ -11,7 +11,7 @@ pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// A line of the pool.
 #[derive(Debug, PartialEq)]
-pub(super) enum Line<'a> {
+pub(super) enum PoolMessage<'a> {
     /// A submit was accepted.
     Accepted(u64),
     /// Another request was answered well: the login.
@@ -24,25 +24,25 @@ pub(super) enum Line<'a> {
     Other,
 }
 
-impl<'a> Line<'a> {
+impl<'a> PoolMessage<'a> {
     /// What an accepted submit's answer begins with, behind its id. Others are read by the book.
     const ACCEPTED: &'static [u8] = b",\"status\":\"ok\",\"result\":{\"accepted\":true,";
 
-    pub(super) fn read(line: &'a [u8]) -> Line<'a> {
+    pub(super) fn read(line: &'a [u8]) -> PoolMessage<'a> {
         if line.starts_with(b"{\"method\":\"job\"") {
-            return Line::Job(line);
+            return PoolMessage::Job(line);
         }
         if let Some(id) = Self::accepted(line) {
-            return Line::Accepted(id);
+            return PoolMessage::Accepted(id);
         }
         match std::str::from_utf8(line).map(FromPool::parse) {
             Ok(Ok(FromPool::Answer(answer))) => match (&answer.error, answer.submit()) {
-                (Some(text), _) => Line::Refused(answer.id, text.to_string()),
-                (None, Some(result)) if result.accepted => Line::Accepted(answer.id),
-                _ => Line::Ok,
+                (Some(text), _) => PoolMessage::Refused(answer.id, text.to_string()),
+                (None, Some(result)) if result.accepted => PoolMessage::Accepted(answer.id),
+                _ => PoolMessage::Ok,
             },
-            Ok(Ok(FromPool::Job(_))) => Line::Job(line),
-            _ => Line::Other,
+            Ok(Ok(FromPool::Job(_))) => PoolMessage::Job(line),
+            _ => PoolMessage::Other,
         }
     }
 
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// Reads once and calls `each` for every whole line; false when the connection has ended.
-    pub(super) fn read(&mut self, scratch: &mut [u8], mut each: impl FnMut(&mut Client, Line<'_>)) -> bool {
+    pub(super) fn read(&mut self, scratch: &mut [u8], mut each: impl FnMut(&mut Client, PoolMessage<'_>)) -> bool {
         let kept = self.partial.len();
         scratch[..kept].copy_from_slice(&self.partial);
         let read = match self.stream.read(&mut scratch[kept..]) {
@@ -143,7 +143,7 @@ impl Client {
         };
         let mut rest = &scratch[..kept + read];
         while let Some(end) = memchr(b'\n', rest) {
-            each(self, Line::read(&rest[..end]));
+            each(self, PoolMessage::read(&rest[..end]));
             rest = &rest[end + 1..];
         }
         self.partial.clear();
@@ -159,15 +159,15 @@ mod tests {
     #[test]
     fn lines_are_told_apart() {
         let accepted = br#"{"id":7,"status":"ok","result":{"accepted":true,"verified":false,"difficulty":5}}"#;
-        assert_eq!(Line::read(accepted), Line::Accepted(7));
+        assert_eq!(PoolMessage::read(accepted), PoolMessage::Accepted(7));
         let reordered = br#"{"id":7,"result":{"verified":false,"accepted":true,"status":"provisional","difficulty":5},"status":"ok"}"#;
-        assert_eq!(Line::read(reordered), Line::Accepted(7));
+        assert_eq!(PoolMessage::read(reordered), PoolMessage::Accepted(7));
         let refused = br#"{"id":8,"error":"duplicate share"}"#;
-        assert_eq!(Line::read(refused), Line::Refused(8, "duplicate share".to_owned()));
-        assert_eq!(Line::read(br#"{"id":1,"status":"ok","result":{"protocol_version":2}}"#), Line::Ok);
-        assert_eq!(Line::read(b"nonsense"), Line::Other);
+        assert_eq!(PoolMessage::read(refused), PoolMessage::Refused(8, "duplicate share".to_owned()));
+        assert_eq!(PoolMessage::read(br#"{"id":1,"status":"ok","result":{"protocol_version":2}}"#), PoolMessage::Ok);
+        assert_eq!(PoolMessage::read(b"nonsense"), PoolMessage::Other);
         let job = br#"{"method":"job","params":{"header_base":"00","height":41,"job_id":"a"}}"#;
-        assert_eq!(Line::read(job), Line::Job(job));
+        assert_eq!(PoolMessage::read(job), PoolMessage::Job(job));
         assert_eq!(Job::height_of(job), Some(41));
     }
 

@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFl
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-use super::client::{Client, Job, Line, SCRATCH};
+use super::client::{Client, Job, PoolMessage, SCRATCH};
 use super::{Common, LoadError};
 use crate::Keys;
 
@@ -24,7 +24,7 @@ pub(super) const LOGIN_ID: u64 = 1;
 /// What is told about a connection.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    Line(Line<'a>),
+    PoolMessage(PoolMessage<'a>),
     /// All that could be read was read.
     Read,
     /// The other side has closed it.
@@ -131,7 +131,7 @@ impl Fleet {
         for ready in self.ready.drain(..) {
             let number = usize::try_from(ready.data.u64()).unwrap_or(usize::MAX);
             let Some(client) = self.clients[number].as_mut() else { continue };
-            let is_open = client.read(&mut self.scratch, |client, line| hear(number, Some(client), Event::Line(line)));
+            let is_open = client.read(&mut self.scratch, |client, line| hear(number, Some(client), Event::PoolMessage(line)));
             if is_open {
                 hear(number, Some(client), Event::Read);
             }
@@ -159,14 +159,14 @@ impl Fleet {
             let before = done;
             let mut refused = None;
             self.poll(Duration::from_millis(100), |number, _, event| match event {
-                Event::Line(Line::Job(line)) => {
+                Event::PoolMessage(PoolMessage::Job(line)) => {
                     let first = jobs[number].is_none();
                     if let Some(job) = Job::parse(line) {
                         jobs[number] = Some(job);
                         done += usize::from(first);
                     }
                 }
-                Event::Line(Line::Refused(_, text)) => refused = Some(text),
+                Event::PoolMessage(PoolMessage::Refused(_, text)) => refused = Some(text),
                 Event::Closed => refused = Some("the connection was closed".to_owned()),
                 _ => {}
             })?;

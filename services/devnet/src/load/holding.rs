@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::client::{Job, Line};
+use super::client::{Job, PoolMessage};
 use super::fleet::{Event, Fleet};
 use super::process::Process;
 use super::report::{Latency, Report};
@@ -80,12 +80,12 @@ pub(super) fn logins(args: &LoginsArgs) -> Result<Report, LoadError> {
             }
         }
         fleet.poll(POLL, |number, client, event| match (event, client) {
-            (Event::Line(Line::Job(_)), Some(client)) => {
+            (Event::PoolMessage(PoolMessage::Job(_)), Some(client)) => {
                 client.is_done = true;
                 done += 1;
                 latency.add(begun[number].elapsed());
             }
-            (Event::Line(Line::Refused(_, text)), Some(client)) => {
+            (Event::PoolMessage(PoolMessage::Refused(_, text)), Some(client)) => {
                 client.is_done = true;
                 refused += 1;
                 *report.refusals.entry(text).or_default() += 1;
@@ -127,7 +127,7 @@ pub(super) fn tip(args: &TipArgs) -> Result<Report, LoadError> {
         let (mut count, mut all_after) = (0, Duration::ZERO);
         while count < want {
             fleet.poll(POLL, |number, _, event| match event {
-                Event::Line(Line::Job(line)) if Job::height_of(line).is_some_and(|new| new > height) => {
+                Event::PoolMessage(PoolMessage::Job(line)) if Job::height_of(line).is_some_and(|new| new > height) => {
                     all_after = start.elapsed();
                     each.add(all_after);
                     count += usize::from(!std::mem::replace(&mut heard[number], true));

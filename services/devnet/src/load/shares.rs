@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::accepted::AcceptedList;
-use super::client::{Client, Job, Line};
+use super::client::{Client, Job, PoolMessage};
 use super::fleet::{Event, Fleet};
 use super::process::Process;
 use super::report::{Latency, Report};
@@ -155,7 +155,7 @@ impl Shares {
         fleet.poll(patience, |number, client, event| {
             let miner = &mut miners[number];
             match (event, client) {
-                (Event::Line(Line::Accepted(id)), _) => {
+                (Event::PoolMessage(PoolMessage::Accepted(id)), _) => {
                     let Some(sent) = miner.answered(id) else { return };
                     counts.accepted += 1;
                     latency.add(now.get_or_insert_with(Instant::now).saturating_duration_since(sent.due));
@@ -163,13 +163,13 @@ impl Shares {
                         failed = list.add(&sent.job, sent.nonce).err().or(failed.take());
                     }
                 }
-                (Event::Line(Line::Refused(id, text)), _) => {
+                (Event::PoolMessage(PoolMessage::Refused(id, text)), _) => {
                     let Some(sent) = miner.answered(id) else { return };
                     counts.rejected += 1;
                     latency.add(now.get_or_insert_with(Instant::now).saturating_duration_since(sent.due));
                     *counts.refusals.entry(text).or_default() += 1;
                 }
-                (Event::Line(Line::Job(line)), _) => miner.take_job(line),
+                (Event::PoolMessage(PoolMessage::Job(line)), _) => miner.take_job(line),
                 (Event::Read, Some(client)) if sends => {
                     now = None;
                     fill(miner, client, *pace);

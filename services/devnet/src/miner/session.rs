@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::protocol::{self, Incoming, Job, LOGIN_ID, Negotiated, StaleWatch};
-use super::work::{Bench, Found};
+use super::work::{Bench, FoundNonce};
 use super::{AcceptedFile, AcceptedShare, Counters, MinerParams};
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -67,13 +67,13 @@ pub(super) struct Session<'a> {
     params: &'a MinerParams,
     counters: &'a Counters,
     bench: &'a Bench,
-    found: &'a Receiver<Found>,
+    found: &'a Receiver<FoundNonce>,
     memory: &'a mut Memory,
     stream: TcpStream,
     unread: Vec<u8>,
     negotiated: Option<Negotiated>,
     job: Option<(u64, Arc<Job>)>,
-    deferred: VecDeque<Found>,
+    deferred: VecDeque<FoundNonce>,
     pending: HashMap<u64, Pending>,
     stales: StaleWatch,
     last_write: Instant,
@@ -94,7 +94,7 @@ pub(super) fn run(
     params: &MinerParams,
     counters: &Counters,
     bench: &Bench,
-    found: &Receiver<Found>,
+    found: &Receiver<FoundNonce>,
     memory: &mut Memory,
 ) -> End {
     let Some(stream) = connect(&params.pool) else { return End::Unreachable };

@@ -10,7 +10,7 @@ use super::protocol::Job;
 
 /// A hash that meets the share target of the job that was current when it was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundNonce {
     /// Which assignment; see [`Bench::give`].
     pub(super) turn: u64,
     pub(super) nonce: u64,
@@ -73,7 +73,7 @@ pub(super) fn run(
     kernel: Kernel,
     mut arena: Arena,
     hash_every: Duration,
-    found: &SyncSender<Found>,
+    found: &SyncSender<FoundNonce>,
     mut count_hash: impl FnMut(),
 ) {
     let mut turn = 0;
@@ -94,7 +94,7 @@ pub(super) fn run(
         count_hash();
         // Lost time is not caught up: the limit is a speed, not an average since the beginning.
         next_hash_at = next_hash_at.max(Instant::now().checked_sub(hash_every).unwrap_or(now)) + hash_every;
-        if job.target.is_met_by(&hash) && found.try_send(Found { turn, nonce: this_nonce, hash }).is_err() {
+        if job.target.is_met_by(&hash) && found.try_send(FoundNonce { turn, nonce: this_nonce, hash }).is_err() {
             tracing::warn!("a share is dropped: too many wait already");
         }
         nonce = this_nonce.checked_add(1).filter(|next| *next <= job.nonce_end);

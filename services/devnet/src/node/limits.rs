@@ -35,28 +35,28 @@ impl Bucket {
 
 /// At most so many at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct ConnectionLimiter {
     places: usize,
     taken: Arc<AtomicUsize>,
 }
 
 /// A place behind a gate; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct ConnectionPermit(Arc<AtomicUsize>);
 
-impl Gate {
-    pub(crate) fn new(places: usize) -> Gate {
-        Gate { places, taken: Arc::default() }
+impl ConnectionLimiter {
+    pub(crate) fn new(places: usize) -> ConnectionLimiter {
+        ConnectionLimiter { places, taken: Arc::default() }
     }
 
-    pub(crate) fn enter(&self) -> Option<Place> {
+    pub(crate) fn enter(&self) -> Option<ConnectionPermit> {
         let enter = |taken| (taken < self.places).then_some(taken + 1);
         self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).ok()?;
-        Some(Place(Arc::clone(&self.taken)))
+        Some(ConnectionPermit(Arc::clone(&self.taken)))
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_gate_gives_a_place_back_when_it_is_dropped() {
-        let gate = Gate::new(1);
+        let gate = ConnectionLimiter::new(1);
         let place = gate.enter();
         assert!(place.is_some() && gate.enter().is_none());
         drop(place);

@@ -11,7 +11,7 @@ const TEMPLATE_BYTES_MAX: usize = 1_047_576;
 
 /// Why a transaction is not taken. The texts are the daemon's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum MempoolRefusal {
     #[error("mempool rejected: key image already spent on chain")]
     SpentOnChain,
     #[error("mempool rejected: key image already in mempool")]
@@ -22,10 +22,10 @@ pub(crate) enum Refusal {
     Full,
 }
 
-impl Refusal {
+impl MempoolRefusal {
     /// True when the transaction spends what is spent already.
     pub(crate) fn is_double_spend(self) -> bool {
-        matches!(self, Refusal::SpentOnChain | Refusal::SpentInMempool)
+        matches!(self, MempoolRefusal::SpentOnChain | MempoolRefusal::SpentInMempool)
     }
 }
 
@@ -71,20 +71,20 @@ impl Mempool {
         self.entries.iter().flat_map(|entry| &entry.tx.inputs).any(|input| input.key_image.0 == *key_image)
     }
 
-    pub(crate) fn add(&mut self, tree: &Tree, tx: Transaction, now_ms: i64) -> Result<TxId, Refusal> {
+    pub(crate) fn add(&mut self, tree: &Tree, tx: Transaction, now_ms: i64) -> Result<TxId, MempoolRefusal> {
         let (txid, bytes) = (tx.txid(), tx.to_bytes().len());
         if tx.inputs.iter().any(|input| tree.spent_by(&input.key_image.0).is_some()) {
-            return Err(Refusal::SpentOnChain);
+            return Err(MempoolRefusal::SpentOnChain);
         }
         if tx.inputs.iter().any(|input| self.spends(&input.key_image.0)) {
-            return Err(Refusal::SpentInMempool);
+            return Err(MempoolRefusal::SpentInMempool);
         }
         if self.entries.len() >= ENTRIES_MAX {
-            return Err(Refusal::Full);
+            return Err(MempoolRefusal::Full);
         }
         let entry = Entry { txid, tx, bytes, arrived_ms: now_ms };
         if entry.fee_rate() == 0 {
-            return Err(Refusal::FeeRate);
+            return Err(MempoolRefusal::FeeRate);
         }
         self.entries.push(entry);
         self.generation += 1;

@@ -262,7 +262,7 @@ impl Node {
     }
 
     /// Puts a stranger's transaction into the mempool.
-    pub(crate) fn add_foreign_transaction(&mut self) -> Result<chain::TxId, super::mempool::Refusal> {
+    pub(crate) fn add_foreign_transaction(&mut self) -> Result<chain::TxId, super::mempool::MempoolRefusal> {
         let stranger = Keys::derive(self.rng.random(), "stranger");
         let spent = self.rng.random();
         let payment = |amount| Payment { to: stranger, amount, memo: Vec::new() };

@@ -29,7 +29,7 @@ use crate::params::Params;
 use crate::peers::Peers;
 use crate::persist::{self, LineLog, PersistError};
 use idempotency::Idempotency;
-use limits::{Bucket, Gate, UnlockBackoff};
+use limits::{Bucket, ConnectionLimiter, UnlockBackoff};
 use mempool::Mempool;
 use templates::Templates;
 use tree::{Block, Tree};
@@ -81,9 +81,9 @@ pub(crate) struct Node {
     pub(crate) peers: Peers,
     pub(crate) events: Hub,
     pub(crate) submit_bucket: Bucket,
-    pub(crate) submit_gate: Gate,
+    pub(crate) submit_gate: ConnectionLimiter,
     pub(crate) send_bucket: Bucket,
-    pub(crate) send_gate: Gate,
+    pub(crate) send_gate: ConnectionLimiter,
     pub(crate) verify_bucket: Bucket,
     pub(crate) unlock_backoff: UnlockBackoff,
     /// Every transaction that left this node, for a network that remembers more than the node does.
@@ -135,9 +135,9 @@ impl Node {
             peers: Peers::new(params.peers.len()),
             events: Hub::default(),
             submit_bucket: Bucket::new(500, 4),
-            submit_gate: Gate::new(2),
+            submit_gate: ConnectionLimiter::new(2),
             send_bucket: Bucket::new(2000, 2),
-            send_gate: Gate::new(1),
+            send_gate: ConnectionLimiter::new(1),
             verify_bucket: Bucket::new(200, 10),
             unlock_backoff: UnlockBackoff::default(),
             broadcast: around.broadcast,

@@ -23,7 +23,7 @@ use units::Nonce;
 use crate::http::Instance;
 use crate::http::answer::Stop;
 use crate::node::Node;
-use crate::node::mempool::Refusal;
+use crate::node::mempool::MempoolRefusal;
 use crate::node::rules;
 
 /// News that wait for a slow link at most; what it misses it finds when it asks the next time.
@@ -128,7 +128,7 @@ impl Node {
     fn take_transaction(&mut self, tx: Transaction) {
         match self.mempool.add(&self.tree, tx.clone(), self.clock.now_ms()) {
             Ok(_) => self.peers.tell(News::Transaction(Box::new(tx))),
-            Err(Refusal::SpentInMempool | Refusal::SpentOnChain) => {}
+            Err(MempoolRefusal::SpentInMempool | MempoolRefusal::SpentOnChain) => {}
             Err(refusal) => tracing::debug!(%refusal, "a peer's transaction is not taken"),
         }
     }

@@ -10,7 +10,7 @@ use retention::RetentionParts;
 use runtime::ActorRef;
 use settings::Settings;
 use share_ledger::ShareLedger;
-use template::{Pace, Patience, Published, TemplateParts, TemplateSettings};
+use template::{Pace, FailoverTimeouts, Published, TemplateParts, TemplateSettings};
 
 use super::Pool;
 
@@ -67,9 +67,9 @@ impl Pool {
         let (pace, patience) = match settings.pool.network == settings::Network::Devnet {
             true => (
                 Pace { min_age: secs(1), max_age: secs(10), step_back: secs(20) },
-                Patience { lag: secs(2), settle: secs(5), bar: secs(2), ..Patience::default() },
+                FailoverTimeouts { lag: secs(2), settle: secs(5), bar: secs(2), ..FailoverTimeouts::default() },
             ),
-            false => (Pace::default(), Patience::default()),
+            false => (Pace::default(), FailoverTimeouts::default()),
         };
         TemplateParts {
             settings: TemplateSettings {

@@ -4,17 +4,17 @@ use units::Timestamp;
 
 use super::*;
 
-fn gate(total: u32, per_client: u32) -> Arc<Gate> {
+fn gate(total: u32, per_client: u32) -> Arc<ConnectionLimiter> {
     let settings =
         StratumSettings { max_connections: total, max_connections_per_ip: per_client, ..StratumSettings::default() };
-    Gate::new(Limits::of(&settings), Arc::default(), Arc::new(|| Timestamp::from_ms(1_000_000)))
+    ConnectionLimiter::new(Limits::of(&settings), Arc::default(), Arc::new(|| Timestamp::from_ms(1_000_000)))
 }
 
 fn peer(text: &str) -> Peer {
     Peer::direct(text.parse().unwrap())
 }
 
-fn refusal(gate: &Arc<Gate>, peer: Peer, now: Instant) -> Option<Refusal> {
+fn refusal(gate: &Arc<ConnectionLimiter>, peer: Peer, now: Instant) -> Option<ConnectionRefusal> {
     gate.enter(peer, now).err()
 }
 
@@ -23,9 +23,9 @@ fn a_place_is_given_back_when_its_connection_ends() {
     let (gate, now) = (gate(2, 1), Instant::now());
     let [one, two, three] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(peer);
     let first = gate.enter(one, now).ok().unwrap();
-    assert_eq!(refusal(&gate, one, now), Some(Refusal::Client));
+    assert_eq!(refusal(&gate, one, now), Some(ConnectionRefusal::Client));
     let _second = gate.enter(two, now).ok().unwrap();
-    assert_eq!(refusal(&gate, three, now), Some(Refusal::Total));
+    assert_eq!(refusal(&gate, three, now), Some(ConnectionRefusal::Total));
     drop(first);
     assert_eq!(refusal(&gate, one, now), None);
 }
@@ -35,14 +35,14 @@ fn a_network_has_a_limit_of_its_own_which_loopback_has_not() {
     let (gate, now) = (gate(10_000, 1), Instant::now());
     let of = |net: &str, n: u32| peer(&format!("{net}.{n}"));
     let held: Vec<_> = (0..16).map(|n| gate.enter(of("10.0.0", n), now).ok().unwrap()).collect();
-    assert_eq!(refusal(&gate, of("10.0.0", 16), now), Some(Refusal::Prefix));
+    assert_eq!(refusal(&gate, of("10.0.0", 16), now), Some(ConnectionRefusal::Prefix));
     assert_eq!(refusal(&gate, of("10.0.1", 16), now), None);
     let _home: Vec<_> = (0..100).map(|n| gate.enter(of("127.0.0", n), now).ok().unwrap()).collect();
     drop(held);
     assert_eq!(refusal(&gate, of("10.0.0", 16), now), None);
     let v6 = |n: u32| peer(&format!("2001:db8:7:{n:x}::1"));
     let _held: Vec<_> = (0..16).map(|n| gate.enter(v6(n), now).ok().unwrap()).collect();
-    assert_eq!(refusal(&gate, v6(16), now), Some(Refusal::Prefix));
+    assert_eq!(refusal(&gate, v6(16), now), Some(ConnectionRefusal::Prefix));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_client_that_connects_all_the_time_waits_and_nobody_is_banned_for_it() {
     let (gate, now) = (gate(100, 4), Instant::now());
     let refused = (0..1300).filter(|_| refusal(&gate, peer("10.0.0.1"), now).is_some()).count();
     assert_eq!(refused, 1300 - 16);
-    assert_eq!(refusal(&gate, peer("10.0.0.1"), now), Some(Refusal::ConnectRate));
+    assert_eq!(refusal(&gate, peer("10.0.0.1"), now), Some(ConnectionRefusal::ConnectRate));
     assert_eq!(refusal(&gate, peer("10.0.0.2"), now), None);
     assert_eq!(refusal(&gate, peer("10.0.0.1"), now + Duration::from_secs(1)), None);
     assert_eq!((0..1300).filter(|_| refusal(&gate, peer("127.0.0.1"), now).is_some()).count(), 0);
@@ -64,7 +64,7 @@ fn abuse_again_and_again_bans_the_client_and_not_its_neighbour() {
     }
     assert_eq!(refusal(&gate, peer("10.0.0.1"), now), None);
     gate.strike(peer("10.0.0.1"), CloseReason::InvalidLines, now);
-    let Some(Refusal::Banned(ban)) = refusal(&gate, peer("10.0.0.1"), now) else { panic!("no ban") };
+    let Some(ConnectionRefusal::Banned(ban)) = refusal(&gate, peer("10.0.0.1"), now) else { panic!("no ban") };
     assert_eq!((&*ban.reason, ban.times), ("invalid_lines", 1));
     assert_eq!(refusal(&gate, peer("10.0.0.2"), now), None);
     for _ in 0..100 {

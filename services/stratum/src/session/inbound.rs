@@ -8,8 +8,8 @@ use messages::closed::CloseReason;
 use wire::{LineError, LineEvent, Lines, Request};
 
 use super::Session;
-use crate::accept::Door;
-use crate::front::Front;
+use crate::accept::ListenerKind;
+use crate::front::StratumShard;
 use crate::limits::INVALID_LINES;
 use crate::proxy;
 
@@ -31,7 +31,7 @@ enum Received {
 
 impl Session {
     /// Reads what is there into a buffer of the thread, so that an idle session owns none.
-    pub(super) fn read(self: &Rc<Self>, front: &Rc<Front>, partial: &mut Vec<u8>) {
+    pub(super) fn read(self: &Rc<Self>, front: &Rc<StratumShard>, partial: &mut Vec<u8>) {
         thread_local!(static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]));
         BUFFER.with_borrow_mut(|buffer| {
             let kept = partial.len();
@@ -78,12 +78,12 @@ impl Session {
     }
 
     /// Whether the bytes are to be looked at as lines.
-    fn check_bytes(&self, front: &Front, received: &[u8], read: usize) -> bool {
+    fn check_bytes(&self, front: &StratumShard, received: &[u8], read: usize) -> bool {
         (self.begun.replace(true) || !self.begin(front, received)) && self.spend_bytes(front, read)
     }
 
     /// Takes one turn's lines; gives back the rest.
-    fn take_lines<'a>(self: &Rc<Self>, front: &Rc<Front>, received: &'a [u8]) -> &'a [u8] {
+    fn take_lines<'a>(self: &Rc<Self>, front: &Rc<StratumShard>, received: &'a [u8]) -> &'a [u8] {
         let mut lines = Lines::new(received);
         let mut taken = 0;
         while taken < LINES_PER_TURN {
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Looks at the first bytes; true when they are no lines.
-    fn begin(&self, front: &Front, received: &[u8]) -> bool {
+    fn begin(&self, front: &StratumShard, received: &[u8]) -> bool {
         if received[0] == TLS_HANDSHAKE {
             let begun = match front.shared.tls.as_ref().map(|gate| gate.begin(self.read_at.get())) {
                 Some(Ok(Some(tls))) => self.transport.begin_tls(tls, received).is_ok(),
@@ -115,7 +115,7 @@ impl Session {
             }
             return true;
         }
-        if self.door == Door::Tls {
+        if self.door == ListenerKind::Tls {
             self.end_now(CloseReason::TlsFailed);
             return true;
         }
@@ -128,7 +128,7 @@ impl Session {
         false
     }
 
-    fn spend_bytes(&self, front: &Front, read: usize) -> bool {
+    fn spend_bytes(&self, front: &StratumShard, read: usize) -> bool {
         let (mut bytes, now) = (self.bytes.get(), self.read_at.get());
         let read = u32::try_from(read).unwrap_or(u32::MAX);
         if self.place.peer.is_exempt() || bytes.admit(read, now, front.shared.gate.limits.bytes) {
@@ -140,7 +140,7 @@ impl Session {
         false
     }
 
-    fn take(self: &Rc<Self>, front: &Rc<Front>, event: LineEvent<'_>) {
+    fn take(self: &Rc<Self>, front: &Rc<StratumShard>, event: LineEvent<'_>) {
         let read_at = self.read_at.get();
         self.line_at.set(read_at);
         let line = match event {

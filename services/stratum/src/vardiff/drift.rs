@@ -5,13 +5,13 @@
 /// With `ratio` = (1 + tolerance)^2 the evidence grows on average when the true rate is over 1 + tolerance and fades
 /// when it is under; likewise downwards.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Drift {
+pub(super) struct TimingBias {
     score: f64,
     shares: f64,
     due: f64,
 }
 
-impl Drift {
+impl TimingBias {
     /// Takes shares that came while `due` of them were; returns the evidence, as the logarithm of a likelihood ratio.
     pub(super) fn add(&mut self, shares: f64, due: f64, ratio: f64) -> f64 {
         if self.score > 0.0 {
@@ -20,7 +20,7 @@ impl Drift {
         }
         self.score += shares * ratio.ln() - (ratio - 1.0) * due;
         if self.score <= 0.0 {
-            *self = Drift::default();
+            *self = TimingBias::default();
         }
         self.score
     }
@@ -44,18 +44,18 @@ mod tests {
 
     #[test]
     fn a_flood_is_noticed_after_a_few_shares_and_a_trickle_after_a_few_intervals() {
-        let mut up = Drift::default();
+        let mut up = TimingBias::default();
         let flood = (1..100).find(|_| up.add(1.0, 0.001, 1.5625) >= 6.0);
         assert_eq!(flood, Some(14));
         assert!((up.ratio() / (12.0 / 0.013) - 1.0).abs() < 1e-9);
-        let mut down = Drift::default();
+        let mut down = TimingBias::default();
         let trickle = (1..100).find(|_| down.add(1.0, 8.0, 0.5625) >= 6.0);
         assert_eq!(trickle, Some(3));
     }
 
     #[test]
     fn evidence_against_it_does_not_pile_up() {
-        let mut up = Drift::default();
+        let mut up = TimingBias::default();
         assert!((0..1000).all(|_| up.add(1.0, 1.0, 1.5625) < 1.0));
         assert!((1..=14).any(|_| up.add(1.0, 0.0, 1.5625) >= 6.0), "as quick as at the start");
     }

@@ -17,7 +17,7 @@ const LONE_MAX: u8 = 12;
 
 /// What is known about the absences of a session.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct SilenceTimeout {
     /// How often the time that a silence is given is doubled.
     doublings: u8,
     /// The last absence, and its end.
@@ -27,9 +27,9 @@ pub(super) struct Patience {
     lone: u8,
 }
 
-impl Patience {
-    pub(super) fn new(now: Instant) -> Patience {
-        Patience { doublings: 0, absence: Duration::ZERO, back_at: now, lone: 0 }
+impl SilenceTimeout {
+    pub(super) fn new(now: Instant) -> SilenceTimeout {
+        SilenceTimeout { doublings: 0, absence: Duration::ZERO, back_at: now, lone: 0 }
     }
 
     /// What the time that a silence is given is multiplied by.
@@ -75,8 +75,8 @@ mod tests {
     const GIVEN: Duration = Duration::from_secs(300);
 
     /// It was away so long, and came back as fast as before.
-    fn absent(seconds: u64, now: Instant) -> Patience {
-        let mut patience = Patience::new(now);
+    fn absent(seconds: u64, now: Instant) -> SilenceTimeout {
+        let mut patience = SilenceTimeout::new(now);
         patience.came_back(Duration::from_secs(seconds), now);
         patience.more(GIVEN);
         patience

@@ -4,15 +4,15 @@ use super::*;
 
 /// What is asked of the controller.
 #[derive(Debug)]
-struct Visits {
+struct ReconnectHistory {
     /// Jobs pushed for their difficulty, an hour.
     pushes: f64,
     /// The first job's difficulty over the ideal: one visit of ten is below, half are, nine are.
     starts: (f64, f64, f64),
 }
 
-/// Visits of `seconds` every `period` for `hours`, from the second hour on; prints a line.
-fn visits(settings: &VardiffSettings, speed: f64, seconds: f64, period: f64, hours: f64) -> Visits {
+/// ReconnectHistory of `seconds` every `period` for `hours`, from the second hour on; prints a line.
+fn visits(settings: &VardiffSettings, speed: f64, seconds: f64, period: f64, hours: f64) -> ReconnectHistory {
     let phases = [(0.0, speed)];
     let miner = Miner { seconds, phases: &phases, ..STEADY };
     let (mut pushes, mut starts) = (0, Vec::new());
@@ -40,7 +40,7 @@ fn visits(settings: &VardiffSettings, speed: f64, seconds: f64, period: f64, hou
     let pushes = pushes as f64 / (RUNS as f64 * (hours - 1.0));
     let starts = (quantile(&mut starts, 0.1), quantile(&mut starts, 0.5), quantile(&mut starts, 0.9));
     println!("visits, {speed:6} H/s, {seconds} of {period} s: {pushes:.2} pushes an hour, first jobs {starts:.2?}");
-    Visits { pushes, starts }
+    ReconnectHistory { pushes, starts }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use messages::facts::Restrictions;
-use messages::validation::{BookedShare, ClaimPlaces, ProofRefusal, VerifyShare};
+use messages::validation::{BookedShare, ClaimPermits, ProofRefusal, VerifyShare};
 use runtime::{Recipient, Reply};
 use units::Seq;
 
@@ -57,7 +57,7 @@ fn a_claim_without_a_place_is_refused_before_it_is_logged() {
         |_| (),
         async |pool| {
             let (mut miner, job) = ready(pool).await;
-            for n in 0..ClaimPlaces::PAIR_MAX as u64 {
+            for n in 0..ClaimPermits::PAIR_MAX as u64 {
                 miner.send(&job.claim(2, n, BLOCK)).await;
                 assert_eq!(miner.line().await, share_ok(2));
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use messages::closed::CloseReason;
 use runtime::{ActorRef, Host, Limits, OnExhausted, Policy, Restart};
 use store::Store;
-use stratum::{BanKeeper, Bans, KeepBans, OriginSalt};
+use stratum::{BanKeeper, Bans, StoreBans, OriginSalt};
 
 use crate::miner::{Miner, address, error, login_line, login_ok, share_ok};
 use crate::pool::{Pool, now, template, with_pool};
@@ -400,7 +400,7 @@ fn a_ban_survives_a_restart_and_a_deleted_row_lifts_it() {
             let mut host = Host::default();
             let bans = Arc::clone(&pool.bans);
             host.start(&keeper, POLICY, BanKeeper::factory(bans, store.clone(), Arc::new(now)));
-            host.tick(&keeper, Duration::from_millis(10), || KeepBans);
+            host.tick(&keeper, Duration::from_millis(10), || StoreBans);
             let stored = async {
                 while store.bans_list(now()).await.unwrap().is_empty() {
                     tokio::time::sleep(Duration::from_millis(10)).await;

@@ -7,11 +7,11 @@ use messages::closed::CloseReason;
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, LocalIds, Notice, Restrictions, SessionIds, Template};
 use messages::share_ledger::{AppendEvents, Appended, FindShares};
-use messages::validation::{ClaimPlaces, OfferShares, VerifyShare};
+use messages::validation::{ClaimPermits, OfferShares, VerifyShare};
 use runtime::Recipient;
 use serde_json::value::RawValue;
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Bans, Era, Hints, OriginSalt, Stratum, StratumParts};
+use stratum::{Bans, ProcessNumber, Hints, OriginSalt, Stratum, StratumParts};
 use tokio::sync::{broadcast, watch};
 use units::{Amount, Difficulty, Seq, Timestamp};
 
@@ -37,7 +37,7 @@ pub(crate) struct Pool {
     pub(crate) tls_address: Option<std::net::SocketAddr>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) claim_places: Arc<ClaimPlaces>,
+    pub(crate) claim_places: Arc<ClaimPermits>,
     pub(crate) bans: Arc<Bans>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) restrictions: watch::Sender<Arc<Restrictions>>,
@@ -59,7 +59,7 @@ pub(crate) struct Setup {
     pub(crate) prover: Option<Recipient<VerifyShare>>,
     pub(crate) validation: Option<Recipient<OfferShares>>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) claim_places: Arc<ClaimPlaces>,
+    pub(crate) claim_places: Arc<ClaimPermits>,
     pub(crate) ids: Arc<LocalIds>,
 }
 
@@ -145,7 +145,7 @@ impl Pool {
             vardiff: setup.vardiff,
             network: Network::Mainnet,
             arbiters: setup.arbiters,
-            era: Era(1),
+            era: ProcessNumber(1),
             salt: OriginSalt([7; 32]),
             ledger: setup.ledger.unwrap_or_else(|| ledger.recipient()),
             finder: setup.finder.unwrap_or_else(|| ledger.finder()),

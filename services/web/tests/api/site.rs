@@ -14,7 +14,7 @@ use settings::Settings;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use units::{Height, Timestamp};
-use web::{DrillOrder, WebParts};
+use web::{InjectedFault, WebParts};
 
 use crate::common::log::{EPOCH, at};
 use crate::common::{TestDb, for_each_database};
@@ -153,7 +153,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
 /// Keys and drills as the development network has them.
 pub(crate) fn with_drills(parts: &mut WebParts) {
     parts.keys = vec!["open sesame".into(), "second".into()];
-    parts.drill = Some(Arc::new(|order| order == DrillOrder::Panic("live".to_owned())));
+    parts.drill = Some(Arc::new(|order| order == InjectedFault::Panic("live".to_owned())));
 }
 
 /// The nth valid address of the default network.

@@ -11,7 +11,7 @@ use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
 use crate::audit::tests::{HEADER, Host, log_of};
 use crate::disk::Progress;
 use crate::record::{
-    CandidateRecord, FileHead, LineDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
+    CandidateRecord, FileHead, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
     VerdictRecord,
 };
 use crate::writer::Writer;
@@ -43,8 +43,8 @@ fn candidate(line: u32, of: u64, nonce: u64) -> Record<'static> {
 
 /// The log of two workers, and a template that nobody uses.
 fn log_of_both(records: Vec<Record<'static>>) -> Vec<Record<'static>> {
-    let worker = LineDefinition { local_id: BAD, origin: [8; 16], address: "Sw8X", worker: "Рига" };
-    log_of([vec![Record::Line(worker)], records].concat())
+    let worker = IdentityDefinition { local_id: BAD, origin: [8; 16], address: "Sw8X", worker: "Рига" };
+    log_of([vec![Record::Identity(worker)], records].concat())
 }
 
 /// The hash of the candidate of a nonce.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Maturity, Owned, SentTo, Wallet};
 use crate::coins::{Keys, Payment};
-use crate::node::mempool::{Mempool, Refusal};
+use crate::node::mempool::{Mempool, MempoolRefusal};
 
 const INPUTS_MAX: usize = 256;
 const FEE_ROUNDS: usize = 4;
@@ -76,7 +76,7 @@ pub(crate) enum SpendRefusal {
     #[error("failed to compute tx ID: output count {count} exceeds 256")]
     OutputCount { count: usize },
     #[error("{0}")]
-    Mempool(#[from] Refusal),
+    Mempool(#[from] MempoolRefusal),
 }
 
 impl SpendRefusal {
