@@ -152,7 +152,10 @@ impl<K> AllocationLine<K> {
 }
 
 /// One line per miner, with its weight, by key ascending.
-fn gather<K: Ord + Clone + Display>(works: &[MinerWork<K>], rules: &Rules) -> Result<Vec<AllocationLine<K>>, AccountingError> {
+fn gather<K: Ord + Clone + Display>(
+    works: &[MinerWork<K>],
+    rules: &Rules,
+) -> Result<Vec<AllocationLine<K>>, AccountingError> {
     let mut ordered: Vec<&MinerWork<K>> = works.iter().collect();
     ordered.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     let mut lines: Vec<AllocationLine<K>> = Vec::with_capacity(ordered.len());

@@ -16,7 +16,7 @@ mod rules;
 mod split;
 
 pub use account::{Account, UnknownAccount};
-pub use allocate::{Allocation, Basis, AllocationLine, MinerWork, allocate};
+pub use allocate::{Allocation, AllocationLine, Basis, MinerWork, allocate};
 pub use entry::{Booked, Entry, EntryKind, Paid, Posting};
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};

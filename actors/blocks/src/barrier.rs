@@ -87,7 +87,8 @@ impl Barrier {
 
     async fn begin(&self, store: &Store, height: u64, hash: BlockId, durable: u64) -> Result<Waiting, StepError> {
         let open = store.hosts_open().await?.into_iter().filter(|host| host.id != self.own);
-        let said = open.map(|host| (host.id, HostProgress { name: host.name, caught_up_at: host.caught_up_at, changes: 0 }));
+        let said =
+            open.map(|host| (host.id, HostProgress { name: host.name, caught_up_at: host.caught_up_at, changes: 0 }));
         Ok(Waiting { height, hash, durable, hosts: said.collect(), began: Instant::now() })
     }
 

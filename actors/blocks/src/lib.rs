@@ -10,7 +10,7 @@
 mod audit;
 mod awaited;
 mod barrier;
-mod courier;
+mod broadcaster;
 mod lifecycle;
 mod policy;
 mod submitter;

@@ -15,7 +15,7 @@ use runtime::{Actor, Fault, Handler, Recipient, Reply, continue_with};
 use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
-use crate::courier::{BlockBroadcaster, Outcome, Settled};
+use crate::broadcaster::{BlockBroadcaster, Outcome, Settled};
 
 /// Blocks that are remembered, so that one that comes twice is submitted once.
 const REMEMBERED: usize = 1024;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use blocks::{BlockSubmitter, SubmitterParts};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::DaemonSettings;
-use daemon::fake::{ScriptedAnswer, Fake};
+use daemon::fake::{Fake, ScriptedAnswer};
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
-use messages::facts::{WorkerIdentity, Notice, Origin, SessionId, Template};
+use messages::facts::{Notice, Origin, SessionId, Template, WorkerIdentity};
 use messages::share_ledger::{AppendEvents, Appended, Event};
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Handler, Recipient, Refused, Reply};
@@ -109,7 +109,7 @@ fn submits_to(fake: &Fake) -> Vec<String> {
     seen.map(|seen| seen.body).collect()
 }
 
-struct Stage {
+struct Harness {
     fake: Fake,
     others: Vec<Fake>,
     actor: BlockSubmitter,
@@ -121,12 +121,12 @@ struct Stage {
     log_busy: Arc<AtomicUsize>,
 }
 
-impl Stage {
-    fn new(submits: Vec<ScriptedAnswer>, lookups: Vec<ScriptedAnswer>) -> Stage {
-        Stage::over(vec![daemon(submits, lookups)])
+impl Harness {
+    fn new(submits: Vec<ScriptedAnswer>, lookups: Vec<ScriptedAnswer>) -> Harness {
+        Harness::over(vec![daemon(submits, lookups)])
     }
 
-    fn over(mut fakes: Vec<Fake>) -> Stage {
+    fn over(mut fakes: Vec<Fake>) -> Harness {
         let (sender, notices) = broadcast::channel(8);
         let refreshes: Arc<Mutex<Vec<RefreshReason>>> = Arc::default();
         let records: Arc<Mutex<Vec<Event>>> = Arc::default();
@@ -158,7 +158,7 @@ impl Stage {
             counters: Arc::clone(&counters),
         });
         let fake = fakes.remove(0);
-        Stage { fake, others: fakes, actor, counters, notices, refreshes, records, log_busy }
+        Harness { fake, others: fakes, actor, counters, notices, refreshes, records, log_busy }
     }
 
     async fn submit(&mut self, candidate: SubmitCandidate) {
@@ -179,100 +179,101 @@ impl Stage {
 
 #[actix_rt::test]
 async fn an_accepted_block_is_recorded_counted_and_announced() {
-    let mut stage = Stage::new(vec![accepted()], vec![]);
-    stage.submit(candidate(false)).await;
-    assert_eq!(stage.submits(), [r#"{"nonce":11,"template_id":"t1"}"#]);
-    assert!(stage.announced());
-    assert_eq!(stage.counters.blocks_accepted_total.get(), 1);
-    assert_eq!(*stage.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted]);
-    let records = stage.records.lock().unwrap();
+    let mut harness = Harness::new(vec![accepted()], vec![]);
+    harness.submit(candidate(false)).await;
+    assert_eq!(harness.submits(), [r#"{"nonce":11,"template_id":"t1"}"#]);
+    assert!(harness.announced());
+    assert_eq!(harness.counters.blocks_accepted_total.get(), 1);
+    assert_eq!(*harness.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted]);
+    let records = harness.records.lock().unwrap();
     assert!(matches!(&records[..], [Event::Candidate { share: Seq(5), nonce, .. }] if nonce.get() == 11));
 }
 
 #[actix_rt::test]
 async fn a_log_that_is_busy_delays_no_submit_and_gets_the_record_later() {
-    let mut stage = Stage::new(vec![accepted()], vec![]);
-    stage.log_busy.store(1, Ordering::SeqCst);
-    stage.submit(candidate(false)).await;
-    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+    let mut harness = Harness::new(vec![accepted()], vec![]);
+    harness.log_busy.store(1, Ordering::SeqCst);
+    harness.submit(candidate(false)).await;
+    assert_eq!((harness.submits().len(), harness.records.lock().unwrap().len()), (1, 1));
 }
 
 #[actix_rt::test]
 async fn the_same_block_twice_is_submitted_once() {
-    let mut stage = Stage::new(vec![accepted()], vec![]);
-    stage.submit(candidate(false)).await;
-    stage.submit(candidate(false)).await;
-    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+    let mut harness = Harness::new(vec![accepted()], vec![]);
+    harness.submit(candidate(false)).await;
+    harness.submit(candidate(false)).await;
+    assert_eq!((harness.submits().len(), harness.records.lock().unwrap().len()), (1, 1));
 }
 
 #[actix_rt::test]
 async fn a_forgotten_template_goes_as_a_whole_block_with_its_own_time() {
     let forgotten = ScriptedAnswer::error(400, "unknown or expired template_id");
-    let mut stage = Stage::new(vec![forgotten, accepted()], vec![]);
-    stage.submit(candidate(false)).await;
-    let whole: serde_json::Value = serde_json::from_str(&stage.submits()[1]).unwrap();
+    let mut harness = Harness::new(vec![forgotten, accepted()], vec![]);
+    harness.submit(candidate(false)).await;
+    let whole: serde_json::Value = serde_json::from_str(&harness.submits()[1]).unwrap();
     assert_eq!((whole["header"]["Nonce"].as_u64(), whole["header"]["Timestamp"].as_i64()), (Some(11), Some(TIME)));
-    assert!(stage.announced());
+    assert!(harness.announced());
 }
 
 #[actix_rt::test]
 async fn a_stale_answer_to_a_block_that_the_chain_holds_is_an_acceptance() {
-    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![on_chain(our_id())]);
-    stage.submit(candidate(false)).await;
-    assert!(stage.announced());
-    assert_eq!(stage.submits().len(), 1);
+    let mut harness =
+        Harness::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![on_chain(our_id())]);
+    harness.submit(candidate(false)).await;
+    assert!(harness.announced());
+    assert_eq!(harness.submits().len(), 1);
 }
 
 #[actix_rt::test]
 async fn a_block_that_lost_its_race_is_announced_to_nobody_and_still_recorded() {
     let rival = on_chain(BlockId([9; 32]));
-    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![rival]);
-    stage.submit(candidate(false)).await;
-    assert!(!stage.announced());
-    assert_eq!((stage.counters.blocks_accepted_total.get(), stage.records.lock().unwrap().len()), (0, 1));
+    let mut harness = Harness::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![rival]);
+    harness.submit(candidate(false)).await;
+    assert!(!harness.announced());
+    assert_eq!((harness.counters.blocks_accepted_total.get(), harness.records.lock().unwrap().len()), (0, 1));
 }
 
 #[actix_rt::test]
 async fn a_refused_block_is_given_up_and_still_recorded() {
-    let mut stage = Stage::new(vec![ScriptedAnswer::error(400, "block rejected")], vec![nothing()]);
-    stage.submit(candidate(false)).await;
-    assert!(!stage.announced());
-    assert_eq!((stage.submits().len(), stage.records.lock().unwrap().len()), (1, 1));
+    let mut harness = Harness::new(vec![ScriptedAnswer::error(400, "block rejected")], vec![nothing()]);
+    harness.submit(candidate(false)).await;
+    assert!(!harness.announced());
+    assert_eq!((harness.submits().len(), harness.records.lock().unwrap().len()), (1, 1));
 }
 
 #[actix_rt::test]
 async fn an_answer_that_says_nothing_is_resolved_by_asking_the_chain() {
-    let mut stage = Stage::new(vec![ScriptedAnswer::plain(502, "gateway")], vec![on_chain(our_id())]);
-    stage.submit(candidate(false)).await;
-    assert!(stage.announced());
-    assert_eq!(stage.submits().len(), 1, "it is not submitted again");
+    let mut harness = Harness::new(vec![ScriptedAnswer::plain(502, "gateway")], vec![on_chain(our_id())]);
+    harness.submit(candidate(false)).await;
+    assert!(harness.announced());
+    assert_eq!(harness.submits().len(), 1, "it is not submitted again");
 }
 
 #[actix_rt::test]
 async fn a_busy_daemon_is_asked_again_until_the_tip_has_moved_past() {
     let busy = ScriptedAnswer::error(429, "submitblock busy, retry later");
-    let mut stage = Stage::new(vec![busy.clone(), accepted()], vec![nothing()]);
-    stage.submit(candidate(false)).await;
-    assert_eq!(stage.submits().len(), 2);
-    assert!(stage.announced());
-    let mut stage = Stage::new(vec![busy], vec![nothing(), on_chain(BlockId([9; 32]))]);
-    stage.submit(candidate(false)).await;
-    assert_eq!(stage.submits().len(), 2);
-    assert!(!stage.announced());
+    let mut harness = Harness::new(vec![busy.clone(), accepted()], vec![nothing()]);
+    harness.submit(candidate(false)).await;
+    assert_eq!(harness.submits().len(), 2);
+    assert!(harness.announced());
+    let mut harness = Harness::new(vec![busy], vec![nothing(), on_chain(BlockId([9; 32]))]);
+    harness.submit(candidate(false)).await;
+    assert_eq!(harness.submits().len(), 2);
+    assert!(!harness.announced());
 }
 
 #[actix_rt::test]
 async fn after_a_restart_the_chain_is_asked_before_anything_is_submitted() {
-    let mut stage = Stage::new(vec![accepted()], vec![on_chain(our_id())]);
-    stage.submit(candidate(true)).await;
-    assert!(stage.submits().is_empty() && stage.records.lock().unwrap().is_empty());
+    let mut harness = Harness::new(vec![accepted()], vec![on_chain(our_id())]);
+    harness.submit(candidate(true)).await;
+    assert!(harness.submits().is_empty() && harness.records.lock().unwrap().is_empty());
     // What the chain holds already was told by whoever submitted it.
-    assert!(!stage.announced() && stage.refreshes.lock().unwrap().is_empty());
-    let mut stage = Stage::new(vec![accepted()], vec![nothing()]);
-    stage.submit(candidate(true)).await;
-    assert_eq!(stage.submits().len(), 1);
-    assert!(stage.records.lock().unwrap().is_empty(), "its record is in the log already");
-    assert_eq!(*stage.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted], "the chain had lost it");
+    assert!(!harness.announced() && harness.refreshes.lock().unwrap().is_empty());
+    let mut harness = Harness::new(vec![accepted()], vec![nothing()]);
+    harness.submit(candidate(true)).await;
+    assert_eq!(harness.submits().len(), 1);
+    assert!(harness.records.lock().unwrap().is_empty(), "its record is in the log already");
+    assert_eq!(*harness.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted], "the chain had lost it");
 }
 
 #[actix_rt::test]
@@ -283,19 +284,19 @@ async fn a_block_goes_by_name_to_the_daemon_that_made_its_template_and_whole_to_
         daemon(vec![accepted()], vec![]),
         daemon(vec![accepted()], vec![]),
     ];
-    let mut stage = Stage::over(fakes);
+    let mut harness = Harness::over(fakes);
     let mut found = candidate(false);
     let template = Arc::get_mut(&mut found.template).unwrap();
     template.issuer = Some(1);
-    stage.submit(found).await;
-    assert_eq!(submits_to(&stage.others[0]), [r#"{"nonce":11,"template_id":"t1"}"#]);
-    for fake in [&stage.fake, &stage.others[1]] {
+    harness.submit(found).await;
+    assert_eq!(submits_to(&harness.others[0]), [r#"{"nonce":11,"template_id":"t1"}"#]);
+    for fake in [&harness.fake, &harness.others[1]] {
         let bodies = submits_to(fake);
         let whole: serde_json::Value = serde_json::from_str(&bodies[0]).unwrap();
         assert_eq!((bodies.len(), whole["header"]["Nonce"].as_u64()), (1, Some(11)));
     }
-    assert!(stage.announced() && !stage.announced(), "announced once");
-    assert_eq!(stage.counters.blocks_accepted_total.get(), 1);
+    assert!(harness.announced() && !harness.announced(), "announced once");
+    assert_eq!(harness.counters.blocks_accepted_total.get(), 1);
 }
 
 #[actix_rt::test]
@@ -303,10 +304,10 @@ async fn a_daemon_that_is_away_does_not_keep_a_block_from_the_others() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut away = daemon(vec![], vec![]);
     away.url = format!("http://{gone}");
-    let mut stage = Stage::over(vec![away, daemon(vec![accepted()], vec![])]);
+    let mut harness = Harness::over(vec![away, daemon(vec![accepted()], vec![])]);
     let (reply, _done) = Reply::test();
-    stage.actor.handle(candidate(false), reply).await.unwrap();
-    let waiting = tokio::time::timeout(std::time::Duration::from_secs(20), stage.notices.recv());
+    harness.actor.handle(candidate(false), reply).await.unwrap();
+    let waiting = tokio::time::timeout(std::time::Duration::from_secs(20), harness.notices.recv());
     assert!(matches!(waiting.await.unwrap().unwrap(), Notice::BlockSolved { finder: Some(SessionId(3)) }));
-    assert_eq!(submits_to(&stage.others[0]).len(), 1);
+    assert_eq!(submits_to(&harness.others[0]).len(), 1);
 }

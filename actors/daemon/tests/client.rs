@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use daemon::fake::{ScriptedAnswer, Fake};
+use daemon::fake::{Fake, ScriptedAnswer};
 use daemon::{Capabilities, Daemon, DaemonError, DaemonSettings, Event, WalletState};
 use futures_util::StreamExt;
 use secrecy::SecretString;

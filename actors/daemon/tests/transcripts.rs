@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use daemon::fake::{ScriptedAnswer, Fake};
+use daemon::fake::{Fake, ScriptedAnswer};
 use daemon::{Balance, Conflict, Daemon, DaemonError, OutputState, SendStatus, WalletState};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -26,7 +26,8 @@ fn recorded() -> Vec<Exchange> {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let path = text(&line["request"]["path"]);
             let plain = line.get("text").is_some();
-            let mut answer = ScriptedAnswer::json(u16::try_from(line["status"].as_u64().unwrap()).unwrap(), &line["json"]);
+            let mut answer =
+                ScriptedAnswer::json(u16::try_from(line["status"].as_u64().unwrap()).unwrap(), &line["json"]);
             if plain {
                 answer = ScriptedAnswer::plain(answer.status, line["text"].as_str().unwrap());
             }

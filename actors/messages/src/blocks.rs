@@ -4,7 +4,7 @@ use std::sync::Arc;
 use runtime::Message;
 use units::{Nonce, Seq, Timestamp};
 
-use crate::facts::{WorkerIdentity, SessionId, Template};
+use crate::facts::{SessionId, Template, WorkerIdentity};
 
 /// A share that solves a block, or is trusted to. It is submitted at once and recorded at the same time;
 /// neither waits for the other.

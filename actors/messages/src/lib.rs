@@ -6,7 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod blocks;
-mod claim_places;
+mod claim_permits;
 pub mod closed;
 pub mod conditions;
 pub mod counters;

@@ -5,7 +5,7 @@ use chain::MerkleRoot;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
-use crate::facts::{WorkerIdentity, Template};
+use crate::facts::{Template, WorkerIdentity};
 
 /// One share that passed every check but the proof of work, to be made durable.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! Messages to `Validation`, which recomputes hashes.
 use std::sync::Arc;
 
-pub use crate::claim_places::{ClaimPermit, ClaimPermits};
+pub use crate::claim_permits::{ClaimPermit, ClaimPermits};
 
 use chain::PowHash;
 use runtime::Message;
 use units::{Difficulty, Minute, Nonce, Seq, Timestamp};
 
-use crate::facts::{WorkerIdentity, SessionId, Template};
+use crate::facts::{SessionId, Template, WorkerIdentity};
 use crate::share_ledger::Event;
 
 /// A share that is durable and was acknowledged; or a block claim that the log did not take, which is looked at all

@@ -18,12 +18,12 @@ use tokio::time::Instant;
 use tracing::info;
 use units::Height;
 
+use crate::error::PayoutError;
 use crate::history::History;
 use crate::pass::Pass;
 use crate::standing::Standing;
 use crate::sweep::PayoutRun;
-use crate::trail::TxLocator;
-use crate::trouble::PayoutError;
+use crate::tx_locator::TxLocator;
 use crate::wallet::WalletOpener;
 
 /// Makes the 128 random bits of an intent's id.

@@ -22,9 +22,9 @@ use tracing::warn;
 use units::{Amount, Height};
 
 use crate::actor::{Mode, Payout, WalletTip};
+use crate::error::PayoutError;
 use crate::pass::is_of_earlier_lease;
-use crate::trail;
-use crate::trouble::PayoutError;
+use crate::tx_locator;
 
 /// Payouts that one step looks at: each costs the daemon a block.
 const LOOKED_AT_PER_STEP: usize = 8;
@@ -90,7 +90,7 @@ impl Payout {
         let mut mined: Vec<(&UnknownSend, Height)> = Vec::new();
         for send in &ours {
             match send.place {
-                SendPlace::Block(height) if trail::holds(&self.daemon, height, &send.txid).await? => {
+                SendPlace::Block(height) if tx_locator::holds(&self.daemon, height, &send.txid).await? => {
                     mined.push((send, height));
                 }
                 // The wallet knows better where it is now.

@@ -7,9 +7,9 @@ use store::payouts::{Intent, IntentState};
 use units::{Amount, Height};
 
 use crate::body::memo_hex;
+use crate::error::PayoutError;
 use crate::plan::WalletOutput;
-use crate::resolve::{Inputs, TxLocation, FoundTransaction};
-use crate::trouble::PayoutError;
+use crate::resolve::{FoundTransaction, Inputs, TxLocation};
 use crate::wallet::WalletOpener;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
@@ -34,7 +34,11 @@ pub(crate) struct WalletSnapshot {
 
 /// Looks at outputs first and sends last, so that a send in between is seen. `oldest`: tip when the oldest open payout
 /// was planned.
-pub(crate) async fn look(daemon: &Daemon, wallet: &WalletOpener, oldest: Option<Height>) -> Result<WalletSnapshot, PayoutError> {
+pub(crate) async fn look(
+    daemon: &Daemon,
+    wallet: &WalletOpener,
+    oldest: Option<Height>,
+) -> Result<WalletSnapshot, PayoutError> {
     let before = wallet.with(daemon, async || daemon.wallet_address().await).await?.address;
     let outputs = wallet.with(daemon, async || daemon.wallet_outputs().await).await?;
     if outputs.synced_height < outputs.chain_height {
@@ -88,7 +92,12 @@ enum GivenBack {
 }
 
 impl WalletSnapshot {
-    pub(crate) fn new(wallet: String, outputs: WalletOutputs, change: Amount, sends: Vec<WalletSend>) -> WalletSnapshot {
+    pub(crate) fn new(
+        wallet: String,
+        outputs: WalletOutputs,
+        change: Amount,
+        sends: Vec<WalletSend>,
+    ) -> WalletSnapshot {
         let unspent = outputs.outputs.iter().filter(|output| output.status != OutputState::Spent);
         let unspent = Amount::checked_sum(unspent.map(|output| output.amount)).unwrap_or(Amount::MAX);
         let mut by_block: HashMap<Height, Vec<(TxId, Amount)>> = HashMap::new();
@@ -105,7 +114,11 @@ impl WalletSnapshot {
     /// Outputs that can be spent now.
     pub(crate) fn coins(&self) -> impl Iterator<Item = WalletOutput> + '_ {
         let unspent = self.outputs.values().filter(|output| output.status == OutputState::Unspent);
-        unspent.map(|output| WalletOutput { txid: output.txid.to_string(), index: output.output_index, amount: output.amount })
+        unspent.map(|output| WalletOutput {
+            txid: output.txid.to_string(),
+            index: output.output_index,
+            amount: output.amount,
+        })
     }
 
     /// The payout's money has not left the wallet.

@@ -5,10 +5,10 @@ use tracing::{error, info};
 use units::Height;
 
 use crate::actor::{Payout, WalletTip};
+use crate::error::PayoutError;
 use crate::evidence;
-use crate::purse::is_same_wallet;
+use crate::funds::is_same_wallet;
 use crate::resolve::{FINAL_BLOCKS, TxLocation};
-use crate::trouble::PayoutError;
 
 /// A payout may have waited for its block before it was settled.
 const WAITED_BLOCKS: u64 = 200;

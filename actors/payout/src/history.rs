@@ -17,7 +17,7 @@ use tracing::info;
 use units::{Height, Timestamp};
 
 use crate::actor::{Payout, WalletTip};
-use crate::trouble::PayoutError;
+use crate::error::PayoutError;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
 const PAGE: u32 = 20;
@@ -206,7 +206,14 @@ impl Payout {
         Ok(())
     }
 
-    fn unknown(&self, send: &WalletSend, memo: &str, defect: Option<String>, wallet: &str, tip: &WalletTip) -> UnknownSend {
+    fn unknown(
+        &self,
+        send: &WalletSend,
+        memo: &str,
+        defect: Option<String>,
+        wallet: &str,
+        tip: &WalletTip,
+    ) -> UnknownSend {
         let network = self.parts.network;
         let is_foreign = |address: &&String| Address::parse(address, &network).is_err();
         // Older programs paid to addresses as they were given; books know them by one text.

@@ -17,21 +17,21 @@
 mod actor;
 mod adopt;
 mod body;
+mod error;
 mod evidence;
 mod finality;
+mod funds;
 mod gate;
 mod history;
 mod operator;
 mod pass;
 mod plan;
-mod purse;
 mod resolve;
 mod standing;
 mod step;
 mod steps;
 mod sweep;
-mod trail;
-mod trouble;
+mod tx_locator;
 mod wallet;
 
 pub use actor::{Payout, PayoutParts, RandomId};

@@ -6,11 +6,11 @@ use tracing::warn;
 use units::Height;
 
 use crate::actor::{Mode, Payout};
+use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
 use crate::pass::is_of_earlier_lease;
 use crate::resolve::{Inputs, Key, Leave, may_leave};
 use crate::step::case;
-use crate::trouble::PayoutError;
 
 impl Payout {
     /// Acts upon the operator's word, or says why that must wait.
@@ -54,7 +54,13 @@ impl Payout {
         }
     }
 
-    async fn leave(&mut self, intent: &Intent, look: Option<&WalletSnapshot>, tip: Height, epoch: i64) -> Result<Leave, PayoutError> {
+    async fn leave(
+        &mut self,
+        intent: &Intent,
+        look: Option<&WalletSnapshot>,
+        tip: Height,
+        epoch: i64,
+    ) -> Result<Leave, PayoutError> {
         // Under an earlier lease it may have been asked for, and where the daemon can tell it is asked.
         let in_doubt = self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch);
         let is_reserved = intent.state == IntentState::Reserved;

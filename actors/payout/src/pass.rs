@@ -5,12 +5,12 @@ use tracing::info;
 use units::Height;
 
 use crate::actor::{Mode, Payout, WalletTip};
+use crate::error::PayoutError;
 use crate::evidence::{self, WalletSnapshot};
 use crate::gate::SendPermission;
 use crate::resolve::Key;
 use crate::step::to;
 use crate::sweep::PayoutRun;
-use crate::trouble::PayoutError;
 
 /// Sends of one step. Each may take the daemon's 30 s, and an actor that is busy for minutes is taken for stuck.
 const SENDS_PER_STEP: usize = 8;

@@ -236,7 +236,9 @@ fn unspent(case: &PayoutEvidence) -> Verdict {
         (SendKnowledge::Asked, Key::Accepted) => when_quiet(case, Verdict::Replace { outcome: "accepted" }, None),
         (SendKnowledge::Asked, Key::Mute) => wait(Some(CANNOT_ASK)),
         (SendKnowledge::Sent, _) => when_quiet(case, Verdict::Replace { outcome: "gone" }, None),
-        (SendKnowledge::Asked, Key::Running | Key::Done { .. }) => unreachable!("decided before the inputs are looked at"),
+        (SendKnowledge::Asked, Key::Running | Key::Done { .. }) => {
+            unreachable!("decided before the inputs are looked at")
+        }
     }
 }
 

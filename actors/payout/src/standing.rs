@@ -12,7 +12,7 @@ use tracing::debug;
 use units::{Height, Timestamp};
 
 use crate::actor::Payout;
-use crate::trouble::PayoutError;
+use crate::error::PayoutError;
 
 /// How long it must last before it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

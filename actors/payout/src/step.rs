@@ -6,10 +6,12 @@ use tracing::{info, warn};
 use units::{Amount, Height};
 
 use crate::actor::{Mode, Payout};
+use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
-use crate::purse::is_same_wallet;
-use crate::resolve::{self, PayoutEvidence, Inputs, Key, SendKnowledge, TxLocation, REFUSED, FoundTransaction, Verdict};
-use crate::trouble::PayoutError;
+use crate::funds::is_same_wallet;
+use crate::resolve::{
+    self, FoundTransaction, Inputs, Key, PayoutEvidence, REFUSED, SendKnowledge, TxLocation, Verdict,
+};
 
 pub(crate) const PLAIN: &str = "send";
 pub(crate) const ADVANCED: &str = "advanced";
@@ -122,7 +124,11 @@ impl Payout {
         }
     }
 
-    pub(crate) async fn in_blocks(&mut self, intent: &Intent, tip: Height) -> Result<Option<FoundTransaction>, PayoutError> {
+    pub(crate) async fn in_blocks(
+        &mut self,
+        intent: &Intent,
+        tip: Height,
+    ) -> Result<Option<FoundTransaction>, PayoutError> {
         let (Some(txid), Some(fee)) = (intent.txid.clone(), intent.fee_paid) else { return Ok(None) };
         let since = newest(intent)?.created_height;
         self.block_of(txid, fee, since, tip).await
@@ -166,7 +172,12 @@ impl Payout {
     }
 
     /// Notes a transaction, and closes the books when it is deep enough.
-    pub(crate) async fn sent(&mut self, intent: &mut Intent, seen: FoundTransaction, epoch: i64) -> Result<(), PayoutError> {
+    pub(crate) async fn sent(
+        &mut self,
+        intent: &mut Intent,
+        seen: FoundTransaction,
+        epoch: i64,
+    ) -> Result<(), PayoutError> {
         let state = match seen.place {
             TxLocation::Block { .. } => IntentState::Confirmed,
             TxLocation::Mempool | TxLocation::Nowhere => IntentState::Broadcast,
@@ -246,7 +257,12 @@ impl Payout {
     }
 
     /// Tells an operator, or takes it back.
-    pub(crate) async fn set_attention(&self, intent: &mut Intent, why: Option<&str>, epoch: i64) -> Result<(), PayoutError> {
+    pub(crate) async fn set_attention(
+        &self,
+        intent: &mut Intent,
+        why: Option<&str>,
+        epoch: i64,
+    ) -> Result<(), PayoutError> {
         if intent.attention.as_deref() == why {
             return Ok(());
         }
@@ -259,7 +275,12 @@ impl Payout {
     }
 
     /// Changes the stored payout and the one at hand.
-    pub(crate) async fn change(&self, intent: &mut Intent, epoch: i64, change: IntentChange) -> Result<(), PayoutError> {
+    pub(crate) async fn change(
+        &self,
+        intent: &mut Intent,
+        epoch: i64,
+        change: IntentChange,
+    ) -> Result<(), PayoutError> {
         let change_at_hand = change.clone();
         self.parts.store.intent_change(epoch, &intent.id, intent.state, change).await?;
         let IntentChange { state, sent, absent_since, attention, outcome, repeated, heard } = change_at_hand;
@@ -293,7 +314,13 @@ impl Payout {
 }
 
 /// `tip`: of the evidence.
-pub(crate) fn case(intent: &Intent, key: Key, seen: Option<FoundTransaction>, inputs: Inputs, tip: Height) -> PayoutEvidence {
+pub(crate) fn case(
+    intent: &Intent,
+    key: Key,
+    seen: Option<FoundTransaction>,
+    inputs: Inputs,
+    tip: Height,
+) -> PayoutEvidence {
     let others = intent.attempts.split_last().map_or(&[][..], |(_, others)| others);
     PayoutEvidence {
         known: match intent.state {

@@ -10,7 +10,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
 use crate::actor::Payout;
-use crate::trouble::PayoutError;
+use crate::error::PayoutError;
 
 fn read(file: &Path) -> Result<Option<u64>> {
     match std::fs::read_to_string(file) {

@@ -10,10 +10,10 @@ use units::Amount;
 
 use crate::actor::Payout;
 use crate::body;
-use crate::plan::{self, WalletOutput, Payee, Room};
-use crate::purse::SpendableFunds;
+use crate::error::PayoutError;
+use crate::funds::SpendableFunds;
+use crate::plan::{self, Payee, Room, WalletOutput};
 use crate::step::{ADVANCED, PLAIN, key_of};
-use crate::trouble::PayoutError;
 
 /// Due balances that one run looks at.
 const DUE_MAX: u32 = 10_000;
@@ -150,7 +150,11 @@ impl Payout {
     }
 
     /// Recipients, inputs and what the fee should be.
-    async fn draft(&mut self, run: &mut PayoutRun, purse: &SpendableFunds<'_>) -> Result<Option<PlannedTransaction>, PayoutError> {
+    async fn draft(
+        &mut self,
+        run: &mut PayoutRun,
+        purse: &SpendableFunds<'_>,
+    ) -> Result<Option<PlannedTransaction>, PayoutError> {
         let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
         let coins: Vec<WalletOutput> = match purse {
             SpendableFunds::Coins(_, coins) => coins.iter().filter(|coin| !self.is_shunned(coin)).cloned().collect(),
@@ -203,7 +207,11 @@ impl Payout {
 
     /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
     /// was taken out of the run instead, so that another draft is due.
-    async fn price(&mut self, run: &mut PayoutRun, mut draft: PlannedTransaction) -> Result<Option<PlannedTransaction>, PayoutError> {
+    async fn price(
+        &mut self,
+        run: &mut PayoutRun,
+        mut draft: PlannedTransaction,
+    ) -> Result<Option<PlannedTransaction>, PayoutError> {
         if !self.bear(run, &mut draft) {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use daemon::{Daemon, DaemonError, WalletPassword, WalletState};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::trouble::PayoutError;
+use crate::error::PayoutError;
 
 /// Loading costs the daemon a second and 256 MiB, and wrong passwords lock it for longer and longer.
 const PAUSE: Duration = Duration::from_secs(10);

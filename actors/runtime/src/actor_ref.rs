@@ -9,10 +9,10 @@ use actix::prelude::SendError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::cell::{ActorCell, FaultInjection, Envelope};
-use crate::core::{Core, Health, Limits, Status, MailboxPermit};
-use crate::port::{Handled, ActorHandle, Restarts};
-use crate::pulse::LoopProgress;
+use crate::actor_handle::{ActorHandle, Handled, Restarts};
+use crate::cell::{ActorCell, Envelope, FaultInjection};
+use crate::core::{Core, Health, Limits, MailboxPermit, Status};
+use crate::loop_progress::LoopProgress;
 use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::{Actor, Handler, Message};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
+use crate::actor_handle::{Handled, Restarts};
 use crate::exit::Exit;
-use crate::port::{Handled, Restarts};
-use crate::pulse::LoopProgress;
+use crate::loop_progress::LoopProgress;
 
 /// How many messages may be accepted and not yet answered: queued, being handled or deferred.
 /// There is no default: a port cannot be made without saying it.

@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::supervisor::supervise;
 use crate::task::{Task, spawn};
 use crate::watchdog::{Stuck, Watchdog};
-use crate::{Actor, ActorRef, Exit, Handler, Message, ActorHandle};
+use crate::{Actor, ActorHandle, ActorRef, Exit, Handler, Message};
 
 /// A host must end, because an actor that it cannot do without has spent its restart budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,29 +14,29 @@
 //! - A message that is only told is answered too, with `reply.send(())`: a reply that is dropped counts as lost.
 #![warn(missing_docs)]
 
+mod actor_handle;
 mod actor_ref;
 mod cell;
 mod core;
 mod exit;
 mod host;
+mod loop_progress;
 mod mark;
 mod policy;
-mod port;
-mod pulse;
 mod recipient;
 mod reply;
 mod supervisor;
 mod task;
 mod watchdog;
 
+pub use crate::actor_handle::{ActorHandle, HANDLE_BOUNDS, Handled, Restarts};
 pub use crate::actor_ref::{ActorRef, AskError, Refused};
 pub use crate::core::{Health, Limits, Status};
 pub use crate::exit::Exit;
 pub use crate::host::{Host, HostFailure};
+pub use crate::loop_progress::LoopProgress;
 pub use crate::mark::TraceMark;
 pub use crate::policy::{OnExhausted, Policy, Restart};
-pub use crate::port::{HANDLE_BOUNDS, Handled, ActorHandle, Restarts};
-pub use crate::pulse::LoopProgress;
 pub use crate::recipient::Recipient;
 pub use crate::reply::{Reply, continue_with};
 pub use crate::task::{Task, block_on, spawn};

@@ -12,7 +12,7 @@ use crate::actor_ref::Slot;
 use crate::cell::{ActorCell, LastFault, Stop};
 use crate::core::{Health, Quit};
 use crate::host::HostFailure;
-use crate::policy::{History, Policy, FailureResponse};
+use crate::policy::{FailureResponse, History, Policy};
 use crate::{Actor, Exit};
 
 /// Lets nobody believe in an actor whose supervisor is gone, however it went.

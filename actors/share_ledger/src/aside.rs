@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chain::Target;
-use store::fold::{AsideRecords, ItemRef, IdentityKey, NewItem, TemplateRow};
+use store::fold::{AsideRecords, IdentityKey, ItemRef, NewItem, TemplateRow};
 use store::set_aside::{AsideState, OpenItem};
 use units::Seq;
 

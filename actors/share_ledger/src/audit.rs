@@ -328,7 +328,8 @@ struct ShareFacts<'a> {
 
 impl PartialEq for ShareFacts<'_> {
     fn eq(&self, other: &ShareFacts<'_>) -> bool {
-        let key = |told: &ShareFacts<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
+        let key =
+            |told: &ShareFacts<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
         let is_same_line = match (self.line, other.line) {
             (Some(one), Some(other)) => {
                 (&one.worker, one.origin) == (&other.worker, other.origin)

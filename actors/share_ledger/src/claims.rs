@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use chain::{Address, HeaderBase, Network, Target};
 use messages::blocks::SubmitCandidate;
-use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
+use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
 use messages::validation::BookedShare;
 use serde_json::value::RawValue;
 use units::{Difficulty, Seq, Timestamp};

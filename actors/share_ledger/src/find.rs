@@ -55,7 +55,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::testing::{Rig, line, share, template};
+    use crate::testing::{TestLog, line, share, template};
 
     const ROOM: u64 = 1 << 30;
 
@@ -66,56 +66,56 @@ mod tests {
 
     #[test]
     fn a_share_is_found_as_it_was_logged_and_another_is_not() {
-        let rig = Rig::start(ROOM, ROOM);
-        let (line, template, other) = (line("rig"), template(1), template(2));
+        let log = TestLog::start(ROOM, ROOM);
+        let (line, template, other) = (line("log"), template(1), template(2));
         let mut claim = share(&line, &template, 2);
         (claim.claims_block, claim.verified) = (true, true);
-        rig.append(vec![share(&line, &template, 1)]).unwrap();
-        rig.clock.fetch_add(60_000, Ordering::Relaxed);
-        let at = rig.append(vec![claim.clone()]).unwrap();
+        log.append(vec![share(&line, &template, 1)]).unwrap();
+        log.clock.fetch_add(60_000, Ordering::Relaxed);
+        let at = log.append(vec![claim.clone()]).unwrap();
         let asked = [&share(&line, &other, 2), &claim, &share(&line, &template, 3)];
-        let found = rig.find(0, &asked).unwrap();
+        let found = log.find(0, &asked).unwrap();
         let received_at = claim.received_at;
         assert_eq!(found, [None, Some(LoggedShare { at, received_at, verified: true, claims_block: true }), None]);
     }
 
     #[test]
     fn a_share_is_found_in_whatever_file_it_is() {
-        let rig = Rig::start(1, ROOM); // Every commit has a file of its own.
-        let line = line("rig");
+        let log = TestLog::start(1, ROOM); // Every commit has a file of its own.
+        let line = line("log");
         let shares: Vec<_> = (1..=5).map(|nonce| share(&line, &template(nonce % 2), nonce)).collect();
         for share in &shares {
-            rig.append(vec![share.clone()]).unwrap();
+            log.append(vec![share.clone()]).unwrap();
         }
-        assert_eq!(rig.files().len(), 5);
+        assert_eq!(log.files().len(), 5);
         let asked: Vec<_> = shares.iter().rev().collect();
-        assert_eq!(places(&rig.find(0, &asked).unwrap()), [Some(5), Some(4), Some(3), Some(2), Some(1)]);
+        assert_eq!(places(&log.find(0, &asked).unwrap()), [Some(5), Some(4), Some(3), Some(2), Some(1)]);
         // Not before the position that it can only be behind.
-        assert_eq!(places(&rig.find(3, &asked).unwrap()), [Some(5), Some(4), None, None, None]);
+        assert_eq!(places(&log.find(3, &asked).unwrap()), [Some(5), Some(4), None, None, None]);
     }
 
     #[test]
     fn what_an_earlier_process_logged_is_not_looked_at() {
-        let rig = Rig::start(ROOM, ROOM);
-        let (rig_line, first) = (line("rig"), template(1));
-        rig.append(vec![share(&rig_line, &first, 1)]).unwrap();
-        let rig = rig.restart().unwrap();
-        assert_eq!(rig.end.next_seq, Seq(2));
-        let (line, template) = (line("rig"), template(2));
-        rig.append(vec![share(&line, &template, 1)]).unwrap();
+        let log = TestLog::start(ROOM, ROOM);
+        let (rig_line, first) = (line("log"), template(1));
+        log.append(vec![share(&rig_line, &first, 1)]).unwrap();
+        let log = log.restart().unwrap();
+        assert_eq!(log.end.next_seq, Seq(2));
+        let (line, template) = (line("log"), template(2));
+        log.append(vec![share(&line, &template, 1)]).unwrap();
         let asked = [&share(&rig_line, &first, 1), &share(&line, &template, 1)];
-        assert_eq!(places(&rig.find(0, &asked).unwrap()), [None, Some(2)]);
+        assert_eq!(places(&log.find(0, &asked).unwrap()), [None, Some(2)]);
     }
 
     #[test]
     fn what_is_not_durable_is_not_found_and_a_torn_tail_is_not_read() {
-        let mut rig = Rig::start(ROOM, ROOM);
-        let (line, template) = (line("rig"), template(1));
-        rig.append(vec![share(&line, &template, 1)]).unwrap();
-        let durable = rig.progress.durable();
-        rig.append(vec![share(&line, &template, 2)]).unwrap();
-        rig.stop();
-        let log = rig.log();
+        let mut log = TestLog::start(ROOM, ROOM);
+        let (line, template) = (line("log"), template(1));
+        log.append(vec![share(&line, &template, 1)]).unwrap();
+        let durable = log.progress.durable();
+        log.append(vec![share(&line, &template, 2)]).unwrap();
+        log.stop();
+        let log = log.log();
         let path = &log.files().unwrap()[0].path;
         let length = std::fs::metadata(path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length - 1).unwrap();

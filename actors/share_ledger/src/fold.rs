@@ -20,9 +20,9 @@ use crate::aside::{KnownAside, RECORDS_MAX, positions};
 use crate::disk::{LogOwner, Progress, RetriedRows};
 use crate::files::{LogDirectory, LogError};
 use crate::intake::{Asker, Intake};
+use crate::prune::tidy;
 use crate::reader::{LogReader, Step};
 use crate::step::{Definitions, StepBuilder};
-use crate::tidy::tidy;
 
 mod isolate;
 

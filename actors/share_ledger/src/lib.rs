@@ -29,7 +29,6 @@
 
 mod aside;
 mod audit;
-mod booked;
 mod claims;
 mod continuity;
 mod disk;
@@ -37,13 +36,14 @@ mod files;
 mod find;
 mod fold;
 mod intake;
+mod minute_clock;
 mod probe;
+mod prune;
 mod reader;
 pub mod record;
 mod step;
 #[cfg(test)]
 mod testing;
-mod tidy;
 mod writer;
 
 use std::sync::Arc;

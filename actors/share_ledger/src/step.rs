@@ -5,7 +5,7 @@ use std::time::Duration;
 use chain::{Address, HeaderBase, Network};
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::{
-    Aside, BatchRow, CandidateRow, FoldStep, ItemRef, IdentityKey, RejectRow, Retried, SegmentDelta, TemplateRow,
+    Aside, BatchRow, CandidateRow, FoldStep, IdentityKey, ItemRef, RejectRow, Retried, SegmentDelta, TemplateRow,
     VerdictRow,
 };
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};

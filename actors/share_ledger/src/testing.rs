@@ -8,7 +8,7 @@ use chain::{Hash32, HeaderBase, HeaderParts, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::conditions::Conditions;
 use messages::counters::Counters;
-use messages::facts::{WorkerIdentity, Origin, Template};
+use messages::facts::{Origin, Template, WorkerIdentity};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, DefineTemplate, Event, FindShares, LoggedShare, NewShare,
 };
@@ -23,7 +23,7 @@ use crate::reader::{LogReader, Step};
 use crate::record::Record;
 
 /// A running disk thread. Ends with what it was given.
-pub(crate) struct Rig {
+pub(crate) struct TestLog {
     place: tempfile::TempDir,
     pub(crate) counters: Arc<Counters>,
     pub(crate) conditions: Arc<Conditions>,
@@ -36,11 +36,11 @@ pub(crate) struct Rig {
     woken: Receiver<()>,
 }
 
-impl Rig {
-    pub(crate) fn start(segment_max_bytes: u64, backlog_max_bytes: u64) -> Rig {
+impl TestLog {
+    pub(crate) fn start(segment_max_bytes: u64, backlog_max_bytes: u64) -> TestLog {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(AtomicI64::new(1_795_000_000_000));
-        Rig::start_in(place, clock, segment_max_bytes, backlog_max_bytes).unwrap()
+        TestLog::start_in(place, clock, segment_max_bytes, backlog_max_bytes).unwrap()
     }
 
     fn start_in(
@@ -48,7 +48,7 @@ impl Rig {
         clock: Arc<AtomicI64>,
         segment_max_bytes: u64,
         backlog_max_bytes: u64,
-    ) -> Result<Rig, LogError> {
+    ) -> Result<TestLog, LogError> {
         let (counters, progress): (Arc<Counters>, Arc<Progress>) = Default::default();
         let (fold, woken) = bounded(1);
         let time = Arc::clone(&clock);
@@ -70,13 +70,13 @@ impl Rig {
         let (opened, end) = oneshot::channel();
         let thread = std::thread::spawn(move || disk.run(&LogOwner::default(), opened, &given));
         let end = runtime::block_on(end).unwrap()?;
-        Ok(Rig { place, counters, conditions, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
+        Ok(TestLog { place, counters, conditions, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
     }
 
     /// Ends it and starts the next one on the same log, as another process would.
-    pub(crate) fn restart(mut self) -> Result<Rig, LogError> {
+    pub(crate) fn restart(mut self) -> Result<TestLog, LogError> {
         self.stop();
-        Rig::start_in(self.place, self.clock, 1 << 20, 1 << 30)
+        TestLog::start_in(self.place, self.clock, 1 << 20, 1 << 30)
     }
 
     pub(crate) fn stop(&mut self) {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use messages::facts::{WorkerIdentity, Template};
+use messages::facts::{Template, WorkerIdentity};
 use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, PolicyId, Seq};
 

@@ -177,8 +177,11 @@ mod tests {
 
     impl Daemons {
         fn new(works: &[u64]) -> Daemons {
-            let mut daemons =
-                Daemons { choice: Choice::new(works.len(), FailoverTimeouts::default()), now: Instant::now(), floor: 0 };
+            let mut daemons = Daemons {
+                choice: Choice::new(works.len(), FailoverTimeouts::default()),
+                now: Instant::now(),
+                floor: 0,
+            };
             daemons.say(works);
             daemons
         }
@@ -187,9 +190,9 @@ mod tests {
             for (place, work) in works.iter().enumerate() {
                 match work {
                     0 => self.choice.silent(place),
-                    work => {
-                        self.choice.answered(place, ChainReport { height: Height::new(*work), work: *work, syncing: false })
-                    }
+                    work => self
+                        .choice
+                        .answered(place, ChainReport { height: Height::new(*work), work: *work, syncing: false }),
                 }
             }
         }

@@ -6,8 +6,8 @@ use runtime::{Task, spawn};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use crate::error::TemplateError;
 use crate::follow::Follower;
-use crate::trouble::TemplateError;
 
 impl Follower {
     /// Asks the others how they are, without waiting for them.

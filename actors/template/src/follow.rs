@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use units::Height;
 
-use crate::choice::{Choice, ChainReport};
-use crate::memory::BestChainRecord;
+use crate::best_chain::BestChainRecord;
+use crate::choice::{ChainReport, Choice};
+use crate::error::TemplateError;
 use crate::node::Node;
 use crate::published::{Offer, PublishOutcome};
 use crate::rules::{build, needs_template};
-use crate::trouble::TemplateError;
 use crate::{TIP_TO_JOB_BOUNDS, TemplateParts};
 
 /// Where the pinned reward address is stored.

@@ -16,21 +16,21 @@
 #![warn(missing_docs)]
 
 mod actor;
+mod best_chain;
 mod choice;
 mod daemons;
+mod error;
 mod follow;
 mod leases;
-mod memory;
 mod node;
 mod published;
 mod rules;
-mod trouble;
 mod wallet;
 
 pub use actor::TemplateActor;
 pub use choice::FailoverTimeouts;
+pub use error::TemplateError;
 pub use published::Published;
-pub use trouble::TemplateError;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use messages::facts::Template;
 use units::{Difficulty, Height, Timestamp};
 
 use crate::Pace;
-use crate::trouble::TemplateError;
+use crate::error::TemplateError;
 
 /// The chain takes header times up to two hours ahead of its clock.
 const FUTURE_LIMIT_SECS: i64 = 7_200;
@@ -75,7 +75,10 @@ pub(crate) fn build(
     let network_difficulty = Difficulty::new(difficulty)
         .ok_or_else(|| TemplateError::BadTemplate(format!("difficulty {difficulty} is out of range")))?;
     if answer.target != Target::from_difficulty(network_difficulty) {
-        return Err(TemplateError::BadTemplate(format!("target {} is not that of difficulty {difficulty}", answer.target)));
+        return Err(TemplateError::BadTemplate(format!(
+            "target {} is not that of difficulty {difficulty}",
+            answer.target
+        )));
     }
     let (header_base, moved) = with_valid_time(answer.header_base, parent_time, now, answer.block.get().len())?;
     Ok(Template {
@@ -143,6 +146,9 @@ mod tests {
         let limit = Timestamp::from_ms(1_000_000);
         assert!(with_valid_time(header(1), 1_000 + 7_199, limit, 0).is_ok());
         assert!(matches!(with_valid_time(header(1), 1_000 + 7_200, limit, 0), Err(TemplateError::NotYet)));
-        assert!(matches!(with_valid_time(header(1), 1_000, limit, FULL_FORM_MAX_BYTES + 1), Err(TemplateError::NotYet)));
+        assert!(matches!(
+            with_valid_time(header(1), 1_000, limit, FULL_FORM_MAX_BYTES + 1),
+            Err(TemplateError::NotYet)
+        ));
     }
 }

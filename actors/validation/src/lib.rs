@@ -12,15 +12,15 @@
 //! `SUSPECTS_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
 #![warn(missing_docs)]
 
-mod keeper;
+mod audit_sampler;
 mod lanes;
 mod outbox;
-mod rechecker;
-mod suspects;
+mod penalties;
+mod penalty_keeper;
 #[cfg(test)]
 mod tests;
 mod trust;
-mod voider;
+mod void_processor;
 mod work;
 
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
-use messages::facts::{Clock, TrustKey, Restrictions};
+use messages::facts::{Clock, Restrictions, TrustKey};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
 use messages::validation::{
     BookedShare, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare,
@@ -38,16 +38,16 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
 use settings::ValidationSettings;
-use store::suspects::ProvenPair;
+use store::penalties::ProvenPair;
 use tracing::{error, warn};
 use units::{Seq, Timestamp};
 
-pub use keeper::PenaltyKeeper;
+pub use audit_sampler::{AuditSampler, AuditSamplerParts};
 pub use lanes::{Checked, Lanes, LanesError};
-pub use rechecker::{AuditSampler, AuditSamplerParts};
-pub use suspects::{SUSPECTS_MAX, Penalties};
+pub use penalties::{Penalties, SUSPECTS_MAX};
+pub use penalty_keeper::PenaltyKeeper;
 
-pub use voider::{VoidProcessor, VoidProcessorParts};
+pub use void_processor::{VoidProcessor, VoidProcessorParts};
 
 use lanes::Subject;
 use outbox::Outbox;
@@ -84,7 +84,7 @@ pub struct ValidationParts {
     /// Takes block candidates.
     pub submitter: Recipient<SubmitCandidate>,
     /// Who sent false shares, and what follows. Survives the actor.
-    pub suspects: Arc<Penalties>,
+    pub penalties: Arc<Penalties>,
     /// Whose shares were true, as the database said at the start.
     pub known: Arc<Vec<ProvenPair>>,
     /// Counters.
@@ -276,7 +276,7 @@ impl Validation {
     fn blame(&mut self, pair: &TrustKey, now: Timestamp) {
         self.parts.counters.checks_failed_total.add(1);
         self.pairs.distrust(pair);
-        if self.parts.suspects.strike(pair, now) {
+        if self.parts.penalties.strike(pair, now) {
             for reply in self.work.quarantine(pair) {
                 self.parts.counters.proofs_refused_total.add(1);
                 reply.send(Err(ProofRefusal::Busy));
@@ -350,7 +350,7 @@ impl Actor for Validation {
 impl Handler<OfferShares> for Validation {
     async fn handle(&mut self, offer: OfferShares, reply: Reply<OfferShares>) -> Result<(), Fault> {
         let now = (self.parts.clock)();
-        let restrictions = self.parts.suspects.restrictions();
+        let restrictions = self.parts.penalties.restrictions();
         for share in offer.0 {
             self.take(share, &restrictions, now);
         }
@@ -387,7 +387,7 @@ impl Handler<LogVerdicts> for Validation {
 impl Handler<VerifyShare> for Validation {
     async fn handle(&mut self, share: VerifyShare, reply: Reply<VerifyShare>) -> Result<(), Fault> {
         // The reply keeps its place in the mailbox until a lane answers: the mailbox bounds hashes, not wishes.
-        let is_refused = self.parts.suspects.restrictions().quarantined.contains_key(&share.line.pair());
+        let is_refused = self.parts.penalties.restrictions().quarantined.contains_key(&share.line.pair());
         let refused = if is_refused { Err(reply) } else { self.work.prove(Box::new(share), reply) };
         if let Err(reply) = refused {
             self.parts.counters.proofs_refused_total.add(1);
@@ -415,7 +415,7 @@ impl Handler<ValidationTick> for Validation {
             return Err(Fault::because("a verification lane is stuck"));
         }
         self.pairs.prune(now);
-        self.parts.suspects.look(now);
+        self.parts.penalties.look(now);
         self.send_candidates();
         self.go_on(now);
         reply.send(());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chain::{HeaderBase, PowHash, Target};
 use crossbeam_channel::Receiver;
-use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
+use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
 use messages::validation::ClaimPermits;
 use runtime::{Limits, Message};
 use serde_json::value::RawValue;
@@ -86,7 +86,7 @@ impl Stage {
                 reply.send(());
                 Ok(())
             }),
-            suspects: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
+            penalties: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
             known: Arc::new(known.to_vec()),
             settings,
             counters,
@@ -265,7 +265,7 @@ fn a_false_claim_costs_the_trust_and_is_no_candidate() {
     stage.hash(SHARE);
     stage.share("old-1", BLOCK);
     assert_eq!(stage.candidates(), [fake], "not before its check any more");
-    let forced = &stage.actor.parts.suspects.restrictions().forced;
+    let forced = &stage.actor.parts.penalties.restrictions().forced;
     assert_eq!(forced.len(), 2);
 }
 

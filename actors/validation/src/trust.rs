@@ -6,7 +6,7 @@ use std::time::Duration;
 use messages::facts::{Origin, TrustKey};
 use rand::Rng;
 use settings::{ValidationMode, ValidationSettings};
-use store::suspects::ProvenPair;
+use store::penalties::ProvenPair;
 use units::{Nonce, Timestamp};
 
 /// TrustTable whose trust is remembered. Beyond it those that were not seen for longest go first, untrusted ones before all

@@ -93,8 +93,8 @@ impl Stage<'_> {
         match step {
             Step::Renew => self.world.renew(),
             Step::Tip { stale } => self.world.tip(stale),
-            Step::Ledger(mood) => self.world.books().behave(Some(mood), None),
-            Step::Prover(mood) => self.world.books().behave(None, Some(mood)),
+            Step::Ledger(behavior) => self.world.books().behave(Some(behavior), None),
+            Step::Prover(behavior) => self.world.books().behave(None, Some(behavior)),
             Step::Release => self.world.books().release(),
             Step::Force(true) => self.world.restrict(pair(), [].into()),
             Step::Quarantine(true) => self.world.restrict([].into(), pair()),
@@ -154,7 +154,7 @@ impl Stage<'_> {
 
     /// Lets everything come to an end, and judges.
     fn end(mut self) -> usize {
-        self.world.books().behave(Some(script::LedgerMood::Takes), Some(script::ProverMood::Proves));
+        self.world.books().behave(Some(script::LedgerBehavior::Takes), Some(script::ProverBehavior::Proves));
         self.world.books().release();
         self.over.extend(self.peers.iter_mut().filter_map(Option::take));
         for peer in &mut self.over {

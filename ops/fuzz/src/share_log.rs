@@ -4,8 +4,8 @@ use std::io::Write;
 
 use arbitrary::Unstructured;
 use share_ledger::record::{
-    CandidateRecord, FileHead, Frame, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VerdictRecord,
-    frame,
+    CandidateRecord, FileHead, Frame, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition,
+    VerdictRecord, frame,
 };
 use share_ledger::{Durable, LogDirectory, LogError, LogReader, Step};
 use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use fuzz::session::run;
-use fuzz::session::script::{Act, Claim, Job, LedgerMood, Login, Nonce, ProverMood, Step, decode};
+use fuzz::session::script::{Act, Claim, Job, LedgerBehavior, Login, Nonce, ProverBehavior, Step, decode};
 use fuzz::session::world::World;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -79,16 +79,22 @@ fn answers_arrive_whatever_is_sent_behind_the_line_that_ends_the_connection() {
 
 #[test]
 fn a_share_that_is_not_in_the_log_may_come_again_and_one_that_is_may_not() {
-    let moods = [LedgerMood::Busy, LedgerMood::Full, LedgerMood::Down, LedgerMood::Disk(false), LedgerMood::Disk(true)];
-    for mood in moods {
-        let script = [LOGIN, Step::Ledger(mood), AGAIN, AWAIT, Step::Ledger(LedgerMood::Takes), AGAIN, AWAIT];
-        assert_eq!(accepted(&script), 1, "{mood:?}");
+    let behaviors = [
+        LedgerBehavior::Busy,
+        LedgerBehavior::Full,
+        LedgerBehavior::Down,
+        LedgerBehavior::Disk(false),
+        LedgerBehavior::Disk(true),
+    ];
+    for behavior in behaviors {
+        let script = [LOGIN, Step::Ledger(behavior), AGAIN, AWAIT, Step::Ledger(LedgerBehavior::Takes), AGAIN, AWAIT];
+        assert_eq!(accepted(&script), 1, "{behavior:?}");
     }
 }
 
 #[test]
 fn a_share_that_the_ledger_holds_outlives_its_connection() {
-    let hold = Step::Ledger(LedgerMood::Holds);
+    let hold = Step::Ledger(LedgerBehavior::Holds);
     assert_eq!(accepted(&[LOGIN, hold, SHARE, AGAIN, AGAIN, Step::Peer(0, Act::HalfClose), Step::Release]), 2);
     assert_eq!(accepted(&[LOGIN, hold, SHARE, RESET, LOGIN, SHARE, Step::Release, AWAIT]), 1, "one is told to nobody");
 }
@@ -105,7 +111,7 @@ fn a_share_that_must_be_proven_waits_for_its_proof() {
     let script = [
         LOGIN,
         AWAIT,
-        Step::Prover(ProverMood::Holds),
+        Step::Prover(ProverBehavior::Holds),
         Step::Peer(0, Act::Submit(Job::Current, Nonce::Fresh, Claim::Missing)),
     ];
     let world = World::start(false);

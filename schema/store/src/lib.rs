@@ -29,11 +29,11 @@ pub mod hosts;
 pub mod ledger;
 pub mod meta;
 pub mod payouts;
+pub mod penalties;
 pub mod reads;
 pub mod rechecks;
 pub mod retention;
 pub mod set_aside;
-pub mod suspects;
 
 pub use db::Store;
 pub use error::{OpenError, StoreError};

@@ -7,8 +7,8 @@ use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timesta
 use crate::batch::ShareBatch;
 use crate::db::snapshot;
 use crate::fold::IdentityKey;
+use crate::penalties::origin_of;
 use crate::sql::binds;
-use crate::suspects::origin_of;
 use crate::{Result, Store, StoreError, column};
 
 /// Flag of a share that claimed to be a block: those are all checked, in their own way.
@@ -107,7 +107,11 @@ impl TryFrom<SegmentColumns> for WorkSegment {
             start_seq: Seq::from_i64(row.start_seq),
             last_seq: Seq::from_i64(row.last_seq),
             work: column::work(row.work, "segment")?,
-            line: IdentityKey { origin: origin_of(&row.origin, &row.address)?, address: row.address, worker: row.worker },
+            line: IdentityKey {
+                origin: origin_of(&row.origin, &row.address)?,
+                address: row.address,
+                worker: row.worker,
+            },
         })
     }
 }

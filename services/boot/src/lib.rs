@@ -6,8 +6,8 @@
 
 mod exit;
 mod log;
-mod manager;
 mod metrics;
+mod service_notifier;
 mod signals;
 mod sockets;
 mod telemetry;
@@ -15,8 +15,8 @@ mod traces;
 
 pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
 pub use log::Log;
-pub use manager::ServiceNotifier;
 pub use metrics::{Gauge, Metrics, Queue};
+pub use service_notifier::ServiceNotifier;
 pub use signals::Shutdown;
 pub use sockets::{ListenError, listeners};
 pub use telemetry::{Telemetry, TelemetryError};

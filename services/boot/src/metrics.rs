@@ -5,7 +5,7 @@ use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
-use runtime::{Health, ActorHandle};
+use runtime::{ActorHandle, Health};
 
 /// A named figure, read on demand.
 pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
@@ -150,7 +150,13 @@ impl Metrics {
         self.handled(ports);
     }
 
-    fn each(&self, ports: &[Arc<dyn ActorHandle>], name: &'static str, help: &'static str, read: fn(&dyn ActorHandle) -> u64) {
+    fn each(
+        &self,
+        ports: &[Arc<dyn ActorHandle>],
+        name: &'static str,
+        help: &'static str,
+        read: fn(&dyn ActorHandle) -> u64,
+    ) {
         let ports = ports.to_vec();
         let _registered = self
             .meter
@@ -164,7 +170,13 @@ impl Metrics {
             .build();
     }
 
-    fn count(&self, ports: &[Arc<dyn ActorHandle>], name: &'static str, help: &'static str, read: fn(&dyn ActorHandle) -> u64) {
+    fn count(
+        &self,
+        ports: &[Arc<dyn ActorHandle>],
+        name: &'static str,
+        help: &'static str,
+        read: fn(&dyn ActorHandle) -> u64,
+    ) {
         let ports = ports.to_vec();
         let _registered = self
             .meter

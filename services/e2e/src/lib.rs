@@ -23,7 +23,7 @@ mod wait;
 
 pub use binaries::{program, repository, target_dir};
 pub use books::Books;
-pub use collector::{Collector, CollectedItem, SeenSpan};
+pub use collector::{CollectedItem, Collector, SeenSpan};
 pub use copies::{Copy, Kind};
 pub use database::{Cluster, Held, Scratch, sql};
 pub use http::{Answer, get, request};

@@ -10,16 +10,18 @@ use rand::Rng;
 use runtime::{ActorRef, Host};
 use settings::Settings;
 use store::Store;
-use store::suspects::ProvenPair;
+use store::penalties::ProvenPair;
 use tokio::sync::watch;
 use units::HostId;
-use validation::{AuditSampler, AuditSamplerParts, PenaltyKeeper, Penalties, Validation, VoidProcessor, VoidProcessorParts};
+use validation::{
+    AuditSampler, AuditSamplerParts, Penalties, PenaltyKeeper, Validation, VoidProcessor, VoidProcessorParts,
+};
 
-use crate::roster;
+use crate::policies;
 
 /// Who is trusted and who is not, as the books had it at the start.
 pub(crate) struct TrustAtStart {
-    pub(crate) suspects: Arc<Penalties>,
+    pub(crate) penalties: Arc<Penalties>,
     /// Whose shares were true before this process.
     pub(crate) known: Arc<Vec<ProvenPair>>,
 }
@@ -33,10 +35,10 @@ impl TrustAtStart {
     ) -> store::Result<TrustAtStart> {
         let now = clock();
         let stored = store.suspects_list(now).await?;
-        let suspects = Penalties::new(stored, settings.validation.clone(), Arc::clone(counters), now);
+        let penalties = Penalties::new(stored, settings.validation.clone(), Arc::clone(counters), now);
         let since = now.minus(validation::TRUST_MEMORY).minute();
         let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await?;
-        Ok(TrustAtStart { suspects: Arc::new(suspects), known: Arc::new(known) })
+        Ok(TrustAtStart { penalties: Arc::new(penalties), known: Arc::new(known) })
     }
 }
 
@@ -56,12 +58,12 @@ pub(crate) struct Helpers<'a> {
 impl Helpers<'_> {
     /// Starts them; the pool works without any of them for a while.
     pub(crate) fn start(self, host: &mut Host) {
-        let keeper = ActorRef::<PenaltyKeeper>::unbound(roster::QUIET);
-        let suspects = Arc::clone(&self.memory.suspects);
-        let factory = PenaltyKeeper::factory(suspects, self.store.clone(), Arc::clone(self.clock));
-        host.start(&keeper, roster::COSMETIC, factory);
+        let keeper = ActorRef::<PenaltyKeeper>::unbound(policies::QUIET);
+        let penalties = Arc::clone(&self.memory.penalties);
+        let factory = PenaltyKeeper::factory(penalties, self.store.clone(), Arc::clone(self.clock));
+        host.start(&keeper, policies::COSMETIC, factory);
         host.tick(&keeper, Duration::from_secs(5), || StorePenalties);
-        let rechecker = ActorRef::<AuditSampler>::unbound(roster::QUIET);
+        let rechecker = ActorRef::<AuditSampler>::unbound(policies::QUIET);
         let parts = AuditSamplerParts {
             store: self.store.clone(),
             host: self.host,
@@ -71,22 +73,22 @@ impl Helpers<'_> {
             counters: Arc::clone(self.counters),
             seed: || rand::rng().random(),
         };
-        host.start(&rechecker, roster::COSMETIC, AuditSampler::factory(parts));
+        host.start(&rechecker, policies::COSMETIC, AuditSampler::factory(parts));
         host.tick(&rechecker, Duration::from_secs(2), || ChooseRechecks);
-        let voider = ActorRef::<VoidProcessor>::unbound(roster::QUIET);
+        let voider = ActorRef::<VoidProcessor>::unbound(policies::QUIET);
         let parts = VoidProcessorParts {
             store: self.store.clone(),
             host: self.host,
             window: self.settings.pplns.window,
             settings: self.settings.validation.clone(),
-            suspects: Arc::clone(&self.memory.suspects),
+            penalties: Arc::clone(&self.memory.penalties),
             validation: self.validation.recipient(),
             position: self.position,
             ids: Arc::clone(self.ids),
             counters: Arc::clone(self.counters),
             clock: Arc::clone(self.clock),
         };
-        host.start(&voider, roster::COSMETIC, VoidProcessor::factory(parts));
+        host.start(&voider, policies::COSMETIC, VoidProcessor::factory(parts));
         host.tick(&voider, Duration::from_secs(1), || VoidWork);
     }
 }

@@ -1,23 +1,23 @@
 //! `meshpool`: all actors in one process, and the operator's commands.
 mod adopt;
-mod announce;
 mod audit;
 mod check_config;
 mod checks;
 mod cli;
 mod daemons;
+mod data_dir;
 mod devnet;
 mod doubts;
-mod figures;
 mod high_mark;
 mod hosts;
 mod lease;
 mod membership;
+mod metrics;
 mod migrate;
 mod payouts;
-mod place;
-mod roster;
+mod policies;
 mod set_aside;
+mod startup_banner;
 mod up;
 mod writes;
 

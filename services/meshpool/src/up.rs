@@ -25,7 +25,9 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{BanKeeper, Bans, ProcessNumber, HintKeeper, Hints, StoreBans, StoreHints, Listeners, OriginSalt, StratumParts};
+use stratum::{
+    BanKeeper, Bans, HintKeeper, Hints, Listeners, OriginSalt, ProcessNumber, StoreBans, StoreHints, StratumParts,
+};
 use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
@@ -33,16 +35,16 @@ use units::{PolicyId, Timestamp};
 use validation::{Lanes, Validation, ValidationParts};
 use web::{InjectedFault, WebParts};
 
-use crate::announce::announce;
 use crate::checks::{Helpers, TrustAtStart};
 use crate::cli::fail;
+use crate::data_dir::DataDirLock;
 use crate::devnet::Devnet;
 use crate::high_mark::HighMark;
 use crate::lease::Renewals;
 use crate::membership::Membership;
-use crate::place::DataDirLock;
+use crate::startup_banner::announce;
 use crate::writes::Writes;
-use crate::{daemons, doubts, figures, lease, migrate, roster};
+use crate::{daemons, doubts, lease, metrics, migrate, policies};
 
 mod parts;
 
@@ -231,20 +233,20 @@ impl Pool {
         // Addresses first, then actors from the last stage to the first.
         let ledger = ActorRef::<ShareLedger>::unbound(Limits {
             messages: usize::try_from(settings.ledger.mailbox.get()).unwrap_or(1024),
-            urgent: roster::LEDGER_URGENT,
+            urgent: policies::LEDGER_URGENT,
         });
         let validation = ActorRef::<Validation>::unbound(Limits {
             messages: usize::try_from(settings.validation.capacity.get()).unwrap_or(2048),
-            urgent: roster::VALIDATION_URGENT,
+            urgent: policies::VALIDATION_URGENT,
         });
-        let submitter = ActorRef::<BlockSubmitter>::unbound(roster::CANDIDATES);
-        let lifecycle = ActorRef::<BlockLifecycle>::unbound(roster::QUIET);
-        let payout = ActorRef::<Payout>::unbound(roster::QUIET);
-        let template = ActorRef::<TemplateActor>::unbound(roster::QUIET);
-        let live = ActorRef::<Live>::unbound(roster::QUIET);
-        let retention = ActorRef::<Retention>::unbound(roster::QUIET);
-        let hint_keeper = ActorRef::<HintKeeper>::unbound(roster::QUIET);
-        let ban_keeper = ActorRef::<BanKeeper>::unbound(roster::QUIET);
+        let submitter = ActorRef::<BlockSubmitter>::unbound(policies::CANDIDATES);
+        let lifecycle = ActorRef::<BlockLifecycle>::unbound(policies::QUIET);
+        let payout = ActorRef::<Payout>::unbound(policies::QUIET);
+        let template = ActorRef::<TemplateActor>::unbound(policies::QUIET);
+        let live = ActorRef::<Live>::unbound(policies::QUIET);
+        let retention = ActorRef::<Retention>::unbound(policies::QUIET);
+        let hint_keeper = ActorRef::<HintKeeper>::unbound(policies::QUIET);
+        let ban_keeper = ActorRef::<BanKeeper>::unbound(policies::QUIET);
 
         let published = Published::new();
         let (position, _) = watch::channel(None);
@@ -255,7 +257,7 @@ impl Pool {
 
         host.start(
             &live,
-            roster::COSMETIC,
+            policies::COSMETIC,
             Live::factory(LiveParts {
                 host: self.membership.name.clone(),
                 store: self.store.clone(),
@@ -265,14 +267,14 @@ impl Pool {
                 clock: Arc::clone(&clock),
             }),
         );
-        host.start(&retention, roster::COSMETIC, Retention::factory(self.retention_parts(epoch.clone())));
+        host.start(&retention, policies::COSMETIC, Retention::factory(self.retention_parts(epoch.clone())));
         let parts = self.payout_parts(epoch.clone());
-        host.start(&payout, roster::MONEY, move || Payout::new(parts.clone()));
+        host.start(&payout, policies::MONEY, move || Payout::new(parts.clone()));
         // Early, so that it closes late: sessions that a drain ends still note what they measured.
         let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
-        host.start(&hint_keeper, roster::COSMETIC, keeper);
+        host.start(&hint_keeper, policies::COSMETIC, keeper);
         let bans = Arc::clone(&self.bans);
-        host.start(&ban_keeper, roster::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));
+        host.start(&ban_keeper, policies::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));
         let helpers = Helpers {
             memory: &self.memory,
             settings: &settings,
@@ -297,10 +299,10 @@ impl Pool {
             clock: Arc::clone(&clock),
             conditions: Arc::clone(&self.conditions),
         };
-        host.start(&lifecycle, roster::MONEY, move || BlockLifecycle::new(parts.clone()));
+        host.start(&lifecycle, policies::MONEY, move || BlockLifecycle::new(parts.clone()));
         host.start(
             &ledger,
-            roster::VITAL,
+            policies::VITAL,
             ShareLedger::factory(ShareLedgerParts {
                 directory: self.directory.clone(),
                 store: self.store.clone(),
@@ -329,17 +331,17 @@ impl Pool {
             notices: notices.clone(),
             counters: Arc::clone(&self.counters),
         };
-        host.start(&submitter, roster::VITAL, move || BlockSubmitter::new(parts.clone()));
+        host.start(&submitter, policies::VITAL, move || BlockSubmitter::new(parts.clone()));
         host.start(
             &validation,
-            roster::VITAL,
+            policies::VITAL,
             Validation::factory(ValidationParts {
                 settings: settings.validation.clone(),
                 lanes: Arc::clone(&self.lanes),
                 own: validation.clone(),
                 ledger: ledger.recipient(),
                 submitter: submitter.recipient(),
-                suspects: Arc::clone(&self.memory.suspects),
+                penalties: Arc::clone(&self.memory.penalties),
                 known: Arc::clone(&self.memory.known),
                 counters: Arc::clone(&self.counters),
                 clock: Arc::clone(&clock),
@@ -347,7 +349,7 @@ impl Pool {
             }),
         );
         let parts = self.template_parts(&published, &ledger);
-        host.start(&template, roster::VITAL, move || TemplateActor::new(parts.clone()));
+        host.start(&template, policies::VITAL, move || TemplateActor::new(parts.clone()));
 
         host.tick(&template, settings.daemon.poll_interval, || RefreshTemplate(RefreshReason::Poll));
         host.tick(&ledger, Duration::from_secs(1), || FoldNow);
@@ -372,7 +374,7 @@ impl Pool {
         let _writes = Writes::watch(&self.conditions, &self.counters, position.subscribe(), renewals);
 
         let actors = host.ports();
-        let metrics = figures::export(&actors, &self.counters, &settings, arbiters(), telemetry);
+        let metrics = metrics::export(&actors, &self.counters, &settings, arbiters(), telemetry);
         metrics.daemons(published.daemons());
         metrics.conditions(&self.conditions);
 
@@ -391,7 +393,7 @@ impl Pool {
             offer_all: !settings.validation.is_off(),
             jobs: published.jobs(),
             claim_places: Arc::default(),
-            restrictions: self.memory.suspects.subscribe(),
+            restrictions: self.memory.penalties.subscribe(),
             notices,
             hints: Arc::clone(&self.hints),
             bans: Arc::clone(&self.bans),

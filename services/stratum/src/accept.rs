@@ -11,11 +11,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::client::Peer;
-use crate::front::StratumShard;
-use crate::gate::ConnectionLimiter;
+use crate::connection_limiter::ConnectionLimiter;
 use crate::limits::PROXY_DEADLINE;
 use crate::proxy;
 use crate::session::TLS_HANDSHAKE;
+use crate::shard::StratumShard;
 use crate::tls::TlsGate;
 
 /// The real client comes back at once when it is only closed, and after 2 s when its login is refused.
@@ -41,7 +41,12 @@ pub(crate) struct Shared {
 
 impl StratumShard {
     /// Takes connections until the drain. One that cannot be taken costs itself only.
-    pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener, door: ListenerKind, mut drain: watch::Receiver<bool>) {
+    pub(crate) async fn accept(
+        self: Rc<Self>,
+        listener: TcpListener,
+        door: ListenerKind,
+        mut drain: watch::Receiver<bool>,
+    ) {
         loop {
             let accepted = tokio::select! {
                 // First: who comes from now on is left to the next process, where there is one.

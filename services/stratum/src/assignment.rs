@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chain::Target;
 use foldhash::fast::RandomState;
-use messages::facts::{WorkerIdentity, Template};
+use messages::facts::{Template, WorkerIdentity};
 use units::{Difficulty, Nonce};
 use wire::Reject;
 
@@ -243,7 +243,8 @@ mod tests {
     impl Given {
         fn new() -> Given {
             let (address, worker) = ("a".into(), "w".into());
-            let line = WorkerIdentity { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
+            let line =
+                WorkerIdentity { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
             Given { ranges: Ranges::new(ProcessNumber(1), 0), line: Arc::new(line), jobs: Assignments::default() }
         }
 

@@ -64,7 +64,10 @@ impl Hints {
 
     fn with_capacity(capacity: usize, counters: Arc<Counters>) -> Hints {
         let (young, old, unwritten) = Default::default();
-        Hints { kept: Mutex::new(HintGenerations { young, old, unwritten, generation_max: (capacity / 2).max(1) }), counters }
+        Hints {
+            kept: Mutex::new(HintGenerations { young, old, unwritten, generation_max: (capacity / 2).max(1) }),
+            counters,
+        }
     }
 
     /// Takes over what is stored, the newest first; what is known better stays.

@@ -15,9 +15,9 @@ use units::Seq;
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
-use crate::doubt::InDoubtList;
-use crate::front::StratumShard;
+use crate::in_doubt::InDoubtList;
 use crate::session::Session;
+use crate::shard::StratumShard;
 
 /// Most shares of one message: with the mailbox's bound this bounds what is under way.
 const SHARES_PER_MESSAGE: usize = 512;

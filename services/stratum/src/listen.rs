@@ -19,10 +19,10 @@ use tracing::{info, warn};
 
 use crate::StratumParts;
 use crate::accept::{ListenerKind, Shared};
-use crate::front::StratumShard;
-use crate::gate::ConnectionLimiter;
+use crate::connection_limiter::ConnectionLimiter;
 use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
 use crate::ranges::ARBITERS_MAX;
+use crate::shard::StratumShard;
 use crate::tls::{self, TlsError, TlsGate};
 
 /// A peer that does not acknowledge what it was sent for so long is gone.

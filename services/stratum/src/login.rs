@@ -12,10 +12,10 @@ use units::{Difficulty, Timestamp};
 use wire::{Capability, Login, LoginRefusal};
 
 use crate::assignment::Assignments;
-use crate::front::StratumShard;
 use crate::hints::{Hint, Worker};
 use crate::limits::LOGINS;
 use crate::session::{Miner, Session};
+use crate::shard::StratumShard;
 use crate::vardiff::{Known, Start, Vardiff};
 
 impl StratumShard {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
-use messages::facts::{CurrentJob, WorkerIdentity, Template};
+use messages::facts::{CurrentJob, Template, WorkerIdentity};
 use opentelemetry::metrics::Histogram;
 
 use crate::assignment::Assignment;

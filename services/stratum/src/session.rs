@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::closed::CloseReason;
-use messages::facts::{WorkerIdentity, Origin, SessionId};
+use messages::facts::{Origin, SessionId, WorkerIdentity};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -16,11 +16,11 @@ use units::Difficulty;
 
 use crate::accept::ListenerKind;
 use crate::assignment::Assignments;
-use crate::front::StratumShard;
-use crate::gate::ConnectionPermit;
+use crate::buffer_pool;
+use crate::connection_limiter::ConnectionPermit;
 use crate::hints::Worker;
 use crate::limits::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Pace, RateWindow};
-use crate::spare;
+use crate::shard::StratumShard;
 use crate::transport::Transport;
 use crate::vardiff::Vardiff;
 
@@ -105,7 +105,13 @@ enum Stage {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, stream: TcpStream, door: ListenerKind, origin: Origin, place: ConnectionPermit) -> Session {
+    pub(crate) fn new(
+        id: SessionId,
+        stream: TcpStream,
+        door: ListenerKind,
+        origin: Origin,
+        place: ConnectionPermit,
+    ) -> Session {
         let now = Instant::now();
         Session {
             id,
@@ -229,7 +235,7 @@ impl Session {
     pub(crate) fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.out.borrow_mut();
         let before = out.len();
-        spare::equip(&mut out);
+        buffer_pool::equip(&mut out);
         line(&mut out);
         if before == 0 && !self.corked.get() {
             drop(out);
@@ -243,7 +249,7 @@ impl Session {
     /// Adds a line that [`Session::write_out`] will send together with others.
     pub(crate) fn queue(&self, line: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.out.borrow_mut();
-        spare::equip(&mut out);
+        buffer_pool::equip(&mut out);
         line(&mut out);
     }
 
@@ -254,7 +260,7 @@ impl Session {
         }
         match self.transport.try_write(&out) {
             Ok(sent) if sent == out.len() => {
-                spare::strip(&mut out);
+                buffer_pool::strip(&mut out);
                 let waits = self.transport.has_unsent().then(Instant::now);
                 self.out_since.set(self.out_since.get().filter(|_| waits.is_some()).or(waits));
                 if waits.is_some() {

@@ -11,9 +11,9 @@ use runtime::AskError;
 use wire::{Reject, Submit};
 
 use crate::PROOF_PATIENCE;
-use crate::front::StratumShard;
 use crate::ledger_link::Pending;
 use crate::session::Session;
+use crate::shard::StratumShard;
 
 impl StratumShard {
     /// Takes a submit: refuses it here, or sends it on its way to the log.

@@ -26,22 +26,22 @@ use std::time::{Duration, Instant};
 use settings::VardiffSettings;
 use units::Difficulty;
 
-mod drift;
-mod patience;
+mod silence;
 mod start;
+mod timing_bias;
 
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod reconnects;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod visits;
 
-use drift::TimingBias;
-use patience::SilenceTimeout;
+use silence::SilenceTimeout;
 pub(crate) use start::{FORGOTTEN, Known, Start};
+use timing_bias::TimingBias;
 
 /// Up to this factor between what is mined and what should be, a change waits for the next job.
 const PUSH_FACTOR: f64 = 2.0;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use blocks::{BlockLifecycle, LifecycleParts, Policy};
 use chain::BlockId;
 use daemon::DaemonSettings;
-use daemon::fake::{ScriptedAnswer, Fake};
+use daemon::fake::{Fake, ScriptedAnswer};
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use messages::blocks::LifecycleTick;
@@ -40,7 +40,7 @@ struct World {
     down: bool,
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     pub(crate) store: Store,
     pub(crate) lease: watch::Sender<Option<i64>>,
     pub(crate) epoch: i64,
@@ -90,8 +90,8 @@ fn answer(world: &World, path: &str) -> ScriptedAnswer {
     )
 }
 
-impl Stage {
-    pub(crate) async fn new() -> Stage {
+impl Harness {
+    pub(crate) async fn new() -> Harness {
         let world: Arc<Mutex<World>> = Arc::default();
         let script = Arc::clone(&world);
         let fake = Fake::start(move |seen| answer(&script.lock().unwrap(), &seen.path));
@@ -127,7 +127,22 @@ impl Stage {
         let actor = BlockLifecycle::new(parts.clone());
         let policy = good_policy;
         let folded = 0;
-        Stage { store, lease, epoch, conditions, policy, good_policy, world, tip, log, host, folded, parts, actor, dir }
+        Harness {
+            store,
+            lease,
+            epoch,
+            conditions,
+            policy,
+            good_policy,
+            world,
+            tip,
+            log,
+            host,
+            folded,
+            parts,
+            actor,
+            dir,
+        }
     }
 
     /// Prices the next find by another policy.

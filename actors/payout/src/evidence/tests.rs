@@ -40,7 +40,12 @@ fn change(n: u8, amount: u64, height: u64) -> Output {
 
 fn look(outputs: Vec<Output>, sends: Vec<WalletSend>) -> WalletSnapshot {
     let tip = Height::new(TIP);
-    WalletSnapshot::new("own".to_owned(), WalletOutputs { chain_height: tip, synced_height: tip, outputs }, Amount::ZERO, sends)
+    WalletSnapshot::new(
+        "own".to_owned(),
+        WalletOutputs { chain_height: tip, synced_height: tip, outputs },
+        Amount::ZERO,
+        sends,
+    )
 }
 
 /// From outputs 1 and 2 of 100 each: 150 net, a fee of 20, 30 left over.
@@ -100,7 +105,8 @@ fn a_block_that_spends_all_and_gives_back_what_is_left_over_holds_the_payout() {
     split.output_index = 1;
     let ours = [outputs.clone(), vec![split]].concat();
     let (_, seen) = inputs(ours);
-    let expected = FoundTransaction { txid: txid(3).to_string(), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
+    let expected =
+        FoundTransaction { txid: txid(3).to_string(), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
     assert_eq!(seen, Some(expected));
     assert_eq!(inputs(outputs), (Inputs::Unclear { since: Height::new(450) }, None), "another sum says nothing");
 }

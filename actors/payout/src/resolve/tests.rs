@@ -44,8 +44,10 @@ fn all() -> impl Iterator<Item = PayoutEvidence> {
         Key::Failed { definite: true },
         Key::Failed { definite: false },
     ];
-    let places = [TxLocation::Block { depth: 0 }, TxLocation::Block { depth: 10 }, TxLocation::Mempool, TxLocation::Nowhere];
-    let sights: Vec<Option<FoundTransaction>> = std::iter::once(None).chain(places.map(|place| Some(seen(place)))).collect();
+    let places =
+        [TxLocation::Block { depth: 0 }, TxLocation::Block { depth: 10 }, TxLocation::Mempool, TxLocation::Nowhere];
+    let sights: Vec<Option<FoundTransaction>> =
+        std::iter::once(None).chain(places.map(|place| Some(seen(place)))).collect();
     let inputs = [
         Inputs::Unnamed,
         Inputs::Unspent,
@@ -159,7 +161,11 @@ fn what_runs_is_waited_for_and_what_was_done_is_believed() {
         match &case.key {
             Key::Running => assert_eq!(resolve(&case), waits(None, None), "{case:?}"),
             Key::Done { .. } => {
-                let sent = FoundTransaction { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap(), place: TxLocation::Nowhere };
+                let sent = FoundTransaction {
+                    txid: "cd".into(),
+                    fee: Amount::from_atoms(9).unwrap(),
+                    place: TxLocation::Nowhere,
+                };
                 assert_eq!(resolve(&case), Verdict::Sent(sent), "{case:?}");
             }
             _ => {}
@@ -176,7 +182,8 @@ fn without_named_inputs_nothing_is_ever_asked_twice() {
 
 #[test]
 fn a_daemon_that_cannot_be_asked_leaves_an_unknown_outcome_to_an_operator() {
-    for case in all().filter(|case| case.known == SendKnowledge::Asked && case.key == Key::Mute && case.seen.is_none()) {
+    for case in all().filter(|case| case.known == SendKnowledge::Asked && case.key == Key::Mute && case.seen.is_none())
+    {
         match (case.inputs, resolve(&case)) {
             (Inputs::Unnamed | Inputs::Unspent, Verdict::Wait { attention, .. }) => {
                 assert_eq!(attention, Some(CANNOT_ASK), "{case:?}");
@@ -189,8 +196,11 @@ fn a_daemon_that_cannot_be_asked_leaves_an_unknown_outcome_to_an_operator() {
 
 #[test]
 fn a_restarted_daemon_gets_three_quiet_blocks_counted_from_the_first_look() {
-    let accepted =
-        |quiet_since: Option<u64>| PayoutEvidence { key: Key::Accepted, quiet_since: quiet_since.map(height), ..lost() };
+    let accepted = |quiet_since: Option<u64>| PayoutEvidence {
+        key: Key::Accepted,
+        quiet_since: quiet_since.map(height),
+        ..lost()
+    };
     assert_eq!(resolve(&accepted(None)), waits(Some(TIP), None));
     assert_eq!(resolve(&accepted(Some(TIP - 2))), waits(Some(TIP - 2), None));
     assert_eq!(resolve(&accepted(Some(TIP - 3))), Verdict::Replace { outcome: "accepted" });
@@ -274,7 +284,8 @@ fn an_operator_may_give_up_only_what_can_never_be_mined() {
 
 #[test]
 fn inputs_that_the_wallet_does_not_list_prove_nothing_about_what_was_sent() {
-    let missing = PayoutEvidence { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
+    let missing =
+        PayoutEvidence { inputs: Inputs::Taken { since: None }, quiet_since: Some(height(TIP - 500)), ..lost() };
     assert_eq!(resolve(&missing), waits(Some(TIP - 500), Some(MISSING)));
     let sent = PayoutEvidence { known: SendKnowledge::Sent, key: Key::Mute, ..missing.clone() };
     assert_eq!(resolve(&sent), waits(Some(TIP - 500), Some(MISSING)));

@@ -2,12 +2,12 @@
 use std::sync::{Arc, Mutex};
 
 use daemon::DaemonSettings;
-use daemon::fake::{ScriptedAnswer, Fake, RecordedRequest};
+use daemon::fake::{Fake, RecordedRequest, ScriptedAnswer};
 use secrecy::SecretString;
 use store::payouts::IntentState;
 use units::Amount;
 
-use crate::stage::{COIN, Stage, address, atoms};
+use crate::harness::{COIN, Harness, address, atoms};
 
 const TXID: &str = "abababababababababababababababababababababababababababababababab";
 const REWARD: u64 = 72_325_093_035;
@@ -61,29 +61,29 @@ fn answer(world: &World, seen: &RecordedRequest) -> ScriptedAnswer {
 }
 
 struct Scene {
-    stage: Stage,
+    harness: Harness,
     world: Arc<Mutex<World>>,
     fake: Fake,
 }
 
 impl Scene {
     async fn new(send: ScriptedAnswer, keys: &[&'static str]) -> Scene {
-        let mut stage = Stage::new().await;
+        let mut harness = Harness::new().await;
         let world = World { tip: 0, send: Some(send), keys: keys.to_vec() };
         let world = Arc::new(Mutex::new(world));
         let script = Arc::clone(&world);
         let fake = Fake::start(move |seen| answer(&script.lock().unwrap(), seen));
         let token = Some(SecretString::from("t"));
-        stage.point_at(DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() });
-        stage.owe(&address(1), 10 * COIN).await;
-        let mut scene = Scene { stage, world, fake };
+        harness.point_at(DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() });
+        harness.owe(&address(1), 10 * COIN).await;
+        let mut scene = Scene { harness, world, fake };
         scene.block();
         scene
     }
 
     fn block(&mut self) {
-        self.stage.mine(1);
-        self.world.lock().unwrap().tip = self.stage.control().tip().height;
+        self.harness.mine(1);
+        self.world.lock().unwrap().tip = self.harness.control().tip().height;
     }
 
     /// Requests to send, as key and body.
@@ -98,20 +98,20 @@ const FAILED: &str = r#""state":"failed","original_status":400,"error":"input 0:
 #[actix_rt::test]
 async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
     let mut scene = Scene::new(ScriptedAnswer::error(400, "input 0: reserved"), &[FAILED]).await;
-    scene.stage.sweep().await;
-    let id = scene.stage.only().await.id;
-    scene.stage.ticks(2).await;
-    let released = scene.stage.find(&id).await;
+    scene.harness.sweep().await;
+    let id = scene.harness.only().await.id;
+    scene.harness.ticks(2).await;
+    let released = scene.harness.find(&id).await;
     assert_eq!((released.state, released.attempts[0].outcome.as_deref()), (IntentState::Released, Some("refused")));
-    assert_eq!(scene.stage.balance(&address(1)).await.payable, atoms(10 * COIN));
-    scene.stage.audit().await;
+    assert_eq!(scene.harness.balance(&address(1)).await.payable, atoms(10 * COIN));
+    scene.harness.audit().await;
     assert_eq!(scene.asked().len(), 1);
     // The next run asks under the key of another payout.
     scene.world.lock().unwrap().keys.clear();
     let sent = format!(r#"{{"txid":"{TXID}","fee":47210,"change":1}}"#);
     scene.world.lock().unwrap().send = Some(ScriptedAnswer::json(200, sent));
-    scene.stage.sweep().await;
-    assert_eq!(scene.stage.only().await.state, IntentState::Broadcast);
+    scene.harness.sweep().await;
+    assert_eq!(scene.harness.only().await.state, IntentState::Broadcast);
     assert_ne!(scene.asked()[0].0, scene.asked()[1].0);
 }
 
@@ -119,50 +119,50 @@ async fn a_refusal_that_the_daemon_has_stored_makes_the_money_payable_again() {
 async fn a_refusal_after_an_unknown_attempt_spends_the_same_inputs_again_once_per_block() {
     let accepted = r#""state":"accepted""#;
     let mut scene = Scene::new(ScriptedAnswer::error(409, "idempotency key in progress"), &[accepted, FAILED]).await;
-    scene.stage.sweep().await;
+    scene.harness.sweep().await;
     for _ in 0..3 {
-        scene.stage.ticks(2).await;
+        scene.harness.ticks(2).await;
         scene.block();
     }
-    scene.stage.ticks(4).await;
-    assert_eq!(scene.stage.only().await.attempts.len(), 2, "refused at this tip already");
+    scene.harness.ticks(4).await;
+    assert_eq!(scene.harness.only().await.attempts.len(), 2, "refused at this tip already");
     scene.block();
-    scene.stage.ticks(4).await;
-    let held = scene.stage.only().await;
+    scene.harness.ticks(4).await;
+    let held = scene.harness.only().await;
     assert_eq!(held.attempts.len(), 3);
     let outcomes: Vec<_> = held.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect();
     assert_eq!(outcomes, [Some("accepted"), Some("refused"), None]);
     assert!(held.attempts.iter().all(|attempt| attempt.inputs == [(TXID.to_owned(), 0)]));
     assert!(scene.asked().iter().all(|(_, body)| *body == scene.asked()[0].1), "the bytes stay");
-    assert_eq!(scene.stage.balance(&address(1)).await.payable, Amount::ZERO, "the first may still be mined");
-    scene.stage.audit().await;
+    assert_eq!(scene.harness.balance(&address(1)).await.payable, Amount::ZERO, "the first may still be mined");
+    scene.harness.audit().await;
 }
 
 #[actix_rt::test]
 async fn a_failure_inside_the_daemon_is_replaced_after_three_blocks() {
     let stored = r#""state":"failed","original_status":500,"error":"internal error""#;
     let mut scene = Scene::new(ScriptedAnswer::error(500, "internal error"), &[stored]).await;
-    scene.stage.sweep().await;
+    scene.harness.sweep().await;
     for _ in 0..3 {
-        scene.stage.ticks(2).await;
+        scene.harness.ticks(2).await;
         assert_eq!(scene.asked().len(), 1);
         scene.block();
     }
-    scene.stage.ticks(2).await;
+    scene.harness.ticks(2).await;
     assert_eq!(scene.asked().len(), 2);
-    assert_eq!(scene.stage.only().await.attempts[0].outcome.as_deref(), Some("failed"));
+    assert_eq!(scene.harness.only().await.attempts[0].outcome.as_deref(), Some("failed"));
 }
 
 #[actix_rt::test]
 async fn what_runs_is_waited_for_without_end() {
     let running = r#""state":"in_progress""#;
     let mut scene = Scene::new(ScriptedAnswer::error(502, "bad gateway"), &[running]).await;
-    scene.stage.sweep().await;
+    scene.harness.sweep().await;
     for _ in 0..6 {
-        scene.stage.ticks(2).await;
+        scene.harness.ticks(2).await;
         scene.block();
     }
-    let waiting = scene.stage.only().await;
+    let waiting = scene.harness.only().await;
     assert_eq!((waiting.state, waiting.attempts.len()), (IntentState::Unknown, 1));
     assert_eq!(scene.asked().len(), 1);
 }
@@ -176,9 +176,9 @@ async fn answers_that_say_not_now_repeat_the_same_bytes_under_the_same_key() {
     ];
     for refusal in not_now {
         let mut scene = Scene::new(refusal, &[]).await;
-        scene.stage.sweep().await;
-        scene.stage.ticks(3).await;
-        let waiting = scene.stage.only().await;
+        scene.harness.sweep().await;
+        scene.harness.ticks(3).await;
+        let waiting = scene.harness.only().await;
         assert_eq!((waiting.state, waiting.attempts.len()), (IntentState::Reserved, 1));
         let asked = scene.asked();
         assert!(asked.len() >= 3 && asked.iter().all(|request| *request == asked[0]), "{asked:?}");
@@ -190,10 +190,10 @@ async fn a_key_that_names_another_request_is_an_operators_business() {
     let reuse = ScriptedAnswer::error(409, "idempotency key reuse with different request");
     let running = r#""state":"in_progress""#;
     let mut scene = Scene::new(reuse, &[running]).await;
-    scene.stage.sweep().await;
-    let held = scene.stage.only().await;
+    scene.harness.sweep().await;
+    let held = scene.harness.only().await;
     assert_eq!(held.state, IntentState::Unknown);
     assert!(held.attention.unwrap().contains("another request"));
-    scene.stage.ticks(2).await;
+    scene.harness.ticks(2).await;
     assert_eq!(scene.asked().len(), 1);
 }

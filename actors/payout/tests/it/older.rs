@@ -5,78 +5,78 @@ use store::payouts::{IntentChange, IntentState, SendDecision, SendPlace, Unknown
 use units::{Amount, Timestamp};
 
 use crate::database::Kind;
-use crate::stage::{COIN, Stage, address, atoms, settings};
+use crate::harness::{COIN, Harness, address, atoms, settings};
 
 const UNKNOWN: &str = "the wallet has sends that the books do not know";
 const AT: Timestamp = Timestamp::from_ms(1);
 
 /// Two miners were paid and settled; then the books are a copy from before that, and the wallet could pay all again.
-async fn restored(kind: Kind) -> Stage {
-    let mut stage = Stage::on(kind).await;
-    stage.endow(8);
-    stage.owe(&address(1), 100 * COIN).await;
-    stage.owe(&address(2), 20 * COIN).await;
-    stage.sweep().await;
-    stage.settle().await;
-    stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
-    assert_eq!(stage.sends().len(), 1);
-    stage.put_old_books_back().await;
-    stage
+async fn restored(kind: Kind) -> Harness {
+    let mut harness = Harness::on(kind).await;
+    harness.endow(8);
+    harness.owe(&address(1), 100 * COIN).await;
+    harness.owe(&address(2), 20 * COIN).await;
+    harness.sweep().await;
+    harness.settle().await;
+    harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
+    assert_eq!(harness.sends().len(), 1);
+    harness.put_old_books_back().await;
+    harness
 }
 
-async fn unknown(stage: &Stage) -> Vec<UnknownSend> {
-    stage.store.unknown_sends_open(100).await.unwrap()
+async fn unknown(harness: &Harness) -> Vec<UnknownSend> {
+    harness.store.unknown_sends_open(100).await.unwrap()
 }
 
-async fn decide(stage: &Stage, decision: SendDecision) -> usize {
-    let txids: Vec<String> = unknown(stage).await.into_iter().map(|send| send.txid).collect();
-    stage.store.unknown_sends_decide(&txids, decision, Some("a test"), AT).await.unwrap()
+async fn decide(harness: &Harness, decision: SendDecision) -> usize {
+    let txids: Vec<String> = unknown(harness).await.into_iter().map(|send| send.txid).collect();
+    harness.store.unknown_sends_decide(&txids, decision, Some("a test"), AT).await.unwrap()
 }
 
-async fn runs(stage: &mut Stage, count: usize) {
+async fn runs(harness: &mut Harness, count: usize) {
     for _ in 0..count {
-        stage.sweep().await;
-        stage.ticks(2).await;
-        stage.mine(1);
+        harness.sweep().await;
+        harness.ticks(2).await;
+        harness.mine(1);
     }
 }
 
 #[actix_rt::test]
 async fn what_was_paid_before_the_copy_is_not_paid_again() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let mut stage = restored(kind).await;
-        runs(&mut stage, 4).await;
-        assert_eq!(stage.sends().len(), 1, "it was paid already");
-        assert!(stage.open().await.is_empty());
-        let detail = stage.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
+        let mut harness = restored(kind).await;
+        runs(&mut harness, 4).await;
+        assert_eq!(harness.sends().len(), 1, "it was paid already");
+        assert!(harness.open().await.is_empty());
+        let detail = harness.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
         assert!(detail.contains("1 sends") && detail.contains("1 of them undecided"), "{detail}");
-        let holds = stage.store.payout_books().await.unwrap().holds.unwrap();
+        let holds = harness.store.payout_books().await.unwrap().holds.unwrap();
         assert!(holds.iter().any(|hold| hold.code == "unknown_sends" && !hold.is_wanted), "{holds:?}");
-        let found = unknown(&stage).await.remove(0);
-        let sent = stage.sends().remove(0).record;
+        let found = unknown(&harness).await.remove(0);
+        let sent = harness.sends().remove(0).record;
         assert_eq!((found.txid.clone(), found.fee.atoms()), (sent.txid.to_string(), sent.fee));
         assert_eq!(found.total().atoms(), sent.total_amount);
         assert!(matches!(found.place, SendPlace::Block(_)) && found.defect.is_none());
 
         // Booked when the books have caught up, and not before.
-        assert_eq!(decide(&stage, SendDecision::Adopt).await, 1);
-        runs(&mut stage, 2).await;
-        assert_eq!(stage.balance(&address(1)).await.payable, atoms(100 * COIN));
-        let detail = stage.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
+        assert_eq!(decide(&harness, SendDecision::Adopt).await, 1);
+        runs(&mut harness, 2).await;
+        assert_eq!(harness.balance(&address(1)).await.payable, atoms(100 * COIN));
+        let detail = harness.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
         assert!(detail.contains("looked through"), "{detail}");
-        stage.catch_up().await;
-        stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-        stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
-        assert_eq!(stage.balance(&address(1)).await.payable, Amount::ZERO, "to the atom what it had");
-        assert_eq!((stage.account("pool_fee").await, stage.account("orphan_loss").await), (0, 0));
-        assert_eq!(stage.counters.payouts_adopted_total.get(), 1);
+        harness.catch_up().await;
+        harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+        harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
+        assert_eq!(harness.balance(&address(1)).await.payable, Amount::ZERO, "to the atom what it had");
+        assert_eq!((harness.account("pool_fee").await, harness.account("orphan_loss").await), (0, 0));
+        assert_eq!(harness.counters.payouts_adopted_total.get(), 1);
 
         // Payouts go on; the wallet is not read from its beginning again.
-        stage.owe(&address(1), 7 * COIN).await;
-        runs(&mut stage, 1).await;
-        stage.settle().await;
-        stage.check(&[(&address(1), 2), (&address(2), 1)]).await;
-        let read = stage.store.payout_books().await.unwrap().read.unwrap();
+        harness.owe(&address(1), 7 * COIN).await;
+        runs(&mut harness, 1).await;
+        harness.settle().await;
+        harness.check(&[(&address(1), 2), (&address(2), 1)]).await;
+        let read = harness.store.payout_books().await.unwrap().read.unwrap();
         assert!(read.height.get() > 0);
     }
 }
@@ -84,9 +84,9 @@ async fn what_was_paid_before_the_copy_is_not_paid_again() {
 #[actix_rt::test]
 async fn what_a_balance_lacks_comes_from_the_fees_and_then_is_a_loss() {
     for (fees, lost) in [(0, 30 * COIN), (10 * COIN, 20 * COIN), (50 * COIN, 0)] {
-        let mut stage = restored(Kind::Sqlite).await;
+        let mut harness = restored(Kind::Sqlite).await;
         // Less than was paid then.
-        stage
+        harness
             .post(&[
                 (format!("payable:{}", address(1)), -(30 * i64::try_from(COIN).unwrap())),
                 ("adjustment".into(), 30 * i64::try_from(COIN).unwrap()),
@@ -94,16 +94,16 @@ async fn what_a_balance_lacks_comes_from_the_fees_and_then_is_a_loss() {
             .await;
         if fees > 0 {
             let fees = i64::try_from(fees).unwrap();
-            stage.post(&[("pool_fee".into(), fees), ("chain_rewards".into(), -fees)]).await;
+            harness.post(&[("pool_fee".into(), fees), ("chain_rewards".into(), -fees)]).await;
         }
-        stage.catch_up().await;
-        runs(&mut stage, 1).await;
-        decide(&stage, SendDecision::Adopt).await;
-        stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-        stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
-        assert_eq!(stage.account("orphan_loss").await, -i64::try_from(lost).unwrap());
+        harness.catch_up().await;
+        runs(&mut harness, 1).await;
+        decide(&harness, SendDecision::Adopt).await;
+        harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+        harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
+        assert_eq!(harness.account("orphan_loss").await, -i64::try_from(lost).unwrap());
         let fees_left = (fees + lost).saturating_sub(30 * COIN);
-        assert_eq!(stage.account("pool_fee").await, i64::try_from(fees_left).unwrap());
+        assert_eq!(harness.account("pool_fee").await, i64::try_from(fees_left).unwrap());
     }
 }
 
@@ -111,33 +111,33 @@ async fn what_a_balance_lacks_comes_from_the_fees_and_then_is_a_loss() {
 async fn what_was_paid_to_an_address_without_checksum_is_taken_from_its_account() {
     let (network, text) = (chain::Network::Testnet, address(1));
     let legacy = chain::Address::parse(&text, &network).unwrap().legacy_text();
-    let mut stage = Stage::on(Kind::Sqlite).await;
-    stage.endow(8);
-    stage.owe(&text, 100 * COIN).await;
-    stage.spend_with_memo(&legacy, 40 * COIN, &"5".repeat(32));
-    stage.mine(100);
-    stage.catch_up().await;
-    runs(&mut stage, 1).await;
-    assert_eq!(unknown(&stage).await[0].recipients, [(text.clone(), atoms(40 * COIN))]);
-    decide(&stage, SendDecision::Adopt).await;
-    stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-    stage.audit().await;
-    assert_eq!(stage.balance(&text).await.paid, atoms(40 * COIN));
-    assert_eq!((stage.balance(&legacy).await.paid, stage.account("orphan_loss").await), (Amount::ZERO, 0));
+    let mut harness = Harness::on(Kind::Sqlite).await;
+    harness.endow(8);
+    harness.owe(&text, 100 * COIN).await;
+    harness.spend_with_memo(&legacy, 40 * COIN, &"5".repeat(32));
+    harness.mine(100);
+    harness.catch_up().await;
+    runs(&mut harness, 1).await;
+    assert_eq!(unknown(&harness).await[0].recipients, [(text.clone(), atoms(40 * COIN))]);
+    decide(&harness, SendDecision::Adopt).await;
+    harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+    harness.audit().await;
+    assert_eq!(harness.balance(&text).await.paid, atoms(40 * COIN));
+    assert_eq!((harness.balance(&legacy).await.paid, harness.account("orphan_loss").await), (Amount::ZERO, 0));
 }
 
 #[actix_rt::test]
 async fn a_crash_at_any_await_of_an_adoption_books_it_once() {
     let mut polls = 1;
     loop {
-        let mut stage = restored(Kind::Sqlite).await;
-        stage.catch_up().await;
-        runs(&mut stage, 1).await;
-        decide(&stage, SendDecision::Adopt).await;
-        let over = stage.tick_until_crash(false, polls).await;
-        stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-        stage.check(&[(&address(1), 1), (&address(2), 1)]).await;
-        assert_eq!(stage.sends().len(), 1);
+        let mut harness = restored(Kind::Sqlite).await;
+        harness.catch_up().await;
+        runs(&mut harness, 1).await;
+        decide(&harness, SendDecision::Adopt).await;
+        let over = harness.tick_until_crash(false, polls).await;
+        harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+        harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
+        assert_eq!(harness.sends().len(), 1);
         if over {
             break;
         }
@@ -147,282 +147,282 @@ async fn a_crash_at_any_await_of_an_adoption_books_it_once() {
 
 #[actix_rt::test]
 async fn sends_of_another_pool_are_marked_once_and_stop_nothing_any_more() {
-    let mut stage = restored(Kind::Sqlite).await;
-    runs(&mut stage, 1).await;
-    assert_eq!(decide(&stage, SendDecision::Foreign).await, 1);
-    runs(&mut stage, 2).await;
-    stage.settle().await;
+    let mut harness = restored(Kind::Sqlite).await;
+    runs(&mut harness, 1).await;
+    assert_eq!(decide(&harness, SendDecision::Foreign).await, 1);
+    runs(&mut harness, 2).await;
+    harness.settle().await;
     // So an operator wanted it.
-    stage.audit().await;
-    assert_eq!(stage.sends().len(), 2);
-    stage.take_lease("next").await;
-    stage.owe(&address(3), COIN).await;
-    runs(&mut stage, 1).await;
-    stage.settle().await;
-    assert_eq!(stage.sends().len(), 3);
+    harness.audit().await;
+    assert_eq!(harness.sends().len(), 2);
+    harness.take_lease("next").await;
+    harness.owe(&address(3), COIN).await;
+    runs(&mut harness, 1).await;
+    harness.settle().await;
+    assert_eq!(harness.sends().len(), 3);
 }
 
 #[actix_rt::test]
 async fn sends_without_a_payouts_memo_stop_nothing() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.spend_by_hand(&address(7), COIN);
-    stage.mine(2);
-    stage.owe(&address(1), COIN).await;
-    stage.sweep().await;
-    stage.settle().await;
-    stage.check(&[(&address(1), 1)]).await;
-    assert!(unknown(&stage).await.is_empty());
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.spend_by_hand(&address(7), COIN);
+    harness.mine(2);
+    harness.owe(&address(1), COIN).await;
+    harness.sweep().await;
+    harness.settle().await;
+    harness.check(&[(&address(1), 1)]).await;
+    assert!(unknown(&harness).await.is_empty());
 }
 
 #[actix_rt::test]
 async fn a_send_that_appears_under_the_same_lease_is_noticed_in_the_next_run() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), COIN).await;
-    stage.sweep().await;
-    stage.settle().await;
-    stage.spend_with_memo(&address(7), COIN, &"5".repeat(32));
-    stage.owe(&address(1), COIN).await;
-    runs(&mut stage, 2).await;
-    assert_eq!(stage.sends().len(), 2);
-    assert_eq!(unknown(&stage).await.len(), 1);
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), COIN).await;
+    harness.sweep().await;
+    harness.settle().await;
+    harness.spend_with_memo(&address(7), COIN, &"5".repeat(32));
+    harness.owe(&address(1), COIN).await;
+    runs(&mut harness, 2).await;
+    assert_eq!(harness.sends().len(), 2);
+    assert_eq!(unknown(&harness).await.len(), 1);
 }
 
 #[actix_rt::test]
 async fn a_send_that_no_block_holds_waits_and_is_booked_when_one_does() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), 3 * COIN).await;
-    stage.spend_with_memo(&address(1), COIN, &"5".repeat(32));
-    stage.catch_up().await;
-    stage.sweep().await;
-    stage.tick().await;
-    assert_eq!(unknown(&stage).await[0].place, SendPlace::Mempool);
-    decide(&stage, SendDecision::Adopt).await;
-    stage.ticks(2).await;
-    assert_eq!(unknown(&stage).await[0].waits_for.as_deref(), Some("no block holds it yet"));
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), 3 * COIN).await;
+    harness.spend_with_memo(&address(1), COIN, &"5".repeat(32));
+    harness.catch_up().await;
+    harness.sweep().await;
+    harness.tick().await;
+    assert_eq!(unknown(&harness).await[0].place, SendPlace::Mempool);
+    decide(&harness, SendDecision::Adopt).await;
+    harness.ticks(2).await;
+    assert_eq!(unknown(&harness).await[0].waits_for.as_deref(), Some("no block holds it yet"));
     // An empty block changes nothing; then one takes it.
-    stage.mine_empty(1);
-    stage.ticks(2).await;
-    assert_eq!(unknown(&stage).await.len(), 1);
+    harness.mine_empty(1);
+    harness.ticks(2).await;
+    assert_eq!(unknown(&harness).await.len(), 1);
     for _ in 0..2 {
-        stage.mine(1);
-        stage.ticks(3).await;
+        harness.mine(1);
+        harness.ticks(3).await;
     }
-    assert!(unknown(&stage).await[0].waits_for.as_deref().unwrap().contains("booked 3 blocks later"));
+    assert!(unknown(&harness).await[0].waits_for.as_deref().unwrap().contains("booked 3 blocks later"));
     for _ in 0..3 {
-        stage.mine(1);
-        stage.ticks(3).await;
+        harness.mine(1);
+        harness.ticks(3).await;
     }
-    assert!(unknown(&stage).await.is_empty());
-    assert_eq!(stage.balance(&address(1)).await.paid, atoms(COIN));
-    stage.audit().await;
-    stage.sweep().await;
-    stage.settle().await;
-    stage.check(&[(&address(1), 2)]).await;
+    assert!(unknown(&harness).await.is_empty());
+    assert_eq!(harness.balance(&address(1)).await.paid, atoms(COIN));
+    harness.audit().await;
+    harness.sweep().await;
+    harness.settle().await;
+    harness.check(&[(&address(1), 2)]).await;
 }
 
 #[actix_rt::test]
 async fn two_mined_transactions_of_one_payout_are_not_guessed_about() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), 5 * COIN).await;
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), 5 * COIN).await;
     for coins in [1, 2] {
-        stage.spend_with_memo(&address(1), coins * COIN, &"5".repeat(32));
-        stage.mine(4);
+        harness.spend_with_memo(&address(1), coins * COIN, &"5".repeat(32));
+        harness.mine(4);
     }
-    stage.catch_up().await;
-    runs(&mut stage, 1).await;
-    assert_eq!(decide(&stage, SendDecision::Adopt).await, 2);
-    runs(&mut stage, 3).await;
-    let held = unknown(&stage).await;
+    harness.catch_up().await;
+    runs(&mut harness, 1).await;
+    assert_eq!(decide(&harness, SendDecision::Adopt).await, 2);
+    runs(&mut harness, 3).await;
+    let held = unknown(&harness).await;
     assert_eq!(held.len(), 2);
     assert!(held.iter().all(|send| send.waits_for.as_deref().unwrap().contains("blocks hold both")), "{held:?}");
-    assert_eq!(stage.balance(&address(1)).await.paid, Amount::ZERO);
+    assert_eq!(harness.balance(&address(1)).await.paid, Amount::ZERO);
     // An operator says which one is none of this pool's.
     let foreign = held.iter().find(|send| send.total() == atoms(2 * COIN)).unwrap().txid.clone();
-    stage.store.unknown_sends_decide(&[foreign], SendDecision::Foreign, Some("a test"), AT).await.unwrap();
-    stage.mine(1);
-    stage.ticks(3).await;
-    assert!(unknown(&stage).await.is_empty());
-    assert_eq!(stage.balance(&address(1)).await.paid, atoms(COIN));
-    stage.audit().await;
+    harness.store.unknown_sends_decide(&[foreign], SendDecision::Foreign, Some("a test"), AT).await.unwrap();
+    harness.mine(1);
+    harness.ticks(3).await;
+    assert!(unknown(&harness).await.is_empty());
+    assert_eq!(harness.balance(&address(1)).await.paid, atoms(COIN));
+    harness.audit().await;
 }
 
 #[actix_rt::test]
 async fn what_cannot_be_a_payout_is_not_adopted() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), COIN).await;
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), COIN).await;
     let mixed = [(address(1), COIN, "5".repeat(32)), (address(2), COIN, "6".repeat(32))];
-    stage.spend_with_memos(&mixed);
-    runs(&mut stage, 2).await;
-    let held = unknown(&stage).await;
+    harness.spend_with_memos(&mixed);
+    runs(&mut harness, 2).await;
+    let held = unknown(&harness).await;
     assert!(held[0].defect.as_deref().unwrap().contains("different memos"));
-    assert_eq!(decide(&stage, SendDecision::Adopt).await, 0);
-    assert_eq!(stage.sends().len(), 1);
-    assert_eq!(decide(&stage, SendDecision::Foreign).await, 1);
-    stage.sweep().await;
-    stage.settle().await;
-    assert_eq!(stage.sends().len(), 2);
+    assert_eq!(decide(&harness, SendDecision::Adopt).await, 0);
+    assert_eq!(harness.sends().len(), 1);
+    assert_eq!(decide(&harness, SendDecision::Foreign).await, 1);
+    harness.sweep().await;
+    harness.settle().await;
+    assert_eq!(harness.sends().len(), 2);
 }
 
 #[actix_rt::test]
 async fn a_long_history_is_read_in_steps_and_nothing_is_sent_before_its_end() {
-    let mut stage = Stage::new().await;
-    stage.endow(3);
-    stage.control().invent_sends(1_000, |n| format!("{n:032x}")).unwrap();
-    stage.owe(&address(1), COIN).await;
-    stage.sweep().await;
-    assert!(stage.open().await.is_empty(), "a part of it is read");
-    let first = unknown(&stage).await.len();
+    let mut harness = Harness::new().await;
+    harness.endow(3);
+    harness.control().invent_sends(1_000, |n| format!("{n:032x}")).unwrap();
+    harness.owe(&address(1), COIN).await;
+    harness.sweep().await;
+    assert!(harness.open().await.is_empty(), "a part of it is read");
+    let first = unknown(&harness).await.len();
     assert!((1..1_000).contains(&first), "{first}");
     for _ in 0..10 {
-        stage.tick().await;
+        harness.tick().await;
     }
-    assert_eq!(stage.store.unknown_totals().await.unwrap().open, 1_000);
-    assert!(stage.open().await.is_empty());
+    assert_eq!(harness.store.unknown_totals().await.unwrap().open, 1_000);
+    assert!(harness.open().await.is_empty());
 }
 
 #[actix_rt::test]
 async fn a_payout_that_an_earlier_lease_reserved_is_asked_for_before_it_is_sent() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let mut stage = Stage::on(kind).await;
-        stage.endow(8);
-        stage.owe(&address(1), COIN).await;
-        let reserved = stage.reserve().await;
+        let mut harness = Harness::on(kind).await;
+        harness.endow(8);
+        harness.owe(&address(1), COIN).await;
+        let reserved = harness.reserve().await;
         // The books are older than the send: they still say that it is reserved.
-        stage.tick().await;
-        assert_eq!(stage.only().await.state, IntentState::Broadcast);
+        harness.tick().await;
+        assert_eq!(harness.only().await.state, IntentState::Broadcast);
         let back = IntentChange { state: Some(IntentState::Reserved), ..IntentChange::default() };
-        stage.store.intent_change(stage.epoch, &reserved.id, IntentState::Broadcast, back).await.unwrap();
-        stage.take_lease("next").await;
-        stage.ticks(2).await;
-        let followed = stage.only().await;
+        harness.store.intent_change(harness.epoch, &reserved.id, IntentState::Broadcast, back).await.unwrap();
+        harness.take_lease("next").await;
+        harness.ticks(2).await;
+        let followed = harness.only().await;
         assert_eq!((followed.state, followed.attempts.len()), (IntentState::Broadcast, 1));
         assert!(!followed.attempts[0].repeated);
-        stage.settle().await;
-        assert_eq!(stage.sends().len(), 1);
-        stage.check(&[(&address(1), 1)]).await;
+        harness.settle().await;
+        assert_eq!(harness.sends().len(), 1);
+        harness.check(&[(&address(1), 1)]).await;
     }
 }
 
 #[actix_rt::test]
 async fn a_reserved_payout_that_nobody_was_asked_for_is_sent_under_the_next_lease() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), COIN).await;
-    stage.reserve().await;
-    stage.take_lease("next").await;
-    stage.settle().await;
-    stage.check(&[(&address(1), 1)]).await;
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), COIN).await;
+    harness.reserve().await;
+    harness.take_lease("next").await;
+    harness.settle().await;
+    harness.check(&[(&address(1), 1)]).await;
 }
 
-async fn plain() -> Stage {
-    let mut stage = Stage::with(Kind::Sqlite, settings(), |params| params.routes = Routes::Basic).await;
-    stage.endow(8);
-    stage.owe(&address(1), COIN).await;
-    stage
+async fn plain() -> Harness {
+    let mut harness = Harness::with(Kind::Sqlite, settings(), |params| params.routes = Routes::Basic).await;
+    harness.endow(8);
+    harness.owe(&address(1), COIN).await;
+    harness
 }
 
 #[actix_rt::test]
 async fn where_sends_cannot_be_listed_a_count_tells_that_the_books_are_older() {
-    let mut stage = plain().await;
-    stage.sweep().await;
-    stage.settle().await;
-    assert_eq!(std::fs::read_to_string(stage.steps_file()).unwrap().trim(), "1");
-    assert_eq!(stage.store.payout_books().await.unwrap().steps, 1);
-    stage.put_old_books_back().await;
-    runs(&mut stage, 3).await;
-    assert_eq!(stage.sends().len(), 1);
+    let mut harness = plain().await;
+    harness.sweep().await;
+    harness.settle().await;
+    assert_eq!(std::fs::read_to_string(harness.steps_file()).unwrap().trim(), "1");
+    assert_eq!(harness.store.payout_books().await.unwrap().steps, 1);
+    harness.put_old_books_back().await;
+    runs(&mut harness, 3).await;
+    assert_eq!(harness.sends().len(), 1);
     let older = "the books are older than the wallet";
-    let detail = stage.wait_condition(ConditionKind::PayoutsHeld, Some(older)).await;
+    let detail = harness.wait_condition(ConditionKind::PayoutsHeld, Some(older)).await;
     assert!(detail.contains("1 payout steps, the books have 0"), "{detail}");
     // An operator takes it upon himself.
-    assert!(!stage.store.payout_steps_accept(2).await.unwrap(), "another number than was shown");
-    assert!(stage.store.payout_steps_accept(1).await.unwrap());
-    stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-    stage.settle().await;
-    assert_eq!(stage.sends().len(), 2);
-    assert_eq!(std::fs::read_to_string(stage.steps_file()).unwrap().trim(), "2");
+    assert!(!harness.store.payout_steps_accept(2).await.unwrap(), "another number than was shown");
+    assert!(harness.store.payout_steps_accept(1).await.unwrap());
+    harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+    harness.settle().await;
+    assert_eq!(harness.sends().len(), 2);
+    assert_eq!(std::fs::read_to_string(harness.steps_file()).unwrap().trim(), "2");
 }
 
 #[actix_rt::test]
 async fn a_fresh_data_directory_takes_the_count_of_the_books_over() {
-    let mut stage = plain().await;
-    stage.sweep().await;
-    stage.settle().await;
-    std::fs::remove_file(stage.steps_file()).unwrap();
-    stage.take_lease("next").await;
-    stage.owe(&address(1), COIN).await;
-    stage.tick().await;
-    assert_eq!(std::fs::read_to_string(stage.steps_file()).unwrap().trim(), "1");
-    stage.sweep().await;
-    stage.settle().await;
-    assert_eq!(stage.sends().len(), 2);
+    let mut harness = plain().await;
+    harness.sweep().await;
+    harness.settle().await;
+    std::fs::remove_file(harness.steps_file()).unwrap();
+    harness.take_lease("next").await;
+    harness.owe(&address(1), COIN).await;
+    harness.tick().await;
+    assert_eq!(std::fs::read_to_string(harness.steps_file()).unwrap().trim(), "1");
+    harness.sweep().await;
+    harness.settle().await;
+    assert_eq!(harness.sends().len(), 2);
 }
 
 #[actix_rt::test]
 async fn a_count_that_cannot_be_written_sends_nothing_and_loses_nothing() {
     for routes in [Routes::Basic, Routes::Full] {
-        let mut stage = Stage::with(Kind::Sqlite, settings(), |params| params.routes = routes).await;
-        stage.endow(8);
-        stage.owe(&address(1), COIN).await;
+        let mut harness = Harness::with(Kind::Sqlite, settings(), |params| params.routes = routes).await;
+        harness.endow(8);
+        harness.owe(&address(1), COIN).await;
         // A directory where the file should be.
-        std::fs::create_dir(stage.steps_file()).unwrap();
-        runs(&mut stage, 2).await;
-        assert!(stage.sends().is_empty());
-        assert!(stage.open().await.iter().all(|intent| intent.state == IntentState::Reserved));
-        stage.wait_condition(ConditionKind::PayoutsHeld, Some("cannot be counted")).await;
-        std::fs::remove_dir(stage.steps_file()).unwrap();
-        stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-        stage.sweep().await;
-        stage.settle().await;
-        assert_eq!(stage.sends().len(), 1);
-        stage.check(&[(&address(1), 1)]).await;
+        std::fs::create_dir(harness.steps_file()).unwrap();
+        runs(&mut harness, 2).await;
+        assert!(harness.sends().is_empty());
+        assert!(harness.open().await.iter().all(|intent| intent.state == IntentState::Reserved));
+        harness.wait_condition(ConditionKind::PayoutsHeld, Some("cannot be counted")).await;
+        std::fs::remove_dir(harness.steps_file()).unwrap();
+        harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+        harness.sweep().await;
+        harness.settle().await;
+        assert_eq!(harness.sends().len(), 1);
+        harness.check(&[(&address(1), 1)]).await;
     }
 }
 
 #[actix_rt::test]
 async fn a_reading_that_is_broken_off_goes_on_where_it_was() {
-    let mut stage = Stage::new().await;
-    stage.endow(3);
-    stage.control().invent_sends(300, |n| format!("{n:032x}")).unwrap();
-    stage.fault(Fault::once("wallet/sends", Phase::Before, Action::Drop));
+    let mut harness = Harness::new().await;
+    harness.endow(3);
+    harness.control().invent_sends(300, |n| format!("{n:032x}")).unwrap();
+    harness.fault(Fault::once("wallet/sends", Phase::Before, Action::Drop));
     for _ in 0..8 {
-        stage.tick().await;
+        harness.tick().await;
     }
-    assert_eq!(stage.store.unknown_totals().await.unwrap().open, 300);
+    assert_eq!(harness.store.unknown_totals().await.unwrap().open, 300);
 }
 
 #[actix_rt::test]
 async fn nothing_is_booked_while_a_payout_of_the_old_books_may_or_may_not_have_been_sent() {
-    let mut stage = Stage::new().await;
-    stage.endow(8);
-    stage.owe(&address(1), 5 * COIN).await;
-    stage.reserve().await;
-    let token = stage.daemon.token();
-    stage.fault(Fault::once("wallet/send/advanced", Phase::During, Action::Restart { down_ms: 0 }));
-    stage.tick().await;
-    stage.wait_for_restart(&token);
-    assert_eq!(stage.only().await.state, IntentState::Unknown);
-    stage.load_wallet();
-    stage.owe(&address(2), COIN).await;
-    stage.spend_with_memo(&address(2), COIN, &"5".repeat(32));
-    stage.mine(1);
-    stage.catch_up().await;
-    stage.sweep().await;
-    decide(&stage, SendDecision::Adopt).await;
-    let detail = stage.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
+    let mut harness = Harness::new().await;
+    harness.endow(8);
+    harness.owe(&address(1), 5 * COIN).await;
+    harness.reserve().await;
+    let token = harness.daemon.token();
+    harness.fault(Fault::once("wallet/send/advanced", Phase::During, Action::Restart { down_ms: 0 }));
+    harness.tick().await;
+    harness.wait_for_restart(&token);
+    assert_eq!(harness.only().await.state, IntentState::Unknown);
+    harness.load_wallet();
+    harness.owe(&address(2), COIN).await;
+    harness.spend_with_memo(&address(2), COIN, &"5".repeat(32));
+    harness.mine(1);
+    harness.catch_up().await;
+    harness.sweep().await;
+    decide(&harness, SendDecision::Adopt).await;
+    let detail = harness.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
     assert!(detail.contains("it is not known yet whether payout"), "{detail}");
     for _ in 0..6 {
-        stage.mine(1);
-        stage.ticks(3).await;
+        harness.mine(1);
+        harness.ticks(3).await;
     }
-    stage.wait_condition(ConditionKind::PayoutsHeld, None).await;
-    stage.settle().await;
-    stage.audit().await;
-    assert_eq!(stage.income(&address(1)).len(), 1);
-    assert_eq!(stage.balance(&address(2)).await.paid, atoms(COIN));
+    harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
+    harness.settle().await;
+    harness.audit().await;
+    assert_eq!(harness.income(&address(1)).len(), 1);
+    assert_eq!(harness.balance(&address(2)).await.paid, atoms(COIN));
 }

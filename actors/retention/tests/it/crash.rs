@@ -9,7 +9,7 @@ use store::Store;
 use units::Timestamp;
 
 use crate::common::{TestDb, for_each_database};
-use crate::stage::{Cleaner, Pool, audit, kept};
+use crate::harness::{Cleaner, Pool, audit, kept};
 
 /// Where the child finds the database, the epoch, and what time it is.
 const WORK: &str = "RETENTION_TEST_WORK";

@@ -3,7 +3,7 @@ use store::retention::{DAY, Mark};
 
 use crate::common::for_each_database;
 use crate::common::log::{at, hash};
-use crate::stage::{Pool, START, kept, midnight};
+use crate::harness::{Pool, START, kept, midnight};
 
 const DAYS: u32 = 100;
 /// This block is not credited before the last day.

@@ -5,6 +5,6 @@
 mod common;
 
 mod crash;
+mod harness;
 mod history;
-mod stage;
 mod turns;

@@ -8,7 +8,7 @@ use runtime::{ActorRef, Host, Limits, OnExhausted, Policy, Restart};
 use settings::RetentionSettings;
 
 use crate::common::for_each_database;
-use crate::stage::{Pool, kept, midnight};
+use crate::harness::{Pool, kept, midnight};
 
 #[test]
 fn it_rests_between_two_clean_ups_and_without_a_lease() {

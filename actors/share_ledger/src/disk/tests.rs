@@ -3,13 +3,13 @@ use units::{Minute, PolicyId};
 
 use super::*;
 use crate::record::FileHead;
-use crate::testing::{Rig, line, share, template};
+use crate::testing::{TestLog, line, share, template};
 
 const ROOM: u64 = 1 << 30;
 
 #[test]
 fn a_file_that_cannot_be_made_is_answered_full_and_made_when_it_can_be() {
-    let rig = Rig::start(1, ROOM); // Every commit wants a new file.
+    let rig = TestLog::start(1, ROOM); // Every commit wants a new file.
     let (first, second, template) = (line("first"), line("second"), template(1));
     rig.append(vec![share(&first, &template, 1)]).unwrap();
     rig.hide();
@@ -27,7 +27,7 @@ fn a_file_that_cannot_be_made_is_answered_full_and_made_when_it_can_be() {
 
 #[test]
 fn a_header_that_an_earlier_try_left_is_replaced_and_a_file_with_records_never_is() {
-    let mut rig = Rig::start(1, ROOM);
+    let mut rig = TestLog::start(1, ROOM);
     let (line, template) = (line("rig"), template(1));
     rig.append(vec![share(&line, &template, 1)]).unwrap();
     rig.stop();
@@ -41,7 +41,7 @@ fn a_header_that_an_earlier_try_left_is_replaced_and_a_file_with_records_never_i
 
 #[test]
 fn what_needs_no_record_costs_no_sync() {
-    let rig = Rig::start(ROOM, ROOM);
+    let rig = TestLog::start(ROOM, ROOM);
     let (line, template) = (line("rig"), template(1));
     assert_eq!(rig.find(0, &[&share(&line, &template, 1)]).unwrap(), [None]);
     assert_eq!(rig.files(), [], "a file is made with its first record");
@@ -54,7 +54,7 @@ fn what_needs_no_record_costs_no_sync() {
 
 #[test]
 fn beyond_the_backlog_shares_are_refused_and_beyond_an_eighth_more_everything_is() {
-    let rig = Rig::start(ROOM, 8_000);
+    let rig = TestLog::start(ROOM, 8_000);
     let (line, template) = (line("rig"), template(1));
     let rejects = || Event::Rejects { line: Arc::clone(&line), reason: "stale job", minute: Minute(1), count: 1 };
     let mut next = rig.append(vec![share(&line, &template, 1)]).unwrap().first;
@@ -96,7 +96,7 @@ fn a_later_generation_never_begins_a_file_that_marks_may_name() {
 
 #[test]
 fn shares_are_never_booked_to_an_earlier_minute_and_no_restart_forgets_the_latest() {
-    let rig = Rig::start(ROOM, ROOM);
+    let rig = TestLog::start(ROOM, ROOM);
     let template = template(1);
     let latest = rig.append(vec![share(&line("a"), &template, 1)]).unwrap().minute;
     // This process's file has no share, and the clock is set back by an hour.
@@ -114,7 +114,7 @@ fn shares_are_never_booked_to_an_earlier_minute_and_no_restart_forgets_the_lates
 
 #[test]
 fn a_clock_that_leaps_ahead_takes_no_share_along() {
-    let rig = Rig::start(ROOM, ROOM);
+    let rig = TestLog::start(ROOM, ROOM);
     let (line, template) = (line("a"), template(1));
     let before = rig.append(vec![share(&line, &template, 1)]).unwrap().minute;
     rig.clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
@@ -127,11 +127,11 @@ fn a_clock_that_leaps_ahead_takes_no_share_along() {
 }
 
 /// Whether the disk refuses, as everybody is told.
-fn told(rig: &Rig) -> Option<String> {
+fn told(rig: &TestLog) -> Option<String> {
     rig.conditions.list().pop().map(|condition| condition.text)
 }
 
-fn wait_told(rig: &Rig, wanted: Option<&str>) {
+fn wait_told(rig: &TestLog, wanted: Option<&str>) {
     let give_up_at = Instant::now() + std::time::Duration::from_secs(10);
     while told(rig).as_deref() != wanted {
         assert!(Instant::now() < give_up_at, "{:?} instead of {wanted:?}", told(rig));
@@ -141,7 +141,7 @@ fn wait_told(rig: &Rig, wanted: Option<&str>) {
 
 #[test]
 fn a_directory_that_takes_no_file_is_told_while_nobody_writes_and_until_it_does_again() {
-    let rig = Rig::start(ROOM, ROOM);
+    let rig = TestLog::start(ROOM, ROOM);
     let (line, template) = (line("rig"), template(1));
     rig.append(vec![share(&line, &template, 1)]).unwrap();
     rig.hide();
@@ -157,7 +157,7 @@ fn a_directory_that_takes_no_file_is_told_while_nobody_writes_and_until_it_does_
 
 #[test]
 fn a_commit_that_was_refused_is_told_until_the_disk_takes_as_much_again() {
-    let rig = Rig::start(1, ROOM); // Every commit wants a new file.
+    let rig = TestLog::start(1, ROOM); // Every commit wants a new file.
     let (line, template) = (line("rig"), template(1));
     rig.append(vec![share(&line, &template, 1)]).unwrap();
     rig.hide();

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tracing::warn;
 use units::{PolicyId, Seq};
 
-use super::{Fold, FoldError, FoldCursor, unanswered};
+use super::{Fold, FoldCursor, FoldError, unanswered};
 use crate::aside::{ITEMS_MAX, KnownAside, NO_FILE, RECORDS_MAX, definition, subject};
 use crate::intake::Asker;
 use crate::reader::Step;

@@ -119,7 +119,8 @@ fn shares_that_were_logged_under_both_forms_of_an_address_are_one_miners() {
     let text = "Sw9ZxmQoHf8NkyhcTc9iuauBWp1jbKy1ivUSsUMykWUnkJfKZGoafdhC6trx8FchdUr5kCFEfgjZS4PYJZqwAMroU2ftr";
     let legacy: &str = Address::parse(text, &Network::Mainnet).unwrap().legacy_text().leak();
     let host = Host::new();
-    let line = |local_id, address| Record::Identity(IdentityDefinition { local_id, origin: [7; 16], address, worker: "rig" });
+    let line =
+        |local_id, address| Record::Identity(IdentityDefinition { local_id, origin: [7; 16], address, worker: "rig" });
     let of = |line, nonce| match share(nonce) {
         Record::Share(share) => Record::Share(Share { line, ..share }),
         other => other,

@@ -11,44 +11,44 @@ use runtime::{Recipient, Refused};
 use template::{Pace, Published};
 use units::Height;
 
-use crate::stage::{NOW, Stage, World, id, until};
+use crate::harness::{Harness, NOW, World, id, until};
 
 #[actix_rt::test]
 async fn the_first_look_publishes_tip_and_job_and_logs_the_definition() {
-    let mut stage = Stage::new(|_| {});
-    assert!(stage.job().is_none() && !stage.tip().reachable);
-    stage.look().await;
-    let job = stage.job().unwrap();
+    let mut harness = Harness::new(|_| {});
+    assert!(harness.job().is_none() && !harness.tip().reachable);
+    harness.look().await;
+    let job = harness.job().unwrap();
     assert_eq!((job.push, job.template.height), (1, Height::new(10)));
     assert_eq!(job.template.prev_hash, id(9));
     assert_eq!(job.template.daemon_id.as_deref(), Some("t1"));
     assert_eq!(
-        stage.tip(),
+        harness.tip(),
         Tip { daemon: 0, height: Height::new(9), hash: Some(id(9)), reachable: true, ..Tip::default() }
     );
-    assert_eq!(*stage.defined.lock().unwrap(), [job.template.merkle_root]);
-    assert!(stage.fakes[0].seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=POOL")));
+    assert_eq!(*harness.defined.lock().unwrap(), [job.template.merkle_root]);
+    assert!(harness.fakes[0].seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=POOL")));
 }
 
 #[actix_rt::test]
 async fn the_same_tip_and_mempool_cost_one_status_and_no_lease() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    let before = stage.fakes[0].seen().len();
-    stage.look().await;
-    assert_eq!(stage.fakes[0].seen().len(), before + 1);
-    assert_eq!(stage.world().templates, 1);
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    let before = harness.fakes[0].seen().len();
+    harness.look().await;
+    assert_eq!(harness.fakes[0].seen().len(), before + 1);
+    assert_eq!(harness.world().templates, 1);
 }
 
 /// Two templates of one tip, the second for another mempool.
-async fn renewed() -> (Stage, [Arc<CurrentJob>; 2]) {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    let first = stage.job().unwrap();
-    stage.world().mempool = 2;
-    stage.look().await;
-    let second = stage.job().unwrap();
-    (stage, [first, second])
+async fn renewed() -> (Harness, [Arc<CurrentJob>; 2]) {
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    let first = harness.job().unwrap();
+    harness.world().mempool = 2;
+    harness.look().await;
+    let second = harness.job().unwrap();
+    (harness, [first, second])
 }
 
 #[actix_rt::test]
@@ -61,20 +61,20 @@ async fn a_changed_mempool_renews_the_template_without_a_push() {
 
 #[actix_rt::test]
 async fn an_old_template_is_renewed_for_its_time() {
-    let mut stage = Stage::new(|settings| {
+    let mut harness = Harness::new(|settings| {
         settings.pace = Pace { min_age: Duration::MAX, max_age: Duration::ZERO, ..settings.pace }
     });
-    stage.look().await;
-    stage.look().await;
-    assert_eq!((stage.world().templates, stage.job().unwrap().push), (2, 1));
+    harness.look().await;
+    harness.look().await;
+    assert_eq!((harness.world().templates, harness.job().unwrap().push), (2, 1));
 }
 
 #[actix_rt::test]
 async fn a_new_tip_is_a_push_and_retires_every_template_of_the_old_one() {
-    let (mut stage, [first, second]) = renewed().await;
-    stage.world().grow(10);
-    stage.look().await;
-    let third = stage.job().unwrap();
+    let (mut harness, [first, second]) = renewed().await;
+    harness.world().grow(10);
+    harness.look().await;
+    let third = harness.job().unwrap();
     assert_eq!((third.push, third.template.height), (2, Height::new(11)));
     assert!(first.template.retired_at.get().is_some() && second.template.retired_at.get().is_some());
     assert!(third.template.retired_at.get().is_none());
@@ -82,135 +82,138 @@ async fn a_new_tip_is_a_push_and_retires_every_template_of_the_old_one() {
 
 #[actix_rt::test]
 async fn a_reorganisation_with_more_work_is_followed_to_a_lower_and_to_the_same_height() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    stage.world().chain.truncate(8);
-    stage.world().grow(100);
-    stage.world().work_bonus = 1_000;
-    stage.look().await;
-    let job = stage.job().unwrap();
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    harness.world().chain.truncate(8);
+    harness.world().grow(100);
+    harness.world().work_bonus = 1_000;
+    harness.look().await;
+    let job = harness.job().unwrap();
     assert_eq!((job.push, job.template.height, job.template.prev_hash), (2, Height::new(9), id(100)));
-    stage.world().chain.pop();
-    stage.world().grow(101);
-    stage.world().work_bonus += 1;
-    stage.look().await;
-    let job = stage.job().unwrap();
+    harness.world().chain.pop();
+    harness.world().grow(101);
+    harness.world().work_bonus += 1;
+    harness.look().await;
+    let job = harness.job().unwrap();
     assert_eq!((job.push, job.template.height, job.template.prev_hash), (3, Height::new(9), id(101)));
 }
 
 #[actix_rt::test]
 async fn an_older_template_never_replaces_a_newer_one() {
-    let mut stage = Stage::new(|_| {});
-    stage.world().grow(10);
-    stage.look().await;
-    let job = stage.job().unwrap();
-    stage.world().chain.pop(); // An old answer, or a daemon that lost its newest block in a crash.
+    let mut harness = Harness::new(|_| {});
+    harness.world().grow(10);
+    harness.look().await;
+    let job = harness.job().unwrap();
+    harness.world().chain.pop(); // An old answer, or a daemon that lost its newest block in a crash.
     for older in 1..=3 {
-        stage.look().await;
-        assert!(Arc::ptr_eq(&stage.job().unwrap(), &job));
-        assert_eq!((stage.world().templates, stage.counters.templates_older_total.get()), (1, older));
+        harness.look().await;
+        assert!(Arc::ptr_eq(&harness.job().unwrap(), &job));
+        assert_eq!((harness.world().templates, harness.counters.templates_older_total.get()), (1, older));
     }
-    stage.world().grow(10);
-    stage.look().await;
-    assert!(Arc::ptr_eq(&stage.job().unwrap(), &job), "nothing has changed");
-    stage.world().chain.pop();
-    stage.again(|parts| parts.settings.pace.step_back = Duration::ZERO);
-    stage.look().await;
-    assert_eq!(stage.job().unwrap().template.height, Height::new(10), "for ever it is not insisted upon");
+    harness.world().grow(10);
+    harness.look().await;
+    assert!(Arc::ptr_eq(&harness.job().unwrap(), &job), "nothing has changed");
+    harness.world().chain.pop();
+    harness.again(|parts| parts.settings.pace.step_back = Duration::ZERO);
+    harness.look().await;
+    assert_eq!(harness.job().unwrap().template.height, Height::new(10), "for ever it is not insisted upon");
     assert_eq!(
-        (stage.tip().height, stage.tip().hash),
+        (harness.tip().height, harness.tip().hash),
         (Height::new(9), None),
         "but nothing about money follows from it"
     );
-    stage.world().grow(11);
-    stage.look().await;
-    assert_eq!(stage.tip().hash, Some(id(11)), "as much work as was ever seen");
+    harness.world().grow(11);
+    harness.look().await;
+    assert_eq!(harness.tip().hash, Some(id(11)), "as much work as was ever seen");
 }
 
 #[actix_rt::test]
 async fn a_template_that_pays_another_address_is_refused() {
     let mut world = World::new();
     world.pays = "SOMEBODY";
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.look().await;
-    assert!(stage.job().is_none() && stage.defined.lock().unwrap().is_empty());
-    assert!(stage.tip().reachable);
-    assert_eq!((stage.states(), stage.counters.templates_foreign_total.get()), (vec!["*foreign_address".into()], 1));
-    stage.world().pays = "POOL";
-    stage.look().await;
-    assert!(stage.job().is_some());
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.look().await;
+    assert!(harness.job().is_none() && harness.defined.lock().unwrap().is_empty());
+    assert!(harness.tip().reachable);
+    assert_eq!(
+        (harness.states(), harness.counters.templates_foreign_total.get()),
+        (vec!["*foreign_address".into()], 1)
+    );
+    harness.world().pays = "POOL";
+    harness.look().await;
+    assert!(harness.job().is_some());
 }
 
 #[actix_rt::test]
 async fn the_wallets_address_is_learned_once_and_pinned_for_ever() {
-    let mut stage = Stage::new(|settings| settings.reward_address = None);
-    stage.look().await;
-    assert_eq!(stage.job().unwrap().template.reward_address, "POOL");
-    assert_eq!(stage.parts.store.meta_get("reward_address").await.unwrap().as_deref(), Some("POOL"));
-    let asked = |stage: &Stage| stage.count("GET", "/api/wallet/address");
-    assert_eq!(asked(&stage), 1);
+    let mut harness = Harness::new(|settings| settings.reward_address = None);
+    harness.look().await;
+    assert_eq!(harness.job().unwrap().template.reward_address, "POOL");
+    assert_eq!(harness.parts.store.meta_get("reward_address").await.unwrap().as_deref(), Some("POOL"));
+    let asked = |harness: &Harness| harness.count("GET", "/api/wallet/address");
+    assert_eq!(asked(&harness), 1);
     // Another process of the same pool, another wallet: the stored address stands.
-    stage.parts.store.meta_set("reward_address", "STORED").await.unwrap();
-    stage.again(|parts| parts.published = Published::new());
-    stage.look().await;
-    assert_eq!(asked(&stage), 1);
-    assert!(stage.fakes[0].seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=STORED")));
-    assert!(stage.states() == ["*foreign_address"], "this daemon pays POOL whatever it is told");
+    harness.parts.store.meta_set("reward_address", "STORED").await.unwrap();
+    harness.again(|parts| parts.published = Published::new());
+    harness.look().await;
+    assert_eq!(asked(&harness), 1);
+    assert!(harness.fakes[0].seen().iter().any(|seen| seen.path.ends_with("blocktemplate?address=STORED")));
+    assert!(harness.states() == ["*foreign_address"], "this daemon pays POOL whatever it is told");
 }
 
 #[actix_rt::test]
 async fn the_address_of_the_settings_overrides_the_stored_one() {
-    let mut stage = Stage::new(|_| {});
-    stage.parts.store.meta_set("reward_address", "STORED").await.unwrap();
-    stage.look().await;
-    assert_eq!(stage.job().unwrap().template.reward_address, "POOL");
-    assert_eq!(stage.parts.store.meta_get("reward_address").await.unwrap().as_deref(), Some("STORED"));
+    let mut harness = Harness::new(|_| {});
+    harness.parts.store.meta_set("reward_address", "STORED").await.unwrap();
+    harness.look().await;
+    assert_eq!(harness.job().unwrap().template.reward_address, "POOL");
+    assert_eq!(harness.parts.store.meta_get("reward_address").await.unwrap().as_deref(), Some("STORED"));
 }
 
 #[actix_rt::test]
 async fn an_unloaded_wallet_is_loaded_with_the_password() {
     let mut world = World::new();
     world.wallet_loaded = false;
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("sesame".into())));
-    stage.look().await;
-    assert_eq!((stage.world().loads, stage.job().is_some()), (1, true));
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("sesame".into())));
+    harness.look().await;
+    assert_eq!((harness.world().loads, harness.job().is_some()), (1, true));
 }
 
 #[actix_rt::test]
 async fn a_wrong_password_is_not_tried_again_at_once() {
     let mut world = World::new();
     world.wallet_loaded = false;
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("wrong".into())));
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.again(|parts| parts.sources[0].wallet_password = Arc::new(|| Some("wrong".into())));
     for _ in 0..3 {
-        stage.look().await;
+        harness.look().await;
     }
-    assert_eq!((stage.world().loads, stage.job().is_none(), stage.tip().reachable), (1, true, true));
+    assert_eq!((harness.world().loads, harness.job().is_none(), harness.tip().reachable), (1, true, true));
 }
 
 #[actix_rt::test]
 async fn a_daemon_that_is_away_takes_no_job_away() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    let job = stage.job().unwrap();
-    stage.world().down = true;
-    stage.look().await;
-    assert!(Arc::ptr_eq(&stage.job().unwrap(), &job));
-    let tip = stage.tip();
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    let job = harness.job().unwrap();
+    harness.world().down = true;
+    harness.look().await;
+    assert!(Arc::ptr_eq(&harness.job().unwrap(), &job));
+    let tip = harness.tip();
     assert_eq!((tip.reachable, tip.height, tip.hash), (false, Height::new(9), Some(id(9))));
-    stage.world().down = false;
-    stage.look().await;
-    assert!(stage.tip().reachable && Arc::ptr_eq(&stage.job().unwrap(), &job));
+    harness.world().down = false;
+    harness.look().await;
+    assert!(harness.tip().reachable && Arc::ptr_eq(&harness.job().unwrap(), &job));
 }
 
 #[actix_rt::test]
 async fn a_template_not_younger_than_its_parent_is_moved_and_loses_its_short_name() {
     let mut world = World::new();
     world.chain[9].1 = NOW + 5;
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.look().await;
-    let job = stage.job().unwrap();
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.look().await;
+    let job = harness.job().unwrap();
     assert_eq!((job.template.header_base.timestamp(), job.template.daemon_id.as_deref()), (NOW + 6, None));
 }
 
@@ -218,105 +221,105 @@ async fn a_template_not_younger_than_its_parent_is_moved_and_loses_its_short_nam
 async fn a_parent_too_far_in_the_future_holds_the_template_until_its_time_comes() {
     let mut world = World::new();
     world.chain[9].1 = NOW + 7_200;
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.look().await;
-    assert!(stage.job().is_none());
-    stage.world().time = NOW + 7_201;
-    stage.look().await;
-    assert!(stage.job().is_some());
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.look().await;
+    assert!(harness.job().is_none());
+    harness.world().time = NOW + 7_201;
+    harness.look().await;
+    assert!(harness.job().is_some());
 }
 
 #[actix_rt::test]
 async fn leases_that_end_soon_are_renewed_while_somebody_holds_their_template() {
-    let mut stage = Stage::in_world(World { lease_ends: (NOW + 300) * 1_000, ..World::new() }, |_| {});
-    stage.look().await;
-    let held = stage.job().unwrap();
+    let mut harness = Harness::in_world(World { lease_ends: (NOW + 300) * 1_000, ..World::new() }, |_| {});
+    harness.look().await;
+    let held = harness.job().unwrap();
     for mempool in 2..4 {
-        stage.world().mempool = mempool; // The second template is nobody's after the third.
-        stage.look().await;
+        harness.world().mempool = mempool; // The second template is nobody's after the third.
+        harness.look().await;
     }
-    let renewals = |stage: &Stage| {
-        let posts = stage.fakes[0].seen().into_iter().filter(|seen| seen.method == "POST");
+    let renewals = |harness: &Harness| {
+        let posts = harness.fakes[0].seen().into_iter().filter(|seen| seen.method == "POST");
         posts.map(|seen| seen.body).collect::<Vec<_>>()
     };
-    assert!(renewals(&stage).is_empty());
-    stage.clock.fetch_add(250, Ordering::Relaxed);
-    stage.look().await;
-    until("both are renewed", || renewals(&stage).len() >= 2).await;
-    stage.look().await;
-    stage.look().await;
-    assert_eq!(renewals(&stage), [r#"{"template_id":"t1"}"#, r#"{"template_id":"t3"}"#], "renewed leases last");
+    assert!(renewals(&harness).is_empty());
+    harness.clock.fetch_add(250, Ordering::Relaxed);
+    harness.look().await;
+    until("both are renewed", || renewals(&harness).len() >= 2).await;
+    harness.look().await;
+    harness.look().await;
+    assert_eq!(renewals(&harness), [r#"{"template_id":"t1"}"#, r#"{"template_id":"t3"}"#], "renewed leases last");
     drop(held);
 }
 
 #[actix_rt::test]
 async fn an_event_during_a_look_makes_it_look_once_more_and_a_poll_does_not() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
     let reasons = [RefreshReason::Poll, RefreshReason::Event, RefreshReason::BlockAccepted];
     for (height, reason) in (10..).zip(reasons) {
-        let before = stage.count("GET", "/api/status");
+        let before = harness.count("GET", "/api/status");
         let (open, gate) = mpsc::channel();
-        stage.world().gate = Some(gate);
-        let first = stage.ask(RefreshReason::Poll).await;
+        harness.world().gate = Some(gate);
+        let first = harness.ask(RefreshReason::Poll).await;
         // The answer that is on its way knows nothing of the block that comes now.
-        until("the look has asked", || stage.count("GET", "/api/status") == before + 1).await;
-        until("the answer is made", || stage.world().gate.is_none()).await;
-        stage.world().grow(height);
-        stage.ask(reason).await.await.unwrap(); // Answered while the first look runs.
+        until("the look has asked", || harness.count("GET", "/api/status") == before + 1).await;
+        until("the answer is made", || harness.world().gate.is_none()).await;
+        harness.world().grow(height);
+        harness.ask(reason).await.await.unwrap(); // Answered while the first look runs.
         open.send(()).unwrap();
         first.await.unwrap();
         if reason == RefreshReason::Poll {
-            assert_eq!(stage.job().unwrap().template.height, Height::new(10), "the next poll will find it");
-            stage.look().await;
+            assert_eq!(harness.job().unwrap().template.height, Height::new(10), "the next poll will find it");
+            harness.look().await;
         }
-        until("the new tip is mined", || stage.job().unwrap().template.height == Height::new(height + 1)).await;
+        until("the new tip is mined", || harness.job().unwrap().template.height == Height::new(height + 1)).await;
     }
 }
 
 #[actix_rt::test]
 async fn leases_that_are_used_up_are_waited_for_until_the_tip_changes() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    stage.world().mempool = 2;
-    stage.world().cache_full = Some(500);
-    let asked = |stage: &Stage| stage.count("GET", "/api/mining/blocktemplate");
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    harness.world().mempool = 2;
+    harness.world().cache_full = Some(500);
+    let asked = |harness: &Harness| harness.count("GET", "/api/mining/blocktemplate");
     for _ in 0..3 {
-        stage.look().await;
+        harness.look().await;
     }
-    assert_eq!((asked(&stage), stage.job().unwrap().push), (2, 1), "it said when to come back");
-    assert_eq!(stage.states(), ["*good"]);
-    stage.world().cache_full = None; // A new tip frees all leases.
-    stage.world().grow(10);
-    stage.look().await;
-    assert_eq!((asked(&stage), stage.job().unwrap().push), (3, 2));
+    assert_eq!((asked(&harness), harness.job().unwrap().push), (2, 1), "it said when to come back");
+    assert_eq!(harness.states(), ["*good"]);
+    harness.world().cache_full = None; // A new tip frees all leases.
+    harness.world().grow(10);
+    harness.look().await;
+    assert_eq!((asked(&harness), harness.job().unwrap().push), (3, 2));
 }
 
 #[actix_rt::test]
 async fn a_refused_template_is_not_fetched_again_in_a_hurry() {
     let mut world = World::new();
     world.pays = "SOMEBODY";
-    let mut stage = Stage::in_world(world, |settings| settings.pace.min_age = Duration::MAX / 4);
+    let mut harness = Harness::in_world(world, |settings| settings.pace.min_age = Duration::MAX / 4);
     for _ in 0..5 {
-        stage.look().await;
+        harness.look().await;
     }
-    assert_eq!(stage.world().templates, 1);
+    assert_eq!(harness.world().templates, 1);
 }
 
 /// A held template of this size whose lease ends soon, then one that replaces it for its time.
 async fn pushes_when_a_lease_ends(block_bytes: usize, renews: bool) -> u64 {
     let world = World { block_bytes, renews, lease_ends: (NOW + 60) * 1_000, ..World::new() };
-    let mut stage = Stage::in_world(world, |_| {});
-    stage.look().await;
-    let held = stage.job().unwrap();
-    until("a renewal was tried", || stage.count("POST", "/api/mining/renewtemplate") == 1).await;
-    stage.world().lease_ends = i64::MAX;
+    let mut harness = Harness::in_world(world, |_| {});
+    harness.look().await;
+    let held = harness.job().unwrap();
+    until("a renewal was tried", || harness.count("POST", "/api/mining/renewtemplate") == 1).await;
+    harness.world().lease_ends = i64::MAX;
     for mempool in 2..6 {
-        stage.world().mempool = mempool;
-        stage.look().await;
+        harness.world().mempool = mempool;
+        harness.look().await;
     }
     assert!(held.template.retired_at.get().is_none());
-    stage.job().unwrap().push
+    harness.job().unwrap().push
 }
 
 #[actix_rt::test]
@@ -329,34 +332,34 @@ async fn work_that_could_not_be_submitted_any_more_is_replaced_by_one_push() {
 #[actix_rt::test]
 async fn a_daemon_that_cannot_renew_is_asked_once_and_gives_new_templates_instead() {
     let world = World { renews: false, lease_ends: (NOW + 60) * 1_000, ..World::new() };
-    let mut stage = Stage::in_world(world, |settings| settings.pace.max_age = Duration::ZERO);
-    let renewals = |stage: &Stage| stage.count("POST", "/api/mining/renewtemplate");
+    let mut harness = Harness::in_world(world, |settings| settings.pace.max_age = Duration::ZERO);
+    let renewals = |harness: &Harness| harness.count("POST", "/api/mining/renewtemplate");
     let mut held = Vec::new();
     for fetched in 1..=5 {
-        stage.look().await;
-        until("a renewal was tried", || renewals(&stage) == 1).await;
-        held.push(stage.job().unwrap());
-        assert_eq!((stage.world().templates, held.last().unwrap().push), (fetched, 1));
+        harness.look().await;
+        until("a renewal was tried", || renewals(&harness) == 1).await;
+        held.push(harness.job().unwrap());
+        assert_eq!((harness.world().templates, held.last().unwrap().push), (fetched, 1));
     }
-    assert_eq!(renewals(&stage), 1);
+    assert_eq!(renewals(&harness), 1);
     assert!(held.iter().all(|job| job.template.retired_at.get().is_none()), "all are good for blocks, as a whole");
 }
 
 #[actix_rt::test]
 async fn a_log_that_does_not_take_the_definition_delays_nothing_for_long() {
-    let mut stage = Stage::new(|_| {});
-    stage.again(|parts| parts.ledger = Recipient::from_fn(|message, _| Err(Refused::Busy(message))));
-    stage.look().await;
-    assert!(stage.job().is_some());
-    assert_eq!(stage.counters.templates_total.get(), 1);
+    let mut harness = Harness::new(|_| {});
+    harness.again(|parts| parts.ledger = Recipient::from_fn(|message, _| Err(Refused::Busy(message))));
+    harness.look().await;
+    assert!(harness.job().is_some());
+    assert_eq!(harness.counters.templates_total.get(), 1);
 }
 
 #[actix_rt::test]
 async fn a_new_job_does_not_wait_for_the_log() {
-    let mut stage = Stage::new(|_| {});
+    let mut harness = Harness::new(|_| {});
     let early = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&early);
-    stage.again(move |parts| {
+    harness.again(move |parts| {
         let jobs = parts.published.jobs();
         parts.ledger = Recipient::from_fn(move |DefineTemplate(template): DefineTemplate, reply| {
             let is_it = |job: &Arc<CurrentJob>| job.template.merkle_root == template.merkle_root;
@@ -365,20 +368,20 @@ async fn a_new_job_does_not_wait_for_the_log() {
             Ok(())
         });
     });
-    stage.look().await;
+    harness.look().await;
     assert!(early.load(Ordering::Relaxed), "miners had it before the disk");
 }
 
 #[actix_rt::test]
 async fn a_new_generation_goes_on_where_the_old_one_was() {
-    let mut stage = Stage::new(|_| {});
-    stage.look().await;
-    let first = stage.job().unwrap();
-    stage.again(|_| {});
-    stage.look().await;
-    assert_eq!(stage.job().unwrap().push, first.push, "a restart pushes nothing");
-    stage.world().grow(10);
-    stage.look().await;
-    assert_eq!(stage.job().unwrap().push, first.push + 1);
+    let mut harness = Harness::new(|_| {});
+    harness.look().await;
+    let first = harness.job().unwrap();
+    harness.again(|_| {});
+    harness.look().await;
+    assert_eq!(harness.job().unwrap().push, first.push, "a restart pushes nothing");
+    harness.world().grow(10);
+    harness.look().await;
+    assert_eq!(harness.job().unwrap().push, first.push + 1);
     assert!(first.template.retired_at.get().is_some());
 }

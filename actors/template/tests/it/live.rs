@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use template::{Pace, Published, TemplateActor, TemplateSettings, TemplateSource};
 use units::Timestamp;
 
-use crate::stage::{parts, until};
+use crate::harness::{parts, until};
 
 struct Net {
     daemon: SimulatedDaemon,

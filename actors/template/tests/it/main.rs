@@ -1,8 +1,8 @@
 //! The template actor over scripted daemons, over the simulated one, and over a real database.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod best_chain;
 mod daemons;
+mod harness;
 mod jobs;
 mod live;
-mod memory;
-mod stage;

@@ -86,7 +86,7 @@ fn a_quarantined_pair_waits_for_nothing_any_more_and_its_claims_go_last() {
         waiting.len()
     };
     let mut strikes = 0;
-    while !stage.actor.parts.suspects.restrictions().quarantined.contains_key(&stage.line("cheat", 1).pair()) {
+    while !stage.actor.parts.penalties.restrictions().quarantined.contains_key(&stage.line("cheat", 1).pair()) {
         let task = stage.task().unwrap();
         assert_eq!(&*task.subject.line().address, "cheat");
         stage.finish(task, Err(ProofRefusal::InvalidProof));
@@ -201,7 +201,7 @@ fn an_asker_is_told_what_the_lane_found() {
         stage.finish(task, Err(refusal));
         assert_eq!(answer.try_recv().unwrap().unwrap_err(), refusal);
     }
-    assert_eq!(stage.actor.parts.suspects.restrictions().forced.len(), 1, "only a false claim is a strike");
+    assert_eq!(stage.actor.parts.penalties.restrictions().forced.len(), 1, "only a false claim is a strike");
     assert_eq!(stage.counters().checks_failed_total.get(), 1);
 }
 
@@ -221,7 +221,7 @@ fn stored_shares_are_for_lanes_that_have_nothing_else_to_do() {
     assert!(stage.task().is_none(), "whoever chose it chooses again");
     let verified = [busy, owed, seqs[0]].map(|seq| (seq, Verdict::Verified));
     assert_eq!(stage.verdicts(), [verified.as_slice(), &[(seqs[1], Verdict::Rejected)]].concat());
-    assert_eq!(stage.actor.parts.suspects.restrictions().forced.len(), 1);
+    assert_eq!(stage.actor.parts.penalties.restrictions().forced.len(), 1);
 }
 
 #[test]

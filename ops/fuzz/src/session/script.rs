@@ -16,9 +16,9 @@ pub enum Step {
         stale: bool,
     },
     /// How the ledger treats what comes from now on.
-    Ledger(LedgerMood),
+    Ledger(LedgerBehavior),
     /// How Validation proves what comes from now on.
-    Prover(ProverMood),
+    Prover(ProverBehavior),
     /// The ledger and Validation answer what they held back.
     Release,
     /// Whether the first address is to be proven before it is acknowledged.
@@ -119,7 +119,7 @@ pub enum Claim {
 
 /// How the ledger treats a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LedgerMood {
+pub enum LedgerBehavior {
     /// Writes it and says so.
     Takes,
     /// Writes it and says so when released.
@@ -138,7 +138,7 @@ pub enum LedgerMood {
 
 /// How Validation treats a share that is to be proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProverMood {
+pub enum ProverBehavior {
     /// Finds it good.
     Proves,
     /// Finds it good when released.
@@ -186,25 +186,25 @@ fn step(kind: u8, a: u8, b: u8) -> Step {
     Step::Peer(peer, act)
 }
 
-fn ledger_mood(b: u8) -> LedgerMood {
+fn ledger_mood(b: u8) -> LedgerBehavior {
     match b % 12 {
-        0..=3 => LedgerMood::Takes,
-        4 | 5 => LedgerMood::Holds,
-        6 => LedgerMood::Full,
-        7 => LedgerMood::Disk(b >= 128),
-        8 => LedgerMood::Dies(b >= 128),
-        9 | 10 => LedgerMood::Busy,
-        _ => LedgerMood::Down,
+        0..=3 => LedgerBehavior::Takes,
+        4 | 5 => LedgerBehavior::Holds,
+        6 => LedgerBehavior::Full,
+        7 => LedgerBehavior::Disk(b >= 128),
+        8 => LedgerBehavior::Dies(b >= 128),
+        9 | 10 => LedgerBehavior::Busy,
+        _ => LedgerBehavior::Down,
     }
 }
 
-fn prover_mood(b: u8) -> ProverMood {
+fn prover_mood(b: u8) -> ProverBehavior {
     match b % 8 {
-        0..=2 => ProverMood::Proves,
-        3 => ProverMood::Holds,
-        4 | 5 => ProverMood::Refuses(b / 8),
-        6 => ProverMood::Dies,
-        _ => ProverMood::Busy,
+        0..=2 => ProverBehavior::Proves,
+        3 => ProverBehavior::Holds,
+        4 | 5 => ProverBehavior::Refuses(b / 8),
+        6 => ProverBehavior::Dies,
+        _ => ProverBehavior::Busy,
     }
 }
 

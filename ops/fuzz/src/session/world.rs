@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, MerkleRoot, Network, PowHash, Target};
 use messages::counters::Counters;
 use messages::facts::{
-    CurrentJob, WorkerIdentity, LocalIds, Notice, TrustKey, Quarantine, Restrictions, SessionId, SessionIds, Template,
+    CurrentJob, LocalIds, Notice, Quarantine, Restrictions, SessionId, SessionIds, Template, TrustKey, WorkerIdentity,
 };
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, FindShares, LoggedShare, NewShare,
@@ -18,12 +18,12 @@ use messages::share_ledger::{
 use messages::validation::{OfferShares, ProofRefusal, Proven, VerifyShare};
 use runtime::{Recipient, Refused, Reply};
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{ProcessNumber, Hints, OriginSalt, StratumParts};
+use stratum::{Hints, OriginSalt, ProcessNumber, StratumParts};
 use tokio::sync::{broadcast, oneshot, watch};
 use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
 
 use super::peer::PATIENCE;
-use super::script::{LedgerMood, ProverMood};
+use super::script::{LedgerBehavior, ProverBehavior};
 
 const NETWORK_DIFFICULTY: u64 = 5_000;
 const SALT: OriginSalt = OriginSalt([7; 32]);
@@ -60,8 +60,8 @@ pub struct Books {
     /// Whoever was seen in a message; nobody may be left when the front has ended.
     pub seen: Vec<Weak<WorkerIdentity>>,
     total_written: u64,
-    ledger: Option<LedgerMood>,
-    prover: Option<ProverMood>,
+    ledger: Option<LedgerBehavior>,
+    prover: Option<ProverBehavior>,
     records: u64,
     held_appends: Vec<(Reply<AppendShares>, AppendedShares)>,
     held_proofs: Vec<(Reply<VerifyShare>, Proven)>,
@@ -144,7 +144,7 @@ impl World {
         let mut books = self.books();
         books.written.clear();
         books.seen.retain(|line| line.strong_count() > 0);
-        books.behave(Some(LedgerMood::Takes), Some(ProverMood::Proves));
+        books.behave(Some(LedgerBehavior::Takes), Some(ProverBehavior::Proves));
         drop(books);
         self.restrict(HashSet::new(), HashSet::new());
         self.tip(false);
@@ -340,7 +340,7 @@ fn recipients(books: &Arc<Mutex<Books>>) -> Recipients {
 
 impl Books {
     /// From now on.
-    pub fn behave(&mut self, ledger: Option<LedgerMood>, prover: Option<ProverMood>) {
+    pub fn behave(&mut self, ledger: Option<LedgerBehavior>, prover: Option<ProverBehavior>) {
         self.ledger = ledger.or(self.ledger);
         self.prover = prover.or(self.prover);
     }
@@ -351,11 +351,11 @@ impl Books {
         self.held_proofs.drain(..).for_each(|(reply, proven)| reply.send(Ok(proven)));
     }
 
-    /// Whether an answer may be missing because of a mood.
+    /// Whether an answer may be missing because of a behavior.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.ledger == Some(LedgerMood::Holds)
-            || self.prover == Some(ProverMood::Holds)
+        self.ledger == Some(LedgerBehavior::Holds)
+            || self.prover == Some(ProverBehavior::Holds)
             || !self.held_appends.is_empty()
             || !self.held_proofs.is_empty()
     }
@@ -389,30 +389,30 @@ impl Books {
     fn append(&mut self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Refused<AppendShares>> {
         assert!(!message.0.is_empty(), "a message carries shares");
         self.seen.extend(message.0.iter().map(|share| Arc::downgrade(&share.line)));
-        match self.ledger.unwrap_or(LedgerMood::Takes) {
-            LedgerMood::Takes => {
+        match self.ledger.unwrap_or(LedgerBehavior::Takes) {
+            LedgerBehavior::Takes => {
                 let appended = self.write(message.0);
                 reply.send(Ok(appended));
             }
-            LedgerMood::Holds => {
+            LedgerBehavior::Holds => {
                 let appended = self.write(message.0);
                 self.held_appends.push((reply, appended));
             }
-            LedgerMood::Full => reply.send(Err(AppendRefusal::Full)),
-            LedgerMood::Disk(written) => {
+            LedgerBehavior::Full => reply.send(Err(AppendRefusal::Full)),
+            LedgerBehavior::Disk(written) => {
                 if written {
                     self.write(message.0);
                 }
                 reply.send(Err(AppendRefusal::Disk));
             }
-            LedgerMood::Dies(written) => {
+            LedgerBehavior::Dies(written) => {
                 if written {
                     self.write(message.0);
                 }
                 drop(reply);
             }
-            LedgerMood::Busy => return Err(Refused::Busy(message)),
-            LedgerMood::Down => return Err(Refused::Down(message)),
+            LedgerBehavior::Busy => return Err(Refused::Busy(message)),
+            LedgerBehavior::Down => return Err(Refused::Down(message)),
         }
         Ok(())
     }
@@ -421,12 +421,12 @@ impl Books {
         let on_target = PowHash(*Target::from_difficulty(message.difficulty).as_bytes());
         let proven = Proven { hash: message.claimed_hash.unwrap_or(on_target) };
         let refusals = [ProofRefusal::InvalidProof, ProofRefusal::LowDifficulty, ProofRefusal::HashFailed];
-        match self.prover.unwrap_or(ProverMood::Proves) {
-            ProverMood::Proves => reply.send(Ok(proven)),
-            ProverMood::Holds => self.held_proofs.push((reply, proven)),
-            ProverMood::Refuses(which) => reply.send(Err(refusals[usize::from(which) % refusals.len()])),
-            ProverMood::Dies => drop(reply),
-            ProverMood::Busy => return Err(Refused::Busy(message)),
+        match self.prover.unwrap_or(ProverBehavior::Proves) {
+            ProverBehavior::Proves => reply.send(Ok(proven)),
+            ProverBehavior::Holds => self.held_proofs.push((reply, proven)),
+            ProverBehavior::Refuses(which) => reply.send(Err(refusals[usize::from(which) % refusals.len()])),
+            ProverBehavior::Dies => drop(reply),
+            ProverBehavior::Busy => return Err(Refused::Busy(message)),
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Joins what older programs kept under two texts of the same keys: the legacy one goes into the checksummed one.
 //!
-//! What still changes moves: lines with their segments, verdicts and rejects, counts, days, penalties, difficulties, and
+//! What still changes moves: lines with their segments, verdicts and rejects, counts, days, suspects, difficulties, and
 //! all money, by one entry per miner that sums to zero. What is history stays as it was and under the text that it was
 //! made under: share batches, weights and their digests, entries, recipients of payouts. The row of the legacy text stays
 //! for them and names the miner that it is now ([`crate::joined`]).

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
-use store::fold::{Aside, BatchRow, CandidateRow, FoldStep, IdentityKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow};
+use store::fold::{
+    Aside, BatchRow, CandidateRow, FoldStep, IdentityKey, RejectRow, SegmentDelta, TemplateRow, VerdictRow,
+};
 use units::{Amount, Difficulty, Height, HostId, Minute, Nonce, PolicyId, Seq, Timestamp, Work};
 
 pub const WINDOW: Duration = Duration::from_secs(6 * 3600);

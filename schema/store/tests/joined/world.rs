@@ -5,7 +5,7 @@ use store::blocks::{Block, BlockState, BlockWeight};
 use store::hints::HintRow;
 use store::ledger::{Balance, NewEntry, NewPosting};
 use store::payouts::{IntentChange, IntentState};
-use store::suspects::SuspectRow;
+use store::penalties::SuspectRow;
 use store::{Joining, Store};
 use units::{Amount, Difficulty, Timestamp, Work};
 

@@ -22,7 +22,7 @@ use crate::faults::{Action, Phase};
 use crate::node::Node;
 use crate::shared::{Order, Shared};
 use answer::{Answer, Stop};
-use routes::{RouteMatch, Route};
+use routes::{Route, RouteMatch};
 
 /// Longest request body.
 const BODY_BYTES_MAX: usize = 1_048_576;

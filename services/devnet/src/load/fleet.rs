@@ -131,7 +131,8 @@ impl Fleet {
         for ready in self.ready.drain(..) {
             let number = usize::try_from(ready.data.u64()).unwrap_or(usize::MAX);
             let Some(client) = self.clients[number].as_mut() else { continue };
-            let is_open = client.read(&mut self.scratch, |client, line| hear(number, Some(client), Event::PoolMessage(line)));
+            let is_open =
+                client.read(&mut self.scratch, |client, line| hear(number, Some(client), Event::PoolMessage(line)));
             if is_open {
                 hear(number, Some(client), Event::Read);
             }

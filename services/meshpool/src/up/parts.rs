@@ -10,7 +10,7 @@ use retention::RetentionParts;
 use runtime::ActorRef;
 use settings::Settings;
 use share_ledger::ShareLedger;
-use template::{Pace, FailoverTimeouts, Published, TemplateParts, TemplateSettings};
+use template::{FailoverTimeouts, Pace, Published, TemplateParts, TemplateSettings};
 
 use super::Pool;
 

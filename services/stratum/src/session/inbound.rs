@@ -9,9 +9,9 @@ use wire::{LineError, LineEvent, Lines, Request};
 
 use super::Session;
 use crate::accept::ListenerKind;
-use crate::front::StratumShard;
 use crate::limits::INVALID_LINES;
 use crate::proxy;
+use crate::shard::StratumShard;
 
 /// Said before a connection is closed because of what it sends.
 const TOO_MUCH: &str = "too much rubbish, closing";

@@ -6,7 +6,7 @@ use messages::validation::{BookedShare, ClaimPermits, ProofRefusal, VerifyShare}
 use runtime::{Recipient, Reply};
 use units::Seq;
 
-use crate::ledger::Mood;
+use crate::ledger::LedgerBehavior;
 use crate::miner::{error, share_ok};
 use crate::pool::{HASH_5, Pool, with_pool};
 use crate::protocol::ready;
@@ -20,29 +20,32 @@ fn offered(pool: &Pool) -> Vec<BookedShare> {
 
 #[test]
 fn a_claim_that_the_log_does_not_take_is_looked_at_all_the_same() {
-    let moods = [
-        Mood::Full,
-        Mood::Busy,
-        Mood::Breaks { written: false },
-        Mood::Loses { written: false },
-        Mood::Breaks { written: true },
-        Mood::Loses { written: true },
+    let behaviors = [
+        LedgerBehavior::Full,
+        LedgerBehavior::Busy,
+        LedgerBehavior::Breaks { written: false },
+        LedgerBehavior::Loses { written: false },
+        LedgerBehavior::Breaks { written: true },
+        LedgerBehavior::Loses { written: true },
     ];
     with_pool(
         |_| (),
         async |pool| {
             let (mut miner, job) = ready(pool).await;
-            for (n, mood) in (0..).zip(moods) {
-                pool.ledger.set(mood);
-                let is_written = matches!(mood, Mood::Breaks { written: true } | Mood::Loses { written: true });
+            for (n, behavior) in (0..).zip(behaviors) {
+                pool.ledger.set(behavior);
+                let is_written = matches!(
+                    behavior,
+                    LedgerBehavior::Breaks { written: true } | LedgerBehavior::Loses { written: true }
+                );
                 miner.send(&job.claim(2, n, BLOCK)).await;
                 let expected = if is_written { share_ok(2) } else { error(2, "server busy, retry") };
-                assert_eq!(miner.line().await, expected, "{mood:?}");
+                assert_eq!(miner.line().await, expected, "{behavior:?}");
                 miner.send(&job.claim(3, 100 + n, HASH_5)).await;
                 miner.line().await;
                 let claims: Vec<BookedShare> = offered(pool).into_iter().filter(|share| share.claims_block).collect();
                 let seqs: Vec<Seq> = claims.iter().map(|share| share.seq).collect();
-                assert_eq!(seqs.len(), 1 + usize::from(is_written), "{mood:?}: {seqs:?}");
+                assert_eq!(seqs.len(), 1 + usize::from(is_written), "{behavior:?}: {seqs:?}");
                 assert!(seqs[0] == Seq::ZERO && claims[0].claimed_hash.is_some() && claims[0].place.is_some());
                 assert_eq!(pool.counters.claims_unlogged_total.get(), n + 1);
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use messages::closed::CloseReason;
 use socket2::SockRef;
 
-use crate::ledger::Mood;
+use crate::ledger::LedgerBehavior;
 use crate::miner::{Miner, login_line, share_ok};
 use crate::pool::{PATIENCE, Pool, Setup, template, with_pool};
 
@@ -20,7 +20,7 @@ fn a_drain_answers_what_has_arrived_and_then_closes() {
             let mut idle = Miner::connect(pool).await;
             let job = miner.log_in(1, "rig").await;
             idle.log_in(2, "rig").await;
-            pool.ledger.set(Mood::Holds);
+            pool.ledger.set(LedgerBehavior::Holds);
             miner.send(&job.submit(2, 0)).await;
             pool.until("the submit under way", |pool| pool.ledger.held() == 1).await;
             miner.send(&job.submit(3, 1)).await;
@@ -71,7 +71,7 @@ fn a_drain_does_not_wait_longer_than_its_grace() {
             pool.mine(&template(41_237));
             let mut miner = Miner::connect(pool).await;
             let job = miner.log_in(1, "rig").await;
-            pool.ledger.set(Mood::Holds);
+            pool.ledger.set(LedgerBehavior::Holds);
             miner.send(&job.submit(2, 0)).await;
             pool.until("the submit under way", |pool| pool.ledger.held() == 1).await;
             let begun = Instant::now();

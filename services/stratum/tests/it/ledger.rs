@@ -12,7 +12,7 @@ use crate::pool::now;
 
 /// What happens to the next messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum LedgerBehavior {
     /// Written and answered at once.
     #[default]
     Writes,
@@ -33,7 +33,7 @@ pub(crate) struct Ledger(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    mood: Mood,
+    behavior: LedgerBehavior,
     shares: Vec<NewShare>,
     held: VecDeque<(AppendShares, Reply<AppendShares>)>,
     /// Nobody can read the log.
@@ -76,8 +76,8 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.0.lock().unwrap().mood = mood;
+    pub(crate) fn set(&self, behavior: LedgerBehavior) {
+        self.0.lock().unwrap().behavior = behavior;
     }
 
     /// Shares that were written.
@@ -92,7 +92,7 @@ impl Ledger {
 
     /// Writes everything that is held, and from now on what comes.
     pub(crate) fn release(&self) {
-        self.set(Mood::Writes);
+        self.set(LedgerBehavior::Writes);
         let held = std::mem::take(&mut self.0.lock().unwrap().held);
         for (message, reply) in held {
             assert!(self.take(message, reply).is_ok());
@@ -101,23 +101,23 @@ impl Ledger {
 
     fn take(&self, message: AppendShares, reply: Reply<AppendShares>) -> Result<(), Refused<AppendShares>> {
         let mut state = self.0.lock().unwrap();
-        match state.mood {
-            Mood::Writes => {
+        match state.behavior {
+            LedgerBehavior::Writes => {
                 let first = Seq(state.shares.len() as u64 + 1);
                 state.shares.extend_from_slice(&message.0);
                 drop(state);
                 let at = Appended { first, minute: now().minute() };
                 reply.send(Ok(AppendedShares { at, shares: message.0 }));
             }
-            Mood::Holds => state.held.push_back((message, reply)),
-            Mood::Busy => return Err(Refused::Busy(message)),
-            Mood::Full => reply.send(Err(AppendRefusal::Full)),
-            Mood::Breaks { written } | Mood::Loses { written } => {
+            LedgerBehavior::Holds => state.held.push_back((message, reply)),
+            LedgerBehavior::Busy => return Err(Refused::Busy(message)),
+            LedgerBehavior::Full => reply.send(Err(AppendRefusal::Full)),
+            LedgerBehavior::Breaks { written } | LedgerBehavior::Loses { written } => {
                 if written {
                     state.shares.extend(message.0);
                 }
-                match state.mood {
-                    Mood::Breaks { .. } => reply.send(Err(AppendRefusal::Disk)),
+                match state.behavior {
+                    LedgerBehavior::Breaks { .. } => reply.send(Err(AppendRefusal::Disk)),
                     _ => drop(reply),
                 }
             }

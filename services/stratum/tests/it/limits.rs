@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use messages::closed::CloseReason;
 use runtime::{ActorRef, Host, Limits, OnExhausted, Policy, Restart};
 use store::Store;
-use stratum::{BanKeeper, Bans, StoreBans, OriginSalt};
+use stratum::{BanKeeper, Bans, OriginSalt, StoreBans};
 
 use crate::miner::{Miner, address, error, login_line, login_ok, share_ok};
 use crate::pool::{Pool, now, template, with_pool};

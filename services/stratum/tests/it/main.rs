@@ -3,10 +3,10 @@
 
 mod accounts;
 mod claims;
-mod doubt;
 mod drain;
 mod framing;
 mod hostile;
+mod in_doubt;
 mod ledger;
 mod limits;
 mod miner;

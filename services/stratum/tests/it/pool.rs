@@ -11,7 +11,7 @@ use messages::validation::{ClaimPermits, OfferShares, VerifyShare};
 use runtime::Recipient;
 use serde_json::value::RawValue;
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Bans, ProcessNumber, Hints, OriginSalt, Stratum, StratumParts};
+use stratum::{Bans, Hints, OriginSalt, ProcessNumber, Stratum, StratumParts};
 use tokio::sync::{broadcast, watch};
 use units::{Amount, Difficulty, Seq, Timestamp};
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::Mood;
+use crate::ledger::LedgerBehavior;
 use crate::miner::{Job, Miner, address, error, login_line, login_ok, share_ok};
 use crate::pool::{HASH_1, HASH_5, HEADER, Pool, template, with_pool};
 use messages::closed::CloseReason;
@@ -185,12 +185,12 @@ fn a_full_ledger_says_retry_and_the_retry_counts() {
         |_| (),
         async |pool| {
             let (mut miner, job) = ready(pool).await;
-            for (n, mood) in [Mood::Busy, Mood::Full].into_iter().enumerate() {
+            for (n, behavior) in [LedgerBehavior::Busy, LedgerBehavior::Full].into_iter().enumerate() {
                 let n = n as u64;
-                pool.ledger.set(mood);
+                pool.ledger.set(behavior);
                 miner.send(&job.submit(2, n)).await;
                 assert_eq!(miner.line().await, error(2, "server busy, retry"));
-                pool.ledger.set(Mood::Writes);
+                pool.ledger.set(LedgerBehavior::Writes);
                 miner.send(&job.submit(3, n)).await;
                 assert_eq!(miner.line().await, share_ok(3));
             }
@@ -399,7 +399,7 @@ fn a_job_does_not_wait_for_a_submit_and_a_line_in_two_halves_is_not_lost_to_it()
         |_| (),
         async |pool| {
             let (mut miner, job) = ready(pool).await;
-            pool.ledger.set(Mood::Holds);
+            pool.ledger.set(LedgerBehavior::Holds);
             miner.send(&job.submit(2, 0)).await;
             pool.until("the submit under way", |pool| pool.ledger.held() == 1).await;
             let submit = job.submit(3, 1);

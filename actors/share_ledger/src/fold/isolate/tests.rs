@@ -53,17 +53,17 @@ fn hash(nonce: u64) -> String {
 }
 
 /// A host, and where its log ends for the fold.
-struct Rig {
+struct TestLog {
     host: Host,
     progress: Arc<Progress>,
 }
 
-impl Rig {
-    fn new(records: Vec<Record<'static>>) -> Rig {
+impl TestLog {
+    fn new(records: Vec<Record<'static>>) -> TestLog {
         let host = Host::new();
         host.write(&log_of_both(records));
         let progress = Arc::new(Progress::at(host.log().readable().unwrap().unwrap()));
-        Rig { host, progress }
+        TestLog { host, progress }
     }
 
     fn refuse(&self, name: &str, event: &str, when: &str) {
@@ -148,7 +148,7 @@ impl Rig {
 }
 
 /// Writes a file with one more record.
-fn append(rig: &Rig, record: &Record<'static>) {
+fn append(rig: &TestLog, record: &Record<'static>) {
     let log = rig.host.log();
     let end = log.recover().unwrap();
     let head = FileHead { number: end.next_file, base: end.next_seq, minute: end.minute, policy: None };
@@ -163,7 +163,7 @@ fn append(rig: &Rig, record: &Record<'static>) {
 fn check(records: Vec<Record<'static>>, event: &str, when: &str, kinds: &[(&str, u64)]) {
     let positions = records.len() as u64;
     let shares = records.iter().filter(|record| matches!(record, Record::Share(_))).count();
-    let mut rig = Rig::new(records);
+    let mut rig = TestLog::new(records);
     rig.refuse("refusal", event, when);
     rig.fold();
     let kinds: Vec<_> = kinds.iter().map(|(kind, records)| ((*kind).to_owned(), *records)).collect();
@@ -234,7 +234,7 @@ fn a_refused_candidate_is_set_aside_and_what_is_behind_it_is_booked() {
     };
     let when = format!("NEW.hash = '{}'", hash(1));
     check(found(), "INSERT ON blocks", &when, &[("candidate", 1)]);
-    let mut rig = Rig::new(found());
+    let mut rig = TestLog::new(found());
     rig.refuse("refusal", "INSERT ON blocks", &when);
     rig.fold();
     let block = |nonce| runtime::block_on(rig.host.store.block_find(&hash(nonce))).unwrap();
@@ -247,7 +247,7 @@ fn a_refused_candidate_is_set_aside_and_what_is_behind_it_is_booked() {
 
 #[test]
 fn a_refused_template_is_held_and_said() {
-    let rig = Rig::new(mixed());
+    let rig = TestLog::new(mixed());
     rig.refuse("refusal", "INSERT ON templates", "NEW.height >= 0");
     rig.fold();
     assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
@@ -260,7 +260,7 @@ fn a_refused_template_is_held_and_said() {
 
 #[test]
 fn when_nothing_goes_in_it_is_not_the_records_fault() {
-    let rig = Rig::new(vec![share(GOOD, 1, 0), share(BAD, 2, 0), share(GOOD, 3, 0)]);
+    let rig = TestLog::new(vec![share(GOOD, 1, 0), share(BAD, 2, 0), share(GOOD, 3, 0)]);
     rig.refuse("refusal", "INSERT ON share_batches", "true");
     rig.fold();
     rig.fold();
@@ -273,7 +273,7 @@ fn when_nothing_goes_in_it_is_not_the_records_fault() {
 
 #[test]
 fn a_record_with_nothing_around_it_waits_for_one_that_goes_in() {
-    let mut rig = Rig::new(vec![share(BAD, 1, 0)]);
+    let mut rig = TestLog::new(vec![share(BAD, 1, 0)]);
     rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
     rig.fold();
     assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
@@ -292,7 +292,7 @@ fn a_record_with_nothing_around_it_waits_for_one_that_goes_in() {
 
 #[test]
 fn what_is_no_matter_of_data_sets_nothing_aside() {
-    let rig = Rig::new(mixed());
+    let rig = TestLog::new(mixed());
     rig.host.sql("ALTER TABLE segments RENAME TO hidden");
     rig.fold();
     rig.fold();
@@ -306,7 +306,7 @@ fn what_is_no_matter_of_data_sets_nothing_aside() {
 #[test]
 fn the_hundredth_refused_record_stops_the_fold() {
     let many = (1..=300).map(|nonce| share(GOOD, nonce, 0)).collect();
-    let mut rig = Rig::new(many);
+    let mut rig = TestLog::new(many);
     rig.refuse(
         "refusal",
         "INSERT ON share_batches",
@@ -330,7 +330,7 @@ fn the_hundredth_refused_record_stops_the_fold() {
 
 #[test]
 fn what_is_appended_again_is_appended_once_whatever_dies_when() {
-    let mut rig = Rig::new(mixed());
+    let mut rig = TestLog::new(mixed());
     rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
     rig.fold();
     rig.mend(&["refusal"]);
@@ -351,7 +351,7 @@ fn what_is_appended_again_is_appended_once_whatever_dies_when() {
     assert!(judged.contains(&(Seq(11), "voided".to_owned(), Seq(12))), "{judged:?}");
     rig.assert_clean();
     // A torn tail takes all of it, and it is offered again.
-    let mut torn = Rig::new(mixed());
+    let mut torn = TestLog::new(mixed());
     torn.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
     torn.fold();
     torn.mend(&["refusal"]);
@@ -372,7 +372,7 @@ fn what_is_appended_again_is_appended_once_whatever_dies_when() {
 
 #[test]
 fn what_is_refused_again_is_set_aside_again_and_verdicts_find_it() {
-    let mut rig = Rig::new(mixed());
+    let mut rig = TestLog::new(mixed());
     rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
     rig.fold();
     rig.retry();
@@ -401,12 +401,12 @@ fn what_is_refused_again_is_set_aside_again_and_verdicts_find_it() {
 
 #[test]
 fn records_that_come_again_into_books_that_never_set_them_aside_are_passed_over() {
-    let mut rig = Rig::new(mixed());
+    let mut rig = TestLog::new(mixed());
     rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
     rig.fold();
     rig.mend(&["refusal"]);
     rig.retry();
-    let other = Rig { host: Host::new(), progress: Arc::clone(&rig.progress) };
+    let other = TestLog { host: Host::new(), progress: Arc::clone(&rig.progress) };
     for file in rig.host.log().files().unwrap() {
         std::fs::copy(&file.path, other.host.log().path().join(file.path.file_name().unwrap())).unwrap();
     }
@@ -431,7 +431,7 @@ fn templates_of_what_comes_again_are_known_once() {
         Record::Share(share) => Record::Share(Share { template: 9, ..share }),
         other => other,
     };
-    let rig = Rig::new(vec![share(GOOD, 1, 0), Record::Template(template), again(2), share(GOOD, 3, 0)]);
+    let rig = TestLog::new(vec![share(GOOD, 1, 0), Record::Template(template), again(2), share(GOOD, 3, 0)]);
     rig.fold();
     assert_eq!(rig.nonces(), [1, 2, 3]);
     rig.assert_clean();

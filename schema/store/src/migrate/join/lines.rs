@@ -45,7 +45,8 @@ struct Segment {
 
 /// Gives all lines of the miner `from` to the miner `to`.
 pub(super) fn join(c: &mut Tx<'_>, from: i64, to: i64) -> Result<()> {
-    let lines: Vec<StoredIdentity> = c.rows("SELECT id, host_id, worker, origin FROM lines WHERE miner_id = $1", binds![from])?;
+    let lines: Vec<StoredIdentity> =
+        c.rows("SELECT id, host_id, worker, origin FROM lines WHERE miner_id = $1", binds![from])?;
     for line in lines {
         let twin = "SELECT id AS n FROM lines WHERE host_id = $1 AND miner_id = $2 AND worker = $3 AND origin = $4";
         match c.number(twin, binds![line.host_id, to, line.worker, line.origin])? {

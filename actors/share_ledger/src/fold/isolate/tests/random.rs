@@ -40,7 +40,7 @@ proptest! {
         // One that goes in.
         records.push(rejects(GOOD, "low difficulty"));
         let last = records.len() as u64;
-        let mut rig = Rig::new(records);
+        let mut rig = TestLog::new(records);
         let list = bad.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let (event, column) = [
             ("INSERT ON share_batches", "x BETWEEN NEW.first_seq AND NEW.last_seq"),

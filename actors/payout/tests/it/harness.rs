@@ -32,7 +32,7 @@ const START: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 /// Longer than a token of the send route takes to come back.
 const STEP_MS: i64 = 2_500;
 
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     pub(crate) store: Store,
     pub(crate) counters: Arc<Counters>,
     pub(crate) settings: PayoutSettings,
@@ -81,16 +81,16 @@ impl Drop for Race {
     }
 }
 
-impl Stage {
-    pub(crate) async fn new() -> Stage {
-        Stage::with(Kind::Sqlite, settings(), |_| {}).await
+impl Harness {
+    pub(crate) async fn new() -> Harness {
+        Harness::with(Kind::Sqlite, settings(), |_| {}).await
     }
 
-    pub(crate) async fn on(kind: Kind) -> Stage {
-        Stage::with(kind, settings(), |_| {}).await
+    pub(crate) async fn on(kind: Kind) -> Harness {
+        Harness::with(kind, settings(), |_| {}).await
     }
 
-    pub(crate) async fn with(kind: Kind, settings: PayoutSettings, change: impl FnOnce(&mut Params)) -> Stage {
+    pub(crate) async fn with(kind: Kind, settings: PayoutSettings, change: impl FnOnce(&mut Params)) -> Harness {
         let dir = tempfile::tempdir().unwrap();
         let mut params = Params {
             pow_memory_kib: 64,
@@ -119,7 +119,7 @@ impl Stage {
         let steps_file = dir.path().join("payout.steps");
         let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
         let actor = Payout::new(parts(&outside, steps_file, &lease, &password, &counters, &ids));
-        Stage {
+        Harness {
             store,
             counters,
             settings,

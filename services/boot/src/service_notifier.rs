@@ -35,7 +35,11 @@ impl ServiceNotifier {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn ready(&self, pulses: Vec<Arc<LoopProgress>>, status: impl Fn() -> String + Send + 'static) -> std::io::Result<()> {
+    pub fn ready(
+        &self,
+        pulses: Vec<Arc<LoopProgress>>,
+        status: impl Fn() -> String + Send + 'static,
+    ) -> std::io::Result<()> {
         if !self.is_there || self.stopping.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use messages::counters::Counters;
-use messages::facts::{Clock, WorkerIdentity, LocalIds, LogPosition, Origin, TrustKey};
+use messages::facts::{Clock, LocalIds, LogPosition, Origin, TrustKey, WorkerIdentity};
 use messages::share_ledger::{Event, Verdict};
 use messages::validation::{LogVerdicts, VoidWork};
 use runtime::{Actor, Fault, Handler, Recipient, Reply};
@@ -46,7 +46,7 @@ pub struct VoidProcessorParts {
     /// How often shares are checked.
     pub settings: ValidationSettings,
     /// Who sent false shares.
-    pub suspects: Arc<Penalties>,
+    pub penalties: Arc<Penalties>,
     /// Brings verdicts to the log.
     pub validation: Recipient<LogVerdicts>,
     /// The log's ends.
@@ -91,7 +91,7 @@ impl VoidProcessor {
     async fn open_case(&self) -> Result<Option<Case>, StoreError> {
         // Unknown until the log has been opened and looked up in the books.
         let Some(LogPosition { durable: position, .. }) = *self.parts.position.borrow() else { return Ok(None) };
-        let Some((pair, before)) = self.parts.suspects.to_void() else { return Ok(None) };
+        let Some((pair, before)) = self.parts.penalties.to_void() else { return Ok(None) };
         let window = (self.parts.clock)().minus(self.parts.window);
         let since = self.parts.store.unweighed_since().await?.map_or(window, |start| start.min(window)).minute();
         let (verified, sent, lines) = (None, HashMap::new(), HashMap::new());
@@ -117,7 +117,7 @@ impl VoidProcessor {
                 case.sent.extend(seqs.into_iter().map(|seq| (seq, Instant::now())));
             }
         } else if !is_left {
-            self.parts.suspects.voided(&case.pair, case.before);
+            self.parts.penalties.voided(&case.pair, case.before);
             info!(address = &*case.pair.0, shares = case.sent.len(), "uncredited work behind a false share is void");
             self.case = None;
         }

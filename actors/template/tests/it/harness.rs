@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::DaemonSettings;
-use daemon::fake::{ScriptedAnswer, Fake, RecordedRequest};
+use daemon::fake::{Fake, RecordedRequest, ScriptedAnswer};
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, DaemonHealth, Tip};
 use messages::share_ledger::DefineTemplate;
@@ -170,7 +170,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(Duration::from_secs(20), waiting).await.is_ok(), "never: {what}");
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     worlds: Vec<Arc<Mutex<World>>>,
     pub(crate) fakes: Vec<Fake>,
     pub(crate) published: Arc<Published>,
@@ -183,17 +183,17 @@ pub(crate) struct Stage {
     _dir: tempfile::TempDir,
 }
 
-impl Stage {
-    pub(crate) fn new(change: impl FnOnce(&mut TemplateSettings)) -> Stage {
-        Stage::in_world(World::new(), change)
+impl Harness {
+    pub(crate) fn new(change: impl FnOnce(&mut TemplateSettings)) -> Harness {
+        Harness::in_world(World::new(), change)
     }
 
-    pub(crate) fn in_world(world: World, change: impl FnOnce(&mut TemplateSettings)) -> Stage {
-        Stage::in_worlds(vec![world], change)
+    pub(crate) fn in_world(world: World, change: impl FnOnce(&mut TemplateSettings)) -> Harness {
+        Harness::in_worlds(vec![world], change)
     }
 
     /// With one daemon for each world, in order of preference.
-    pub(crate) fn in_worlds(worlds: Vec<World>, change: impl FnOnce(&mut TemplateSettings)) -> Stage {
+    pub(crate) fn in_worlds(worlds: Vec<World>, change: impl FnOnce(&mut TemplateSettings)) -> Harness {
         let worlds: Vec<_> = worlds.into_iter().map(|world| Arc::new(Mutex::new(world))).collect();
         let serve = |world: &Arc<Mutex<World>>| {
             let world = Arc::clone(world);
@@ -216,7 +216,7 @@ impl Stage {
         parts.clock = Arc::new(move || Timestamp::from_ms(read.load(Ordering::Relaxed) * 1_000));
         let (published, counters) = (Arc::clone(&parts.published), Arc::clone(&parts.counters));
         let actor = TemplateActor::new(parts.clone());
-        Stage { worlds, fakes, published, defined, counters, parts, clock, actor, _dir: dir }
+        Harness { worlds, fakes, published, defined, counters, parts, clock, actor, _dir: dir }
     }
 
     /// Another generation of the actor, after `change`.

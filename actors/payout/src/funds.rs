@@ -8,9 +8,9 @@ use store::{Store, StoreError};
 use units::Amount;
 
 use crate::actor::Payout;
+use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
 use crate::plan::WalletOutput;
-use crate::trouble::PayoutError;
 
 /// What can be spent.
 pub(crate) enum SpendableFunds<'a> {
@@ -22,7 +22,11 @@ pub(crate) enum SpendableFunds<'a> {
 
 impl Payout {
     /// What may be spent: no output that an open payout has chosen.
-    pub(crate) async fn purse<'a>(&self, look: Option<&'a WalletSnapshot>, open: &[Intent]) -> Result<SpendableFunds<'a>, PayoutError> {
+    pub(crate) async fn purse<'a>(
+        &self,
+        look: Option<&'a WalletSnapshot>,
+        open: &[Intent],
+    ) -> Result<SpendableFunds<'a>, PayoutError> {
         let Some(look) = look else {
             return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
                 Balance::Ready(balance) => Ok(SpendableFunds::Sum(balance.spendable)),
@@ -38,7 +42,11 @@ impl Payout {
     }
 
     /// The wallet must cover what the pool owes and has not sent.
-    pub(crate) async fn check_solvency(&mut self, look: Option<&WalletSnapshot>, open: &[Intent]) -> Result<(), PayoutError> {
+    pub(crate) async fn check_solvency(
+        &mut self,
+        look: Option<&WalletSnapshot>,
+        open: &[Intent],
+    ) -> Result<(), PayoutError> {
         let (held, unsent): (Amount, Vec<Amount>) = match look {
             Some(look) => {
                 let unsent = open.iter().filter(|intent| self.is_unsent(intent, look));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Status;
-use crate::pulse::LoopProgress;
+use crate::loop_progress::LoopProgress;
 
 /// Upper bounds of the buckets of [`Handled::buckets`]; the last bucket has none.
 pub const HANDLE_BOUNDS: [Duration; 6] = [

@@ -67,9 +67,10 @@ impl TemplateError {
             TemplateError::ForeignAddress { .. } => Some(DaemonState::ForeignAddress),
             // Its leases are used up for this tip; its chain is as good as ever, and so is the present job.
             TemplateError::Daemon(DaemonError::Busy { retry_after: Some(_), .. }) => None,
-            TemplateError::Daemon(_) | TemplateError::NoPassword(_) | TemplateError::WalletShut(_) | TemplateError::BadTemplate(_) => {
-                Some(DaemonState::NoTemplate)
-            }
+            TemplateError::Daemon(_)
+            | TemplateError::NoPassword(_)
+            | TemplateError::WalletShut(_)
+            | TemplateError::BadTemplate(_) => Some(DaemonState::NoTemplate),
             TemplateError::Store(_)
             | TemplateError::NotYet
             | TemplateError::LessWork { .. }

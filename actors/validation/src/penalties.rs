@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::counters::Counters;
-use messages::facts::{Origin, TrustKey, Quarantine, Restrictions};
+use messages::facts::{Origin, Quarantine, Restrictions, TrustKey};
 use settings::ValidationSettings;
-use store::suspects::SuspectRow;
+use store::penalties::SuspectRow;
 use tokio::sync::watch;
 use units::Timestamp;
 
@@ -17,7 +17,7 @@ pub const SUSPECTS_MAX: usize = 10_000;
 /// What miners are told.
 const REASON: &str = "invalid share proof";
 
-/// All suspects, and what follows for the front.
+/// All penalties, and what follows for the front.
 #[derive(Debug)]
 pub struct Penalties {
     kept: Mutex<PenaltyTable>,
@@ -28,7 +28,7 @@ pub struct Penalties {
 
 #[derive(Debug, Default)]
 struct PenaltyTable {
-    suspects: HashMap<TrustKey, Penalty>,
+    penalties: HashMap<TrustKey, Penalty>,
     /// Those that are not in the database yet.
     dirty: HashSet<TrustKey>,
     /// When a restriction ends next.
@@ -62,9 +62,9 @@ impl Penalties {
         counters: Arc<Counters>,
         now: Timestamp,
     ) -> Penalties {
-        let suspects = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
-        suspects.refresh(stored, now);
-        suspects
+        let penalties = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
+        penalties.refresh(stored, now);
+        penalties
     }
 
     fn kept(&self) -> MutexGuard<'_, PenaltyTable> {
@@ -86,28 +86,28 @@ impl Penalties {
     pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp) -> bool {
         let settings = &self.settings;
         let mut kept = self.kept();
-        let before = kept.suspects.get(pair).copied().filter(|suspect| suspect.ends(settings) > now);
-        if kept.suspects.len() >= SUSPECTS_MAX && !kept.suspects.contains_key(pair) {
-            let first = kept.suspects.iter().min_by_key(|(_, suspect)| suspect.ends(settings));
+        let before = kept.penalties.get(pair).copied().filter(|penalty| penalty.ends(settings) > now);
+        if kept.penalties.len() >= SUSPECTS_MAX && !kept.penalties.contains_key(pair) {
+            let first = kept.penalties.iter().min_by_key(|(_, penalty)| penalty.ends(settings));
             if let Some(first) = first.map(|(pair, _)| pair.clone()) {
-                kept.suspects.remove(&first);
+                kept.penalties.remove(&first);
                 kept.dirty.remove(&first);
             }
         }
-        let strikes = before.map_or(1, |suspect| suspect.strikes.saturating_add(1));
+        let strikes = before.map_or(1, |penalty| penalty.strikes.saturating_add(1));
         let beyond = strikes.checked_sub(settings.quarantine_strikes).filter(|_| settings.quarantine_strikes > 0);
         let sentence = beyond.map(|beyond| {
             let doubled = settings.quarantine_duration.saturating_mul(2u32.saturating_pow(beyond));
             now.plus(doubled.min(settings.max_quarantine_duration))
         });
-        let suspect = Penalty {
+        let penalty = Penalty {
             strikes,
             struck_at: now,
             forced_until: now.plus(settings.forced_verify_duration),
-            quarantined_until: sentence.max(before.and_then(|suspect| suspect.quarantined_until)),
+            quarantined_until: sentence.max(before.and_then(|penalty| penalty.quarantined_until)),
             void_before: Some(now),
         };
-        kept.suspects.insert(pair.clone(), suspect);
+        kept.penalties.insert(pair.clone(), penalty);
         kept.dirty.insert(pair.clone());
         self.publish(&mut kept, now);
         sentence.is_some()
@@ -116,15 +116,15 @@ impl Penalties {
     /// A pair whose uncredited work is still to be voided, and from before when.
     pub(crate) fn to_void(&self) -> Option<(TrustKey, Timestamp)> {
         let kept = self.kept();
-        kept.suspects.iter().find_map(|(pair, suspect)| Some((pair.clone(), suspect.void_before?)))
+        kept.penalties.iter().find_map(|(pair, penalty)| Some((pair.clone(), penalty.void_before?)))
     }
 
     /// That is done, unless there was another strike meanwhile.
     pub(crate) fn voided(&self, pair: &TrustKey, before: Timestamp) {
         let mut kept = self.kept();
-        let Some(suspect) = kept.suspects.get_mut(pair) else { return };
-        if suspect.void_before == Some(before) {
-            suspect.void_before = None;
+        let Some(penalty) = kept.penalties.get_mut(pair) else { return };
+        if penalty.void_before == Some(before) {
+            penalty.void_before = None;
             kept.dirty.insert(pair.clone());
         }
     }
@@ -139,9 +139,9 @@ impl Penalties {
 
     /// Forgets who is forgiven and tells what is in force.
     fn publish(&self, kept: &mut PenaltyTable, now: Timestamp) {
-        let PenaltyTable { suspects, dirty, next_end } = kept;
-        suspects.retain(|_, suspect| suspect.ends(&self.settings) > now);
-        dirty.retain(|pair| suspects.contains_key(pair));
+        let PenaltyTable { penalties, dirty, next_end } = kept;
+        penalties.retain(|_, penalty| penalty.ends(&self.settings) > now);
+        dirty.retain(|pair| penalties.contains_key(pair));
         let mut restrictions = Restrictions::default();
         *next_end = None;
         let mut note = |end: Timestamp| {
@@ -151,13 +151,13 @@ impl Penalties {
             }
             runs
         };
-        for (pair, suspect) in suspects {
-            note(suspect.ends(&self.settings));
-            if note(suspect.forced_until) {
+        for (pair, penalty) in penalties {
+            note(penalty.ends(&self.settings));
+            if note(penalty.forced_until) {
                 restrictions.forced.insert(pair.clone());
             }
-            if let Some(until) = suspect.quarantined_until.filter(|until| note(*until)) {
-                let quarantine = Quarantine { reason: REASON, strikes: suspect.strikes, until };
+            if let Some(until) = penalty.quarantined_until.filter(|until| note(*until)) {
+                let quarantine = Quarantine { reason: REASON, strikes: penalty.strikes, until };
                 restrictions.quarantined.insert(pair.clone(), quarantine);
             }
         }
@@ -171,17 +171,17 @@ impl Penalties {
         let mut kept = self.kept();
         let dirty = std::mem::take(&mut kept.dirty);
         let row = |pair: TrustKey| {
-            let suspect = kept.suspects.get(&pair)?;
+            let penalty = kept.penalties.get(&pair)?;
             Some(SuspectRow {
                 address: pair.0.to_string(),
                 origin: pair.1.0,
                 reason: REASON.to_owned(),
-                strikes: suspect.strikes,
-                struck_at: suspect.struck_at,
-                forced_until: suspect.forced_until,
-                quarantined_until: suspect.quarantined_until,
-                void_before: suspect.void_before,
-                ends_at: suspect.ends(&self.settings),
+                strikes: penalty.strikes,
+                struck_at: penalty.struck_at,
+                forced_until: penalty.forced_until,
+                quarantined_until: penalty.quarantined_until,
+                void_before: penalty.void_before,
+                ends_at: penalty.ends(&self.settings),
             })
         };
         dirty.into_iter().filter_map(row).collect()
@@ -196,17 +196,17 @@ impl Penalties {
     /// not stored yet stays.
     pub(crate) fn refresh(&self, stored: Vec<SuspectRow>, now: Timestamp) {
         let mut kept = self.kept();
-        let PenaltyTable { suspects, dirty, .. } = &mut *kept;
-        suspects.retain(|pair, _| dirty.contains(pair));
+        let PenaltyTable { penalties, dirty, .. } = &mut *kept;
+        penalties.retain(|pair, _| dirty.contains(pair));
         for row in stored.into_iter().take(SUSPECTS_MAX) {
-            let suspect = Penalty {
+            let penalty = Penalty {
                 strikes: row.strikes,
                 struck_at: row.struck_at,
                 forced_until: row.forced_until,
                 quarantined_until: row.quarantined_until,
                 void_before: row.void_before,
             };
-            suspects.entry(pair_of(&row)).or_insert(suspect);
+            penalties.entry(pair_of(&row)).or_insert(penalty);
         }
         self.publish(&mut kept, now);
     }
@@ -229,65 +229,65 @@ mod tests {
         (n.to_string().into(), Origin([1; 16]))
     }
 
-    fn suspects() -> Penalties {
+    fn penalties() -> Penalties {
         Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), NOW)
     }
 
-    fn is_forced(suspects: &Penalties, n: usize) -> bool {
-        suspects.restrictions().forced.contains(&pair(n))
+    fn is_forced(penalties: &Penalties, n: usize) -> bool {
+        penalties.restrictions().forced.contains(&pair(n))
     }
 
     #[test]
     fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
-        let suspects = suspects();
+        let penalties = penalties();
         let mut now = NOW;
         let mut hours = Vec::new();
         for _ in 0..11 {
-            let refused = suspects.strike(&pair(1), now);
-            let until = suspects.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
+            let refused = penalties.strike(&pair(1), now);
+            let until = penalties.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
             assert_eq!(refused, until > now);
-            assert!(is_forced(&suspects, 1));
+            assert!(is_forced(&penalties, 1));
             hours.push(until.since(now).as_secs() / 3600);
             now = until;
         }
         assert_eq!(hours, [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 168]);
-        assert!(suspects.restrictions().forced.len() == 1 && suspects.restrictions().quarantined.len() == 1);
+        assert!(penalties.restrictions().forced.len() == 1 && penalties.restrictions().quarantined.len() == 1);
     }
 
     #[test]
     fn every_restriction_ends_and_then_all_is_forgiven() {
-        let suspects = suspects();
+        let penalties = penalties();
         for _ in 0..3 {
-            suspects.strike(&pair(1), NOW);
+            penalties.strike(&pair(1), NOW);
         }
-        suspects.strike(&pair(2), NOW.plus(HOUR));
-        suspects.look(NOW.plus(HOUR));
-        assert!(suspects.restrictions().quarantined.is_empty() && is_forced(&suspects, 1));
-        suspects.look(NOW.plus(24 * HOUR));
-        assert!(!is_forced(&suspects, 1) && is_forced(&suspects, 2));
-        assert_eq!(suspects.kept().suspects.len(), 2, "strikes count for a day after the quarantine");
-        suspects.look(NOW.plus(25 * HOUR));
-        assert_eq!(suspects.kept().suspects.len(), 0);
-        assert_eq!(suspects.restrictions().forced.len(), 0);
-        assert!(!suspects.strike(&pair(1), NOW.plus(25 * HOUR)), "it begins again with the first");
+        penalties.strike(&pair(2), NOW.plus(HOUR));
+        penalties.look(NOW.plus(HOUR));
+        assert!(penalties.restrictions().quarantined.is_empty() && is_forced(&penalties, 1));
+        penalties.look(NOW.plus(24 * HOUR));
+        assert!(!is_forced(&penalties, 1) && is_forced(&penalties, 2));
+        assert_eq!(penalties.kept().penalties.len(), 2, "strikes count for a day after the quarantine");
+        penalties.look(NOW.plus(25 * HOUR));
+        assert_eq!(penalties.kept().penalties.len(), 0);
+        assert_eq!(penalties.restrictions().forced.len(), 0);
+        assert!(!penalties.strike(&pair(1), NOW.plus(25 * HOUR)), "it begins again with the first");
     }
 
     #[test]
     fn what_was_stored_is_in_force_again() {
-        let suspects = suspects();
+        let penalties = penalties();
         for _ in 0..3 {
-            suspects.strike(&pair(1), NOW);
+            penalties.strike(&pair(1), NOW);
         }
-        let rows = suspects.take_dirty();
-        assert!(rows.len() == 1 && suspects.take_dirty().is_empty());
+        let rows = penalties.take_dirty();
+        assert!(rows.len() == 1 && penalties.take_dirty().is_empty());
         let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
         assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
         assert_eq!(again.counters.pairs_quarantined.get(), 1);
         assert!(again.strike(&pair(1), NOW));
-        suspects.put_back(&rows);
-        assert_eq!(suspects.take_dirty(), rows);
-        suspects.refresh(Vec::new(), NOW);
-        assert!(!is_forced(&suspects, 1), "an operator has deleted the row");
+        penalties.put_back(&rows);
+        assert_eq!(penalties.take_dirty(), rows);
+        penalties.refresh(Vec::new(), NOW);
+        assert!(!is_forced(&penalties, 1), "an operator has deleted the row");
     }
 
     #[test]
@@ -303,19 +303,19 @@ mod tests {
             void_before: None,
             ends_at: NOW,
         });
-        let suspects = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
-        suspects.strike(&pair(SUSPECTS_MAX), NOW);
-        let kept = suspects.kept();
-        assert_eq!(kept.suspects.len(), SUSPECTS_MAX);
-        assert!(!kept.suspects.contains_key(&pair(0)) && kept.suspects.contains_key(&pair(SUSPECTS_MAX)));
+        let penalties = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
+        penalties.strike(&pair(SUSPECTS_MAX), NOW);
+        let kept = penalties.kept();
+        assert_eq!(kept.penalties.len(), SUSPECTS_MAX);
+        assert!(!kept.penalties.contains_key(&pair(0)) && kept.penalties.contains_key(&pair(SUSPECTS_MAX)));
     }
 
     #[test]
     fn a_void_is_owed_until_it_is_done_over_restarts_too() {
-        let suspects = suspects();
-        assert!(suspects.to_void().is_none());
-        suspects.strike(&pair(1), NOW);
-        let again = Penalties::new(suspects.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
+        let penalties = penalties();
+        assert!(penalties.to_void().is_none());
+        penalties.strike(&pair(1), NOW);
+        let again = Penalties::new(penalties.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
         assert_eq!(again.to_void(), Some((pair(1), NOW)));
         again.strike(&pair(1), NOW.plus(HOUR));
         again.voided(&pair(1), NOW);
@@ -328,8 +328,8 @@ mod tests {
     #[test]
     fn a_quarantine_can_be_switched_off() {
         let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
-        let suspects = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
-        assert!((0..10).all(|_| !suspects.strike(&pair(1), NOW)));
-        assert!(suspects.restrictions().quarantined.is_empty());
+        let penalties = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
+        assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW)));
+        assert!(penalties.restrictions().quarantined.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use wire::JobTemplate;
 
 use crate::accept::{ListenerKind, Shared};
 use crate::assignment::Assignment;
-use crate::gate::ConnectionPermit;
+use crate::connection_limiter::ConnectionPermit;
 use crate::ledger_link::{LedgerLink, Pending};
 use crate::pushes::Pushes;
 use crate::ranges::Ranges;
@@ -89,7 +89,12 @@ impl StratumShard {
     // === sessions ===
 
     /// Serves a connection until it ends.
-    pub(crate) async fn serve(self: Rc<Self>, stream: tokio::net::TcpStream, place: ConnectionPermit, door: ListenerKind) {
+    pub(crate) async fn serve(
+        self: Rc<Self>,
+        stream: tokio::net::TcpStream,
+        place: ConnectionPermit,
+        door: ListenerKind,
+    ) {
         let (id, origin) = (self.parts.sessions.take(), self.parts.salt.origin(place.peer.address));
         let session = Rc::new(Session::new(id, stream, door, origin, place));
         let slot = self.enter(&session);

@@ -1,5 +1,5 @@
 //! Who sent false shares, and who sent true ones.
-use store::suspects::SuspectRow;
+use store::penalties::SuspectRow;
 use units::{Minute, Timestamp};
 
 use crate::common::for_each_database;

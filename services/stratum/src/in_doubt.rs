@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::facts::{WorkerIdentity, Template};
+use messages::facts::{Template, WorkerIdentity};
 use messages::share_ledger::{AppendedShares, FindShares, LoggedShare, NewShare};
 use units::{Difficulty, Nonce, Seq};
 use wire::Reject;
 
 use crate::LEDGER_PATIENCE;
-use crate::front::StratumShard;
 use crate::ledger_link::Pending;
+use crate::shard::StratumShard;
 
 /// Said when the log could not decide in time: the share may or may not count.
 const UNKNOWN: &str = "share outcome unknown";

@@ -6,10 +6,10 @@ use messages::conditions::ConditionKind;
 use store::Store;
 use store::ledger::MONEY_LEASE;
 
-use super::{START, Stage};
+use super::{Harness, START};
 use crate::database::Scratch;
 
-impl Stage {
+impl Harness {
     /// The database is a copy from before any payout: it knows what was owed, and nothing of what was sent.
     pub(crate) async fn put_old_books_back(&mut self) {
         let kind = self.kind;

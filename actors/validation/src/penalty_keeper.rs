@@ -1,4 +1,4 @@
-//! `PenaltyKeeper`: suspects into the database, and back from it.
+//! `PenaltyKeeper`: penalties into the database, and back from it.
 //!
 //! What it refuses to do: decide, and stand between a strike and its effect. While the database is away, restrictions
 //! are in force all the same and are written when it is back.
@@ -17,7 +17,7 @@ const TICKS_PER_REFRESH: u32 = 12;
 
 /// The actor.
 pub struct PenaltyKeeper {
-    suspects: Arc<Penalties>,
+    penalties: Arc<Penalties>,
     store: Store,
     clock: Clock,
     ticks: u32,
@@ -26,9 +26,9 @@ pub struct PenaltyKeeper {
 
 impl PenaltyKeeper {
     /// A factory for the supervisor.
-    pub fn factory(suspects: Arc<Penalties>, store: Store, clock: Clock) -> impl Fn() -> PenaltyKeeper {
+    pub fn factory(penalties: Arc<Penalties>, store: Store, clock: Clock) -> impl Fn() -> PenaltyKeeper {
         move || PenaltyKeeper {
-            suspects: Arc::clone(&suspects),
+            penalties: Arc::clone(&penalties),
             store: store.clone(),
             clock: Arc::clone(&clock),
             ticks: 0,
@@ -38,13 +38,13 @@ impl PenaltyKeeper {
 
     async fn keep(&mut self) -> store::Result<()> {
         let now = (self.clock)();
-        let dirty = self.suspects.take_dirty();
+        let dirty = self.penalties.take_dirty();
         let written = put_in_parts(dirty, async |rows| self.store.suspects_put(rows, now).await).await;
         // What is refused is tried again with the next ones.
-        self.suspects.put_back(&written.left);
+        self.penalties.put_back(&written.left);
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_REFRESH) {
-            self.suspects.refresh(self.store.suspects_list(now).await?, now);
+            self.penalties.refresh(self.store.suspects_list(now).await?, now);
         }
         written.error.map_or(Ok(()), Err)
     }
@@ -91,16 +91,16 @@ mod tests {
         let path = dir.path().join("pool.sqlite").display().to_string();
         Store::migrate(&format!("sqlite:{path}")).unwrap();
         let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
-        sql("CREATE TRIGGER refusal BEFORE INSERT ON suspects WHEN NEW.address = 'W2' \
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON penalties WHEN NEW.address = 'W2' \
              BEGIN SELECT RAISE(ABORT, 'not this one'); END");
         let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
         let now = Timestamp::from_ms(1_795_000_000_000);
-        let suspects = Arc::new(Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
+        let penalties = Arc::new(Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), now));
         let strike = |n: usize| {
-            suspects.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now);
+            penalties.strike(&(format!("W{n}").as_str().into(), Origin([1; 16])), now);
         };
         (1..=5).for_each(strike);
-        let mut keeper = PenaltyKeeper::factory(Arc::clone(&suspects), store.clone(), Arc::new(move || now))();
+        let mut keeper = PenaltyKeeper::factory(Arc::clone(&penalties), store.clone(), Arc::new(move || now))();
         runtime::block_on(async {
             let refused = keeper.keep().await.unwrap_err().to_string();
             assert!(refused.contains("not this one"), "{refused}");
@@ -109,7 +109,7 @@ mod tests {
             keeper.ticks = TICKS_PER_REFRESH - 1;
             keeper.keep().await.unwrap_err();
             assert_eq!(store.suspects_list(now).await.unwrap().len(), 5);
-            assert_eq!(suspects.restrictions().forced.len(), 6, "it is in force all the same");
+            assert_eq!(penalties.restrictions().forced.len(), 6, "it is in force all the same");
             sql("DROP TRIGGER refusal");
             keeper.keep().await.unwrap();
             assert_eq!(store.suspects_list(now).await.unwrap().len(), 6);

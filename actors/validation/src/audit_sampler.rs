@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use accounting::{Rules, Scheme};
 use chain::{HeaderBase, Target};
 use messages::counters::Counters;
-use messages::facts::{WorkerIdentity, LocalIds, Origin, Template};
+use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
 use messages::validation::{BookedShare, ChooseRechecks, OfferRechecks};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

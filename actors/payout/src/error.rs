@@ -5,7 +5,7 @@ use daemon::{DaemonError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
-use crate::standing::{HoldReason, HoldDelay};
+use crate::standing::{HoldDelay, HoldReason};
 
 /// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
 const SETTLING_SECONDS: u64 = 5;
@@ -139,7 +139,9 @@ impl PayoutError {
                 ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
             }
             PayoutError::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
-            PayoutError::Syncing => ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon),
+            PayoutError::Syncing => {
+                ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon)
+            }
             PayoutError::LessWork { .. } => {
                 ("less_work", "payouts are held: the daemon's chain has less work than one seen before", soon)
             }
@@ -155,8 +157,12 @@ impl PayoutError {
             PayoutError::ForeignWallet { .. } => {
                 ("foreign_wallet", "payouts are held: the wallet is none of this network", soon)
             }
-            PayoutError::OtherWallet { .. } => ("other_wallet", "payouts are held: the daemon has another wallet", soon),
-            PayoutError::WalletChanged { .. } => ("wallet_changed", "payouts are held: the wallet keeps changing", soon),
+            PayoutError::OtherWallet { .. } => {
+                ("other_wallet", "payouts are held: the daemon has another wallet", soon)
+            }
+            PayoutError::WalletChanged { .. } => {
+                ("wallet_changed", "payouts are held: the wallet keeps changing", soon)
+            }
             PayoutError::TooManySends { .. } => {
                 ("too_many_sends", "payouts are held: the wallet has too many sends to look through", soon)
             }
@@ -164,9 +170,8 @@ impl PayoutError {
                 ("refused", "payouts are held: the daemon refuses them", soon)
             }
             PayoutError::Daemon(_) => ("daemon", "payouts wait: the wallet's daemon does not answer", soon),
-            PayoutError::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. }) | PayoutError::Books { .. } => {
-                ("books", "payouts are held: the books contradict themselves", soon)
-            }
+            PayoutError::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. })
+            | PayoutError::Books { .. } => ("books", "payouts are held: the books contradict themselves", soon),
             PayoutError::Store(_) => ("database", "payouts wait: the database does not answer", soon),
         }
     }
