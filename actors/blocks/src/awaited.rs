@@ -34,7 +34,7 @@ impl Awaited {
 
     /// Between two blocks of a pass, every few seconds: a pass with many credits takes long, and what is said must not
     /// outlive the wait.
-    pub(crate) async fn go_on(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
+    pub(crate) async fn continue_work(&mut self, parts: &LifecycleParts, epoch: i64) -> Result<(), StepError> {
         if self.looked.is_none_or(|looked| looked.elapsed() < LOOK_AGAIN) {
             return Ok(());
         }

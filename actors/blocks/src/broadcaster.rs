@@ -22,7 +22,7 @@ const AT_ONCE: usize = 2;
 const PAUSE: Duration = Duration::from_millis(700);
 /// The daemon that made the template has so long to answer before the others get the block too.
 const HEAD_START: Duration = Duration::from_secs(2);
-/// How long the other daemons may take once one has settled the block's fate.
+/// How long the other daemons may take once one has settled the block's outcome.
 const SPREAD: Duration = Duration::from_secs(60);
 /// How long the log may take for the record before it is offered again.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 /// Carries blocks to all daemons, and their records to the log.
 pub(crate) struct BlockBroadcaster {
     parts: SubmitterParts,
-    desks: Vec<BroadcastTarget>,
+    targets: Vec<BroadcastTarget>,
 }
 
 /// One daemon's.
@@ -66,9 +66,9 @@ impl Settled {
 
 impl BlockBroadcaster {
     pub(crate) fn new(parts: SubmitterParts) -> BlockBroadcaster {
-        let desk = |settings| BroadcastTarget { daemon: Daemon::new(settings), turns: Semaphore::new(AT_ONCE) };
-        let desks = parts.daemons.iter().map(desk).collect();
-        BlockBroadcaster { parts, desks }
+        let target = |settings| BroadcastTarget { daemon: Daemon::new(settings), turns: Semaphore::new(AT_ONCE) };
+        let targets = parts.daemons.iter().map(target).collect();
+        BlockBroadcaster { parts, targets }
     }
 
     /// Writes the candidate's record; tries until the log has it. Written twice it changes nothing.
@@ -92,10 +92,10 @@ impl BlockBroadcaster {
     /// To every daemon: first to the one that made the template, then to the others. One acceptance is enough; the
     /// others are still served, so that the block spreads from each of them.
     pub(crate) async fn deliver(&self, candidate: &SubmitCandidate, id: BlockId) -> Settled {
-        let issuer = candidate.template.issuer.filter(|place| *place < self.desks.len()).unwrap_or(0);
+        let issuer = candidate.template.issuer.filter(|place| *place < self.targets.len()).unwrap_or(0);
         let (answered, answer) = watch::channel(false);
         let answered = &answered;
-        let mut under_way: FuturesUnordered<_> = (0..self.desks.len())
+        let mut under_way: FuturesUnordered<_> = (0..self.targets.len())
             .map(|place| {
                 let mut answer = answer.clone();
                 async move {
@@ -104,7 +104,7 @@ impl BlockBroadcaster {
                         // Late or not: the block goes out either way.
                         let _answered = timeout(HEAD_START, answer.wait_for(|answered| *answered)).await;
                     }
-                    self.desks[place].deliver(candidate, id, first, answered).await
+                    self.targets[place].deliver(candidate, id, first, answered).await
                 }
             })
             .collect();
@@ -138,7 +138,7 @@ impl BlockBroadcaster {
 }
 
 impl BroadcastTarget {
-    /// Until this daemon has settled the block's fate. Notes when it answers for the first time.
+    /// Until this daemon has settled the block's outcome. Notes when it answers for the first time.
     async fn deliver(
         &self,
         candidate: &SubmitCandidate,
@@ -146,7 +146,7 @@ impl BroadcastTarget {
         by_name: bool,
         answered: &watch::Sender<bool>,
     ) -> Settled {
-        // Closed never: the semaphore lives as long as the desk.
+        // Closed never: the semaphore lives as long as the target.
         let _turn = self.turns.acquire().await;
         if candidate.logged
             && let Some(outcome) = self.on_chain(candidate, id).await
@@ -179,7 +179,7 @@ impl BroadcastTarget {
                 Err(error) => {
                     let text = error.to_string();
                     if said.as_ref() != Some(&text) {
-                        warn!(%id, daemon, text, "submit without a clear answer; it goes on");
+                        warn!(%id, daemon, text, "block submission unconfirmed, will retry");
                         said = Some(text);
                     }
                     if let Some(outcome) = self.on_chain(candidate, id).await {

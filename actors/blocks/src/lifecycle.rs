@@ -20,7 +20,7 @@ use crate::barrier::Barrier;
 use crate::policy::Policy;
 use crate::sweep::Sweep;
 
-/// The chain refuses reorganisations deeper than this: a block's fate is final.
+/// The chain refuses reorganisations deeper than this: a block's outcome is final.
 pub(crate) const FINAL_DEPTH: u64 = 100;
 /// A block whose payees' work is not checked enough is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ pub struct BlockLifecycle {
     awaited: Awaited,
     /// What the last pass without trouble saw: the tip, and the blocks that were open.
     passed: Option<(Tip, Vec<BlockRowId>)>,
-    said: Option<String>,
+    last_logged: Option<String>,
 }
 
 /// Why a step must be tried again.
@@ -111,11 +111,11 @@ impl BlockLifecycle {
             unchecked: HashMap::new(),
             awaited: Awaited::default(),
             passed: None,
-            said: None,
+            last_logged: None,
         }
     }
 
-    async fn pass(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
+    async fn run_once(&mut self, tip: Tip, epoch: i64) -> Result<(), StepError> {
         // Another daemon's block beside this tip could look like a reorganisation.
         let Some(daemon) = self.daemons.get(tip.daemon).cloned() else { return Ok(()) };
         let blocks = self.parts.store.block_list_open().await?;
@@ -124,7 +124,7 @@ impl BlockLifecycle {
             return Ok(());
         }
         self.awaited.begin(&self.parts, epoch).await?;
-        let mut settled = self.sweep.pass(&daemon, &seen.0, epoch).await?;
+        let mut settled = self.sweep.run_once(&daemon, &seen.0, epoch).await?;
         let mut trouble = None;
         for block in blocks {
             match self.follow(&daemon, &block, &seen.0, epoch).await {
@@ -135,7 +135,7 @@ impl BlockLifecycle {
                 }
                 Err(error) => return Err(error),
             }
-            self.awaited.go_on(&self.parts, epoch).await?;
+            self.awaited.continue_work(&self.parts, epoch).await?;
         }
         self.awaited.finish(&self.parts, self.sweep.barrier.silent()).await?;
         self.passed = (settled && trouble.is_none()).then_some(seen);
@@ -327,12 +327,12 @@ impl Handler<LifecycleTick> for BlockLifecycle {
         let tip = self.parts.tip.borrow().clone();
         let epoch = *self.parts.lease.borrow();
         if let (Some(epoch), true, true) = (epoch, tip.reachable, tip.hash.is_some()) {
-            let trouble = self.pass(tip, epoch).await.err().map(|error| error.to_string());
-            if trouble != self.said {
+            let trouble = self.run_once(tip, epoch).await.err().map(|error| error.to_string());
+            if trouble != self.last_logged {
                 if let Some(trouble) = &trouble {
                     warn!(trouble, "blocks cannot be followed now; it is tried again");
                 }
-                self.said = trouble;
+                self.last_logged = trouble;
             }
         } else if epoch.is_none() {
             // Whoever holds the lease says it.

@@ -37,7 +37,7 @@ pub struct SubmitterParts {
 
 /// Submits blocks; see the crate's documentation.
 pub struct BlockSubmitter {
-    courier: Rc<BlockBroadcaster>,
+    broadcaster: Rc<BlockBroadcaster>,
     known: VecDeque<BlockId>,
 }
 
@@ -45,7 +45,7 @@ impl BlockSubmitter {
     /// On the arbiter that will run it.
     #[must_use]
     pub fn new(parts: SubmitterParts) -> BlockSubmitter {
-        BlockSubmitter { courier: Rc::new(BlockBroadcaster::new(parts)), known: VecDeque::new() }
+        BlockSubmitter { broadcaster: Rc::new(BlockBroadcaster::new(parts)), known: VecDeque::new() }
     }
 }
 
@@ -64,10 +64,10 @@ impl Handler<SubmitCandidate> for BlockSubmitter {
         if self.known.len() > REMEMBERED {
             self.known.pop_front();
         }
-        let courier = Rc::clone(&self.courier);
+        let broadcaster = Rc::clone(&self.broadcaster);
         continue_with(reply, async move {
             let (_recorded, Settled { outcome, was_known }) =
-                join(courier.record(&candidate), courier.deliver(&candidate, id)).await;
+                join(broadcaster.record(&candidate), broadcaster.deliver(&candidate, id)).await;
             let height = candidate.template.height;
             match outcome {
                 _ if was_known => debug!(%height, %id, ?outcome, "block was settled before"),

@@ -35,7 +35,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// One pass towards the tip; whether it got there.
-    pub(crate) async fn pass(&mut self, daemon: &Daemon, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
+    pub(crate) async fn run_once(&mut self, daemon: &Daemon, tip: &Tip, epoch: i64) -> Result<bool, StepError> {
         let Some(swept) = self.start(daemon, tip).await? else { return Ok(true) };
         if swept >= tip.height.get() {
             return Ok(true);

@@ -137,7 +137,7 @@ pub struct Tip {
     /// Height of the best block.
     pub height: Height,
     /// Its id, where the daemon told all of it. Empty also while its chain has less work than one seen before: the pool
-    /// may have nothing better to mine on, but no block's fate and no payment follows from such a chain.
+    /// may have nothing better to mine on, but no block's outcome and no payment follows from such a chain.
     pub hash: Option<BlockId>,
     /// Height of a chain with more work than this one that was seen before, also by an earlier process.
     pub behind: Option<Height>,

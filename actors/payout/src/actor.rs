@@ -20,7 +20,7 @@ use units::Height;
 
 use crate::error::PayoutError;
 use crate::history::History;
-use crate::pass::Pass;
+use crate::run_once::RunOutcome;
 use crate::standing::Standing;
 use crate::sweep::PayoutRun;
 use crate::tx_locator::TxLocator;
@@ -155,14 +155,14 @@ impl Payout {
     }
 
     /// One step, if this host may.
-    async fn turn(&mut self) {
+    async fn tick(&mut self) {
         let epoch = *self.parts.lease.borrow();
         let Some(epoch) = epoch.filter(|epoch| self.fenced != Some(*epoch)) else {
             self.run = None;
             self.tell_nothing();
             return;
         };
-        let outcome = self.pass(epoch).await;
+        let outcome = self.run_once(epoch).await;
         match &outcome {
             Err(PayoutError::Store(StoreError::Fenced { .. })) => {
                 self.fenced = Some(epoch);
@@ -177,10 +177,10 @@ impl Payout {
     }
 
     /// Says what ended a pass, when that changes. What lasts becomes a condition, which says it aloud.
-    fn log(&mut self, outcome: &Result<Pass, PayoutError>) {
+    fn log(&mut self, outcome: &Result<RunOutcome, PayoutError>) {
         let trouble = match outcome {
-            Ok(Pass::Idle) => return,
-            Ok(Pass::Done) => None,
+            Ok(RunOutcome::Idle) => return,
+            Ok(RunOutcome::Done) => None,
             // Being told to wait is how the daemon paces sends, not a trouble.
             Err(trouble) => Some(trouble).filter(|trouble| !trouble.is_busy()),
         };
@@ -194,7 +194,7 @@ impl Payout {
         }
     }
 
-    async fn pass(&mut self, epoch: i64) -> Result<Pass, PayoutError> {
+    async fn run_once(&mut self, epoch: i64) -> Result<RunOutcome, PayoutError> {
         let (tip, is_behind) = match self.look_at_chain().await {
             Ok(seen) => seen,
             Err(trouble) => {
@@ -204,7 +204,7 @@ impl Payout {
         };
         self.standing.front = None;
         self.look_at_wallet().await;
-        let outcome = self.pass_at(&tip, is_behind, epoch).await;
+        let outcome = self.run_at_tip(&tip, is_behind, epoch).await;
         if outcome.as_ref().is_err_and(PayoutError::is_for_this_tip) {
             self.stuck = Some(tip.clone());
         }
@@ -225,17 +225,19 @@ impl Payout {
     }
 
     /// Keeps what stands in the way until a pass has found that it does not any more.
-    fn note_outcome(&mut self, tip: &WalletTip, outcome: &Result<Pass, PayoutError>) {
+    fn note_outcome(&mut self, tip: &WalletTip, outcome: &Result<RunOutcome, PayoutError>) {
         let standing = &mut self.standing;
         match outcome {
-            Ok(Pass::Idle) => {}
+            Ok(RunOutcome::Idle) => {}
             // What only another tip can change is still so.
-            Ok(Pass::Done) => standing.pass = standing.pass.take().filter(|_| self.stuck.as_ref() == Some(tip)),
-            Err(trouble) if trouble.is_busy() || trouble.is_of_one_payout() || trouble.is_of_the_books() => {
-                standing.pass = None;
+            Ok(RunOutcome::Done) => {
+                standing.run_once = standing.run_once.take().filter(|_| self.stuck.as_ref() == Some(tip))
             }
-            Err(PayoutError::Insolvent { .. }) => standing.pass = None,
-            Err(trouble) => standing.pass = Some(trouble.reason()),
+            Err(trouble) if trouble.is_busy() || trouble.is_of_one_payout() || trouble.is_of_the_books() => {
+                standing.run_once = None;
+            }
+            Err(PayoutError::Insolvent { .. }) => standing.run_once = None,
+            Err(trouble) => standing.run_once = Some(trouble.reason()),
         }
     }
 }
@@ -248,7 +250,7 @@ impl Handler<SweepPayouts> for Payout {
     async fn handle(&mut self, _: SweepPayouts, reply: Reply<SweepPayouts>) -> Result<(), Fault> {
         self.is_due = true;
         self.history.is_due = true;
-        self.turn().await;
+        self.tick().await;
         reply.send(());
         Ok(())
     }
@@ -256,7 +258,7 @@ impl Handler<SweepPayouts> for Payout {
 
 impl Handler<PayoutTick> for Payout {
     async fn handle(&mut self, _: PayoutTick, reply: Reply<PayoutTick>) -> Result<(), Fault> {
-        self.turn().await;
+        self.tick().await;
         reply.send(());
         Ok(())
     }

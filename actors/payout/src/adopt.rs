@@ -23,7 +23,7 @@ use units::{Amount, Height};
 
 use crate::actor::{Mode, Payout, WalletTip};
 use crate::error::PayoutError;
-use crate::pass::is_of_earlier_lease;
+use crate::run_once::is_of_earlier_lease;
 use crate::tx_locator;
 
 /// Payouts that one step looks at: each costs the daemon a block.

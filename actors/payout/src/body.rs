@@ -59,7 +59,7 @@ pub(crate) fn dry_run(lines: &[IntentLine], inputs: &[WalletOutput], change_spli
 }
 
 fn outpoints(inputs: &[WalletOutput]) -> Vec<Input<'_>> {
-    inputs.iter().map(|coin| Input { txid: &coin.txid, output_index: coin.index }).collect()
+    inputs.iter().map(|output| Input { txid: &output.txid, output_index: output.index }).collect()
 }
 
 /// How the wallet shows the memo of an intent.
@@ -76,9 +76,9 @@ mod tests {
     fn the_bytes_are_those_that_the_daemon_reads() {
         let amount = |atoms| Amount::from_atoms(atoms).unwrap();
         let lines = [IntentLine { address: "Sw9Z".into(), gross: amount(9), net: amount(7) }];
-        let coin = WalletOutput { txid: "ab".into(), index: 3, amount: amount(20) };
+        let output = WalletOutput { txid: "ab".into(), index: 3, amount: amount(20) };
         assert_eq!(
-            String::from_utf8(advanced(&lines, "m", &[coin], 2)).unwrap(),
+            String::from_utf8(advanced(&lines, "m", &[output], 2)).unwrap(),
             r#"{"recipients":[{"address":"Sw9Z","amount":7,"memo_text":"m"}],"inputs":[{"txid":"ab","output_index":3}],"change_split":2,"dry_run":false}"#
         );
         assert_eq!(

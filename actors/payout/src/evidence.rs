@@ -112,7 +112,7 @@ impl WalletSnapshot {
     }
 
     /// Outputs that can be spent now.
-    pub(crate) fn coins(&self) -> impl Iterator<Item = WalletOutput> + '_ {
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = WalletOutput> + '_ {
         let unspent = self.outputs.values().filter(|output| output.status == OutputState::Unspent);
         unspent.map(|output| WalletOutput {
             txid: output.txid.to_string(),

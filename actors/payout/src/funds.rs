@@ -15,14 +15,14 @@ use crate::plan::WalletOutput;
 /// What can be spent.
 pub(crate) enum SpendableFunds<'a> {
     /// These outputs.
-    Coins(&'a WalletSnapshot, Vec<WalletOutput>),
+    Outputs(&'a WalletSnapshot, Vec<WalletOutput>),
     /// So much, of outputs that the wallet chooses.
     Sum(Amount),
 }
 
 impl Payout {
     /// What may be spent: no output that an open payout has chosen.
-    pub(crate) async fn purse<'a>(
+    pub(crate) async fn funds<'a>(
         &self,
         look: Option<&'a WalletSnapshot>,
         open: &[Intent],
@@ -37,8 +37,8 @@ impl Payout {
         };
         let chosen: HashSet<&(String, u32)> =
             open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
-        let is_free = |coin: &WalletOutput| !chosen.contains(&(coin.txid.clone(), coin.index));
-        Ok(SpendableFunds::Coins(look, look.coins().filter(is_free).collect()))
+        let is_free = |output: &WalletOutput| !chosen.contains(&(output.txid.clone(), output.index));
+        Ok(SpendableFunds::Outputs(look, look.outputs().filter(is_free).collect()))
     }
 
     /// The wallet must cover what the pool owes and has not sent.

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::actor::{Mode, Payout};
 use crate::error::PayoutError;
-use crate::pass::count;
+use crate::run_once::count;
 
 /// How often the wallet is looked at while nothing else needs it.
 const WALLET_EVERY: Duration = Duration::from_secs(2);

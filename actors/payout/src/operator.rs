@@ -8,8 +8,8 @@ use units::Height;
 use crate::actor::{Mode, Payout};
 use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
-use crate::pass::is_of_earlier_lease;
 use crate::resolve::{Inputs, Key, Leave, may_leave};
+use crate::run_once::is_of_earlier_lease;
 use crate::step::case;
 
 impl Payout {

@@ -103,17 +103,17 @@ pub(crate) fn batch(queue: &[Payee], room: &Room) -> Result<Vec<(usize, Amount)>
 
 /// Outputs that hold at least `need`: the smallest that does alone, else the largest together. Something is left over
 /// whenever that is possible, because change is a trace that the transaction leaves in the wallet.
-pub(crate) fn choose(coins: &[WalletOutput], need: Amount) -> Option<Vec<WalletOutput>> {
-    let mut coins: Vec<&WalletOutput> = coins.iter().collect();
-    coins.sort_by(|one, other| other.amount.cmp(&one.amount).then_with(|| one.txid.cmp(&other.txid)));
-    if let Some(single) = coins.iter().rev().find(|coin| coin.amount > need) {
+pub(crate) fn choose(outputs: &[WalletOutput], need: Amount) -> Option<Vec<WalletOutput>> {
+    let mut outputs: Vec<&WalletOutput> = outputs.iter().collect();
+    outputs.sort_by(|one, other| other.amount.cmp(&one.amount).then_with(|| one.txid.cmp(&other.txid)));
+    if let Some(single) = outputs.iter().rev().find(|output| output.amount > need) {
         return Some(vec![(*single).clone()]);
     }
     let mut exact = None;
     let (mut chosen, mut total) = (Vec::new(), Amount::ZERO);
-    for coin in coins.into_iter().take(INPUTS_MAX) {
-        chosen.push(coin.clone());
-        total = total.checked_add(coin.amount)?;
+    for output in outputs.into_iter().take(INPUTS_MAX) {
+        chosen.push(output.clone());
+        total = total.checked_add(output.amount)?;
         if total > need {
             return Some(chosen);
         }
@@ -125,16 +125,16 @@ pub(crate) fn choose(coins: &[WalletOutput], need: Amount) -> Option<Vec<WalletO
 }
 
 /// What the largest outputs hold that one transaction may spend, and what all hold.
-pub(crate) fn funds(coins: &[WalletOutput]) -> (Amount, Amount) {
-    let mut amounts: Vec<Amount> = coins.iter().map(|coin| coin.amount).collect();
+pub(crate) fn funds(outputs: &[WalletOutput]) -> (Amount, Amount) {
+    let mut amounts: Vec<Amount> = outputs.iter().map(|output| output.amount).collect();
     amounts.sort_unstable_by(|one, other| other.cmp(one));
     let sum = |amounts: &[Amount]| Amount::checked_sum(amounts.iter().copied()).unwrap_or(Amount::MAX);
     (sum(&amounts[..amounts.len().min(INPUTS_MAX)]), sum(&amounts))
 }
 
 /// Into how many outputs the change goes.
-pub(crate) fn change_split(tip: Height, coins: usize) -> u64 {
-    if tip.get() >= INDEXED_OUTPUTS && coins < COINS_WANTED { CHANGE_PARTS } else { 1 }
+pub(crate) fn change_split(tip: Height, outputs: usize) -> u64 {
+    if tip.get() >= INDEXED_OUTPUTS && outputs < COINS_WANTED { CHANGE_PARTS } else { 1 }
 }
 
 /// The dearest transaction to so many recipients.

@@ -59,7 +59,7 @@ pub(crate) struct Standing {
     /// The wallet holds too little: as of the last tip.
     pub(crate) solvency: Option<HoldReason>,
     /// What ended the last pass.
-    pub(crate) pass: Option<HoldReason>,
+    pub(crate) run_once: Option<HoldReason>,
     begun: HashMap<&'static str, Begin>,
     /// Since when something or other stands in the way.
     faulty: Option<Instant>,
@@ -73,7 +73,7 @@ impl Standing {
     fn reasons(&self) -> Vec<&HoldReason> {
         let mut reasons: Vec<&HoldReason> = Vec::new();
         for reason in
-            [&self.front, &self.gate, &self.wallet, &self.books, &self.solvency, &self.pass].into_iter().flatten()
+            [&self.front, &self.gate, &self.wallet, &self.books, &self.solvency, &self.run_once].into_iter().flatten()
         {
             if reasons.iter().all(|other| other.code != reason.code) {
                 reasons.push(reason);
@@ -197,22 +197,23 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_told_when_it_lasts() {
-        let mut standing = Standing { pass: Some(reason("scanning", HoldDelay::Seconds(5))), ..Standing::default() };
+        let mut standing =
+            Standing { run_once: Some(reason("scanning", HoldDelay::Seconds(5))), ..Standing::default() };
         let (now, height) = (Timestamp::from_ms(7), Height::new(10));
         let begin = Instant::now();
         let after = |seconds| begin + Duration::from_secs(seconds);
         standing.note(begin, now, height);
         assert!(standing.holds(height).is_empty());
         // Another one takes its turn: something has been wrong for five seconds all the same.
-        standing.pass = Some(reason("daemon", HoldDelay::Seconds(5)));
+        standing.run_once = Some(reason("daemon", HoldDelay::Seconds(5)));
         standing.note(after(3), now, height);
         assert!(standing.holds(height).is_empty());
         standing.note(after(5), now, height);
         assert_eq!(codes(&standing.holds(height)), ["daemon"]);
-        standing.pass = None;
+        standing.run_once = None;
         standing.note(after(6), now, height);
         assert!(standing.holds(height).is_empty());
-        standing.pass = Some(reason("scanning", HoldDelay::Seconds(5)));
+        standing.run_once = Some(reason("scanning", HoldDelay::Seconds(5)));
         standing.note(after(7), now, height);
         assert!(standing.holds(height).is_empty(), "from the beginning");
     }
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn change_that_matures_is_stored_at_once_and_a_fault_after_twelve_blocks() {
         let short = reason("short", HoldDelay::Blocks(12));
-        let mut standing = Standing { pass: Some(short.clone()), ..Standing::default() };
+        let mut standing = Standing { run_once: Some(short.clone()), ..Standing::default() };
         standing.note(Instant::now(), Timestamp::from_ms(7), Height::new(10));
         assert_eq!(codes(&standing.holds(Height::new(10))), ["short"]);
         assert!(!standing.is_ripe(&short, Height::new(21)));

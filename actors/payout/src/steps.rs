@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_read_back_and_rubbish_is_no_number() {
+    fn a_count_is_read_back_and_garbage_is_no_number() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("payout.steps");
         assert_eq!(read(&file).unwrap(), None);

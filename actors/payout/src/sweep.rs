@@ -120,16 +120,16 @@ impl Payout {
     pub(crate) async fn reserve_next(
         &mut self,
         run: &mut PayoutRun,
-        purse: &SpendableFunds<'_>,
+        funds: &SpendableFunds<'_>,
         open: &[Intent],
         epoch: i64,
     ) -> Result<Option<Intent>, PayoutError> {
         while !run.is_over() {
-            let Some(draft) = self.draft(run, purse).await? else { return Ok(None) };
+            let Some(draft) = self.draft(run, funds).await? else { return Ok(None) };
             let Some(draft) = self.price(run, draft).await? else { continue };
             self.check_fee_account(&draft, open).await?;
-            let wallet = match purse {
-                SpendableFunds::Coins(look, _) => &look.wallet,
+            let wallet = match funds {
+                SpendableFunds::Outputs(look, _) => &look.wallet,
                 SpendableFunds::Sum(_) => &run.wallet,
             };
             let intent = self.intent(&draft, wallet, epoch);
@@ -153,15 +153,17 @@ impl Payout {
     async fn draft(
         &mut self,
         run: &mut PayoutRun,
-        purse: &SpendableFunds<'_>,
+        funds: &SpendableFunds<'_>,
     ) -> Result<Option<PlannedTransaction>, PayoutError> {
         let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
-        let coins: Vec<WalletOutput> = match purse {
-            SpendableFunds::Coins(_, coins) => coins.iter().filter(|coin| !self.is_shunned(coin)).cloned().collect(),
+        let outputs: Vec<WalletOutput> = match funds {
+            SpendableFunds::Outputs(_, outputs) => {
+                outputs.iter().filter(|output| !self.is_excluded(output)).cloned().collect()
+            }
             SpendableFunds::Sum(_) => Vec::new(),
         };
-        let (at_once, spendable) = match purse {
-            SpendableFunds::Coins(..) => plan::funds(&coins),
+        let (at_once, spendable) = match funds {
+            SpendableFunds::Outputs(..) => plan::funds(&outputs),
             SpendableFunds::Sum(spendable) => (*spendable, *spendable),
         };
         // What the pool adds must be spendable too.
@@ -186,11 +188,11 @@ impl Payout {
         let gross = Amount::checked_sum(lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX);
         let need = gross.checked_add(spared).unwrap_or(Amount::MAX);
         let places = batch.into_iter().map(|(place, _)| place).collect();
-        Ok(Some(match purse {
-            SpendableFunds::Coins(look, _) => {
-                let change_split = plan::change_split(look.tip, coins.len());
+        Ok(Some(match funds {
+            SpendableFunds::Outputs(look, _) => {
+                let change_split = plan::change_split(look.tip, outputs.len());
                 let short = PayoutError::Short(plan::Short { need, have: at_once });
-                let inputs = plan::choose(&coins, need).ok_or(short)?;
+                let inputs = plan::choose(&outputs, need).ok_or(short)?;
                 let fee = plan::fee(inputs.len(), lines.len(), change_split);
                 PlannedTransaction { places, lines, fee, inputs, change_split }
             }
@@ -201,8 +203,8 @@ impl Payout {
         }))
     }
 
-    fn is_shunned(&self, coin: &WalletOutput) -> bool {
-        self.excluded_outputs.contains(&(coin.txid.clone(), coin.index))
+    fn is_excluded(&self, output: &WalletOutput) -> bool {
+        self.excluded_outputs.contains(&(output.txid.clone(), output.index))
     }
 
     /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
@@ -229,9 +231,9 @@ impl Payout {
                     run.remove(&[*place]);
                     return Ok(None);
                 }
-                if let Some(coin) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
-                    info!(txid = coin.txid, index = coin.index, text, "an output cannot be spent now");
-                    self.excluded_outputs.insert((coin.txid.clone(), coin.index));
+                if let Some(output) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
+                    info!(txid = output.txid, index = output.index, text, "an output cannot be spent now");
+                    self.excluded_outputs.insert((output.txid.clone(), output.index));
                     return Ok(None);
                 }
                 return Err(DaemonError::Refused { route, status, text }.into());
@@ -313,7 +315,7 @@ impl Payout {
                 route,
                 idempotency_key: key_of(&id, 1),
                 body: bytes,
-                inputs: draft.inputs.iter().map(|coin| (coin.txid.clone(), coin.index)).collect(),
+                inputs: draft.inputs.iter().map(|output| (output.txid.clone(), output.index)).collect(),
                 created_at: at,
                 created_height: height,
                 outcome: None,

@@ -54,17 +54,17 @@ pub struct Retention {
     run: Option<CleanUpRun>,
     /// When the next clean-up begins; at once after a start.
     due: Option<Instant>,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl Retention {
     /// A factory for the supervisor.
     pub fn factory(parts: RetentionParts) -> impl Fn() -> Retention {
-        move || Retention { parts: parts.clone(), run: None, due: None, failing: false }
+        move || Retention { parts: parts.clone(), run: None, due: None, is_failing: false }
     }
 
     /// Works until the turn is over or nothing is left to do.
-    async fn turn(&mut self) -> Result<(), StoreError> {
+    async fn tick(&mut self) -> Result<(), StoreError> {
         let end = Instant::now() + TURN;
         while Instant::now() < end {
             // Looked at before every step: a lease may go at any time.
@@ -113,19 +113,19 @@ impl Actor for Retention {
 
 impl Handler<RetentionTick> for Retention {
     async fn handle(&mut self, _: RetentionTick, reply: Reply<RetentionTick>) -> Result<(), Fault> {
-        match self.turn().await {
-            Ok(()) if self.failing => {
-                self.failing = false;
+        match self.tick().await {
+            Ok(()) if self.is_failing => {
+                self.is_failing = false;
                 info!("clean-up goes on");
             }
             Ok(()) => {}
             Err(error) => {
                 // What is needed may be something else by then.
                 self.run = None;
-                if !self.failing {
+                if !self.is_failing {
                     warn!(%error, "clean-up was broken off; it is tried again");
                 }
-                self.failing = true;
+                self.is_failing = true;
             }
         }
         reply.send(());

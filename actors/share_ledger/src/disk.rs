@@ -346,7 +346,7 @@ impl Disk {
         let mut answers = Vec::with_capacity(16);
         for job in batch {
             let backlog = self.progress.backlog_bytes();
-            let (full, brimful) = (backlog > self.backlog_max_bytes, backlog > self.brim());
+            let (full, is_over_hard_limit) = (backlog > self.backlog_max_bytes, backlog > self.hard_limit());
             let appended = Appended { first: writer.next(), minute: writer.minute() };
             match job {
                 Job::Shares(_, reply) if full => {
@@ -357,7 +357,7 @@ impl Disk {
                     shares.iter().for_each(|share| writer.share(share));
                     answers.push(DiskAnswer::Shares(AppendedShares { at: appended, shares }, reply));
                 }
-                Job::Events(_, reply) if brimful => {
+                Job::Events(_, reply) if is_over_hard_limit => {
                     self.counters.log_full_total.add(1);
                     reply.send(Err(AppendRefusal::Full));
                 }
@@ -365,7 +365,7 @@ impl Disk {
                     events.iter().for_each(|event| writer.event(event));
                     answers.push(DiskAnswer::Events(appended, reply));
                 }
-                Job::Template(_, reply) if brimful => {
+                Job::Template(_, reply) if is_over_hard_limit => {
                     self.counters.log_full_total.add(1);
                     reply.send(Err(AppendRefusal::Full));
                 }
@@ -385,7 +385,7 @@ impl Disk {
 
     /// What is known about shares already logged, and templates, may take an eighth more than shares: they are few, and
     /// a flood must not keep a block candidate out.
-    fn brim(&self) -> u64 {
+    fn hard_limit(&self) -> u64 {
         self.backlog_max_bytes.saturating_add(self.backlog_max_bytes / 8)
     }
 

@@ -1,4 +1,4 @@
-//! Looks shares up whose fate is not known. Runs on the disk thread, since only behind everything that it was given
+//! Looks shares up whose outcome is not known. Runs on the disk thread, since only behind everything that it was given
 //! before is "not there" final.
 use std::collections::HashMap;
 

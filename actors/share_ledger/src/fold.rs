@@ -380,7 +380,7 @@ impl Fold {
         self.counters.log_kept_bytes.set(kept.bytes);
         self.counters.log_removed_early_total.add(kept.removed_early);
         if kept.removed_early > 0 {
-            warn!(files = kept.removed_early, "files of the share log had to go before their day was over");
+            warn!(files = kept.removed_early, "share log files deleted early: disk budget reached");
         }
         Ok(())
     }

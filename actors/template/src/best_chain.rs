@@ -26,7 +26,7 @@ pub(crate) struct BestChainRecord {
     asked: Cell<bool>,
     task: RefCell<Option<Task>>,
     unwell: Cell<bool>,
-    said: Cell<Option<Height>>,
+    last_logged: Cell<Option<Height>>,
 }
 
 impl Follower {
@@ -45,7 +45,7 @@ impl Follower {
     /// After a look: what there is to load, to store or to give up, beside the looks.
     pub(crate) fn keep_best(self: &Rc<Self>) {
         let behind = self.parts.published.tips().borrow().behind;
-        if self.memory.said.replace(behind) != behind {
+        if self.memory.last_logged.replace(behind) != behind {
             match behind {
                 Some(best) => warn!(
                     %best,

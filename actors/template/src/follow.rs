@@ -40,7 +40,7 @@ pub(crate) struct Follower {
     fetched_at: Cell<Option<Instant>>,
     /// Since when the chosen daemon shows a chain with less work than the current job's.
     back_since: Cell<Option<Instant>>,
-    said: RefCell<Option<String>>,
+    last_logged: RefCell<Option<String>>,
     pub(crate) renewing: RefCell<Option<Task>>,
     pub(crate) memory: BestChainRecord,
     tip_to_job: Histogram<f64>,
@@ -69,7 +69,7 @@ impl Follower {
             parts,
             fetched_at: Cell::new(None),
             back_since: Cell::new(None),
-            said: RefCell::default(),
+            last_logged: RefCell::default(),
             renewing: RefCell::default(),
             memory: BestChainRecord::default(),
             tip_to_job,
@@ -324,7 +324,7 @@ impl Follower {
             let source = std::error::Error::source(trouble).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{trouble}{source}")
         });
-        let before = self.said.replace(text.clone());
+        let before = self.last_logged.replace(text.clone());
         match (text, before) {
             (Some(text), before) if before.as_ref() != Some(&text) => match trouble {
                 Some(trouble) if trouble.is_serious() => error!("no new template: {text}"),

@@ -68,7 +68,7 @@ pub struct AuditSampler {
     /// Blocks whose payees have enough.
     met: HashSet<BlockRowId>,
     turn: usize,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl AuditSampler {
@@ -80,7 +80,7 @@ impl AuditSampler {
             chosen: HashMap::new(),
             met: HashSet::new(),
             turn: 0,
-            failing: false,
+            is_failing: false,
         }
     }
 
@@ -257,10 +257,10 @@ impl Actor for AuditSampler {
 impl Handler<ChooseRechecks> for AuditSampler {
     async fn handle(&mut self, _: ChooseRechecks, reply: Reply<ChooseRechecks>) -> Result<(), Fault> {
         match self.look().await {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "stored shares still cannot be chosen"),
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(%error, "stored shares still cannot be chosen"),
             Err(error) => {
-                self.failing = true;
+                self.is_failing = true;
                 warn!(%error, "stored shares cannot be chosen for a check now; it is tried again");
             }
         }

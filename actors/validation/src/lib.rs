@@ -326,7 +326,7 @@ impl Validation {
     }
 
     /// What is due with every message.
-    fn go_on(&mut self, now: Timestamp) {
+    fn continue_work(&mut self, now: Timestamp) {
         while let Some(checked) = self.parts.lanes.undelivered() {
             self.checked(checked, now);
         }
@@ -354,7 +354,7 @@ impl Handler<OfferShares> for Validation {
         for share in offer.0 {
             self.take(share, &restrictions, now);
         }
-        self.go_on(now);
+        self.continue_work(now);
         reply.send(());
         Ok(())
     }
@@ -367,7 +367,7 @@ impl Handler<OfferRechecks> for Validation {
                 self.parts.counters.rechecks_refused_total.add(1);
             }
         }
-        self.go_on((self.parts.clock)());
+        self.continue_work((self.parts.clock)());
         reply.send(());
         Ok(())
     }
@@ -393,7 +393,7 @@ impl Handler<VerifyShare> for Validation {
             self.parts.counters.proofs_refused_total.add(1);
             reply.send(Err(ProofRefusal::Busy));
         }
-        self.go_on((self.parts.clock)());
+        self.continue_work((self.parts.clock)());
         Ok(())
     }
 }
@@ -402,7 +402,7 @@ impl Handler<Checked> for Validation {
     async fn handle(&mut self, checked: Checked, reply: Reply<Checked>) -> Result<(), Fault> {
         let now = (self.parts.clock)();
         self.checked(checked, now);
-        self.go_on(now);
+        self.continue_work(now);
         reply.send(());
         Ok(())
     }
@@ -417,7 +417,7 @@ impl Handler<ValidationTick> for Validation {
         self.pairs.prune(now);
         self.parts.penalties.look(now);
         self.send_candidates();
-        self.go_on(now);
+        self.continue_work(now);
         reply.send(());
         Ok(())
     }

@@ -21,7 +21,7 @@ pub struct PenaltyKeeper {
     store: Store,
     clock: Clock,
     ticks: u32,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl PenaltyKeeper {
@@ -32,7 +32,7 @@ impl PenaltyKeeper {
             store: store.clone(),
             clock: Arc::clone(&clock),
             ticks: 0,
-            failing: false,
+            is_failing: false,
         }
     }
 
@@ -63,10 +63,10 @@ impl Actor for PenaltyKeeper {
 impl Handler<StorePenalties> for PenaltyKeeper {
     async fn handle(&mut self, _: StorePenalties, reply: Reply<StorePenalties>) -> Result<(), Fault> {
         match self.keep().await {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "strikes are still not stored"),
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(%error, "strikes are still not stored"),
             Err(error) => {
-                self.failing = true;
+                self.is_failing = true;
                 warn!(%error, "strikes are not stored; they are in force all the same");
             }
         }

@@ -63,7 +63,7 @@ pub struct VoidProcessorParts {
 pub struct VoidProcessor {
     parts: VoidProcessorParts,
     case: Option<Case>,
-    failing: bool,
+    is_failing: bool,
 }
 
 /// One pair's loss.
@@ -85,7 +85,7 @@ struct Case {
 impl VoidProcessor {
     /// A factory for the supervisor.
     pub fn factory(parts: VoidProcessorParts) -> impl Fn() -> VoidProcessor {
-        move || VoidProcessor { parts: parts.clone(), case: None, failing: false }
+        move || VoidProcessor { parts: parts.clone(), case: None, is_failing: false }
     }
 
     async fn open_case(&self) -> Result<Option<Case>, StoreError> {
@@ -211,10 +211,10 @@ impl Actor for VoidProcessor {
 impl Handler<VoidWork> for VoidProcessor {
     async fn handle(&mut self, _: VoidWork, reply: Reply<VoidWork>) -> Result<(), Fault> {
         match self.look().await {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "work still cannot be voided"),
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(%error, "work still cannot be voided"),
             Err(error) => {
-                self.failing = true;
+                self.is_failing = true;
                 warn!(%error, "work cannot be voided now; it is tried again");
             }
         }

@@ -67,7 +67,7 @@ pub fn connection(data: &[u8]) {
     let tls = [Tls::None, Tls::Hello, Tls::Records, Tls::Inside][usize::from(door >> 2) % 4];
     let plan = Plan { tls_only: door & 1 != 0, trusted: door & 2 != 0, tls, bytes };
     let whole = doors.send(plan, usize::MAX);
-    // A header that nobody believes is told from rubbish by its first bytes, when these come together.
+    // A header that nobody believes is told from garbage by its first bytes, when these come together.
     if !HEADERS.iter().any(|header| plan.tls == Tls::None && bytes.starts_with(header)) {
         assert_eq!(doors.send(plan, usize::from(cut) % (bytes.len() + 1)), whole, "cut: {}", bytes.escape_ascii());
     }

@@ -258,7 +258,7 @@ mod tests {
             })
         }
 
-        fn fate(&mut self, job: u64, read_at: Instant) -> Result<(), Reject> {
+        fn outcome(&mut self, job: u64, read_at: Instant) -> Result<(), Reject> {
             self.jobs.find(Some(job), read_at, GRACE, None).map(|_| ())
         }
     }
@@ -268,11 +268,11 @@ mod tests {
         let (mut given, t0, template) = (Given::new(), Instant::now(), template());
         let first = given.push(&template, t0).unwrap();
         given.push(&template, t0 + 10 * SECOND).unwrap();
-        assert_eq!(given.fate(first, t0 + 18 * SECOND), Ok(()), "the moment of reading counts");
+        assert_eq!(given.outcome(first, t0 + 18 * SECOND), Ok(()), "the moment of reading counts");
         let superseded = |stale_for| Err(Reject::AssignmentSuperseded { stale_for, stale_grace: GRACE });
-        assert_eq!(given.fate(first, t0 + 19 * SECOND), superseded(9 * SECOND));
+        assert_eq!(given.outcome(first, t0 + 19 * SECOND), superseded(9 * SECOND));
         template.retired_at.set(t0 + 30 * SECOND).unwrap();
-        assert_eq!(given.fate(first, t0 + 31 * SECOND), superseded(21 * SECOND));
+        assert_eq!(given.outcome(first, t0 + 31 * SECOND), superseded(21 * SECOND));
     }
 
     #[test]
@@ -281,11 +281,11 @@ mod tests {
         let first = given.push(&old, t0).unwrap();
         old.retired_at.set(t0 + 10 * SECOND).unwrap();
         given.push(&new, t0 + 10 * SECOND + SECOND / 100).unwrap();
-        assert_eq!(given.fate(first, t0 + 18 * SECOND), Ok(()));
-        assert!(matches!(given.fate(first, t0 + 19 * SECOND), Err(Reject::TemplateStale { .. })));
+        assert_eq!(given.outcome(first, t0 + 18 * SECOND), Ok(()));
+        assert!(matches!(given.outcome(first, t0 + 19 * SECOND), Err(Reject::TemplateStale { .. })));
         given.push(&new, t0 + 90 * SECOND).unwrap();
         assert_eq!(
-            given.fate(first, t0 + 90 * SECOND),
+            given.outcome(first, t0 + 90 * SECOND),
             Err(Reject::AssignmentNotFound),
             "after a minute it is forgotten"
         );
@@ -296,7 +296,7 @@ mod tests {
         let (mut given, t0, template) = (Given::new(), Instant::now(), template());
         let jobs: Vec<u64> = (0..JOBS_MAX).map(|_| given.push(&template, t0).unwrap()).collect();
         assert_eq!(given.push(&template, t0 + GRACE), None);
-        assert!(jobs.iter().all(|job| given.fate(*job, t0 + GRACE).is_ok()));
+        assert!(jobs.iter().all(|job| given.outcome(*job, t0 + GRACE).is_ok()));
         let later = t0 + GRACE + FORGET_EARLY + SECOND;
         assert!(given.push(&template, later).is_some());
         assert_eq!(given.jobs.jobs.len(), REMEMBERED, "many are not remembered for long");

@@ -30,7 +30,7 @@ pub struct BanKeeper {
     store: Store,
     clock: Clock,
     ticks: u32,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl BanKeeper {
@@ -41,7 +41,7 @@ impl BanKeeper {
             store: store.clone(),
             clock: Arc::clone(&clock),
             ticks: 0,
-            failing: false,
+            is_failing: false,
         }
     }
 
@@ -72,10 +72,10 @@ impl Actor for BanKeeper {
 impl Handler<StoreBans> for BanKeeper {
     async fn handle(&mut self, _: StoreBans, reply: Reply<StoreBans>) -> Result<(), Fault> {
         match self.keep().await {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "bans are still not stored"),
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(%error, "bans are still not stored"),
             Err(error) => {
-                self.failing = true;
+                self.is_failing = true;
                 warn!(%error, "bans are not stored; they are in force all the same");
             }
         }

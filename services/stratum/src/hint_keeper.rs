@@ -36,7 +36,7 @@ pub struct HintKeeper {
     ticks: u32,
     /// Everything stored up to here was read.
     read_until: Option<Timestamp>,
-    failing: bool,
+    is_failing: bool,
 }
 
 impl HintKeeper {
@@ -48,7 +48,7 @@ impl HintKeeper {
             clock: Arc::clone(&clock),
             ticks: 0,
             read_until: None,
-            failing: false,
+            is_failing: false,
         }
     }
 
@@ -87,10 +87,10 @@ impl HintKeeper {
 
     fn report(&mut self, outcome: store::Result<()>) {
         match outcome {
-            Ok(()) => self.failing = false,
-            Err(error) if self.failing => debug!(%error, "measured difficulties are still not stored"),
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => debug!(%error, "measured difficulties are still not stored"),
             Err(error) => {
-                self.failing = true;
+                self.is_failing = true;
                 warn!(%error, "measured difficulties are not stored; they stay in memory");
             }
         }

@@ -190,7 +190,7 @@ async fn serve(
     }
     front.drain().await;
     if done.send(()).await.is_err() {
-        warn!("nobody waits for the end of the stratum front");
+        warn!("stratum drain result dropped: no receiver");
     }
 }
 

@@ -53,7 +53,7 @@ impl ResponseError for ApiError {
         let mut answer = HttpResponse::build(self.status_code());
         match self {
             ApiError::Store(error) => {
-                warn!(%error, "a request found the database unwilling");
+                warn!(%error, "database unavailable");
                 answer.insert_header((RETRY_AFTER, RETRY_SECONDS));
             }
             ApiError::WrongMethod(allowed) => {

@@ -10,7 +10,7 @@ fn payee(n: u8, payable: u64) -> Payee {
     Payee { address: format!("A{n}"), keys: [[n; 32]; 2], payable: atoms(payable) }
 }
 
-fn coin(n: u32, amount: u64) -> WalletOutput {
+fn output(n: u32, amount: u64) -> WalletOutput {
     WalletOutput { txid: format!("{n:064x}"), index: n, amount: atoms(amount) }
 }
 
@@ -77,8 +77,8 @@ fn one_transaction_pays_fifty() {
 }
 
 fn chosen(amounts: &[u64], need: u64) -> Option<Vec<u64>> {
-    let coins: Vec<WalletOutput> = (0..).zip(amounts).map(|(n, amount)| coin(n, *amount)).collect();
-    choose(&coins, atoms(need)).map(|coins| coins.iter().map(|coin| coin.amount.atoms()).collect())
+    let outputs: Vec<WalletOutput> = (0..).zip(amounts).map(|(n, amount)| output(n, *amount)).collect();
+    choose(&outputs, atoms(need)).map(|outputs| outputs.iter().map(|output| output.amount.atoms()).collect())
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn no_more_inputs_are_spent_than_a_send_can_carry() {
     let dust = vec![1; 200];
     assert_eq!(chosen(&dust, 63).unwrap().len(), INPUTS_MAX);
     assert_eq!(chosen(&dust, 65), None);
-    let coins: Vec<WalletOutput> = (0..200).map(|n| coin(n, 1)).collect();
-    assert_eq!(funds(&coins), (atoms(64), atoms(200)));
+    let outputs: Vec<WalletOutput> = (0..200).map(|n| output(n, 1)).collect();
+    assert_eq!(funds(&outputs), (atoms(64), atoms(200)));
 }
 
 #[test]
@@ -186,15 +186,15 @@ proptest! {
     fn chosen_outputs_hold_enough_and_are_found_whenever_they_exist(
         amounts in prop::collection::vec(1_u64..1_000, 0..90), need in 1_u64..40_000,
     ) {
-        let coins: Vec<WalletOutput> = (0..).zip(&amounts).map(|(n, amount)| coin(n, *amount)).collect();
-        let (at_once, _) = funds(&coins);
-        match choose(&coins, atoms(need)) {
+        let outputs: Vec<WalletOutput> = (0..).zip(&amounts).map(|(n, amount)| output(n, *amount)).collect();
+        let (at_once, _) = funds(&outputs);
+        match choose(&outputs, atoms(need)) {
             Some(chosen) => {
-                let sum: u64 = chosen.iter().map(|coin| coin.amount.atoms()).sum();
+                let sum: u64 = chosen.iter().map(|output| output.amount.atoms()).sum();
                 prop_assert!(sum >= need && chosen.len() <= INPUTS_MAX);
                 let without_change = sum == need;
                 prop_assert!(!without_change || at_once.atoms() == need, "change was possible");
-                let mut outpoints: Vec<u32> = chosen.iter().map(|coin| coin.index).collect();
+                let mut outpoints: Vec<u32> = chosen.iter().map(|output| output.index).collect();
                 outpoints.sort_unstable();
                 outpoints.dedup();
                 prop_assert_eq!(outpoints.len(), chosen.len());

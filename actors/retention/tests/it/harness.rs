@@ -44,7 +44,7 @@ impl Cleaner {
         Cleaner { actor: Retention::factory(parts)(), counters, lease }
     }
 
-    pub(crate) async fn turn(&mut self) {
+    pub(crate) async fn tick(&mut self) {
         let (reply, done) = Reply::<RetentionTick>::test();
         self.actor.handle(RetentionTick, reply).await.unwrap();
         done.await.unwrap();
@@ -54,7 +54,7 @@ impl Cleaner {
     pub(crate) async fn run(&mut self) {
         let before = self.counters.retention_runs_total.get();
         while self.counters.retention_runs_total.get() == before {
-            self.turn().await;
+            self.tick().await;
         }
     }
 }

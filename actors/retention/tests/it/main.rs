@@ -7,4 +7,4 @@ mod common;
 mod crash;
 mod harness;
 mod history;
-mod turns;
+mod ticks;

@@ -8,11 +8,11 @@ use super::*;
 
 /// Its `open` does in each generation what its script says, and is fine when the script has ended.
 struct Patient {
-    fate: Option<Fate>,
+    outcome: Option<Outcome>,
 }
 
 #[derive(Clone, Copy)]
-enum Fate {
+enum Outcome {
     FactoryPanic,
     OpenPanic,
     OpenFault,
@@ -23,10 +23,10 @@ impl Actor for Patient {
     const NAME: &'static str = "patient";
 
     async fn open(&mut self) -> Result<(), Fault> {
-        match self.fate {
-            Some(Fate::OpenPanic) => panic!("no heart"),
-            Some(Fate::OpenFault) => Err(Fault::because("no pulse")),
-            Some(Fate::OpenForEver) => std::future::pending().await,
+        match self.outcome {
+            Some(Outcome::OpenPanic) => panic!("no heart"),
+            Some(Outcome::OpenFault) => Err(Fault::because("no pulse")),
+            Some(Outcome::OpenForEver) => std::future::pending().await,
             _ => Ok(()),
         }
     }
@@ -39,12 +39,12 @@ impl Handler<Hit> for Patient {
     }
 }
 
-fn scripted(script: &'static [Fate]) -> impl Fn() -> Patient + Send {
+fn scripted(script: &'static [Outcome]) -> impl Fn() -> Patient + Send {
     let life = AtomicU32::new(0);
     move || {
-        let fate = script.get(life.fetch_add(1, Ordering::Relaxed) as usize).copied();
-        assert!(!matches!(fate, Some(Fate::FactoryPanic)), "no config");
-        Patient { fate }
+        let outcome = script.get(life.fetch_add(1, Ordering::Relaxed) as usize).copied();
+        assert!(!matches!(outcome, Some(Outcome::FactoryPanic)), "no config");
+        Patient { outcome }
     }
 }
 
@@ -105,7 +105,7 @@ fn an_injected_panic_is_like_a_real_one() {
 
 #[test]
 fn a_failing_factory_or_open_is_one_more_failure_and_up_means_opened() {
-    const SCRIPT: &[Fate] = &[Fate::FactoryPanic, Fate::OpenPanic, Fate::OpenFault];
+    const SCRIPT: &[Outcome] = &[Outcome::FactoryPanic, Outcome::OpenPanic, Outcome::OpenFault];
     runtime::block_on(async {
         let actor = ActorRef::unbound(ROOM);
         let mut host = Host::default();
@@ -122,7 +122,7 @@ fn an_open_that_never_ends_is_aborted_and_tried_again() {
     runtime::block_on(async {
         let actor = ActorRef::unbound(ROOM);
         let mut host = Host::default();
-        host.start(&actor, Policy { stall_after: BRIEF, ..POLICY }, scripted(&[Fate::OpenForEver]));
+        host.start(&actor, Policy { stall_after: BRIEF, ..POLICY }, scripted(&[Outcome::OpenForEver]));
         soon(actor.wait_up()).await;
         assert_eq!((actor.generation(), actor.port().restarts().killed), (2, 1));
     });
@@ -185,7 +185,7 @@ fn a_spent_budget_stops_the_host_and_the_others_are_drained() {
         let health = host.health_watch();
         soon(other.wait_up()).await;
         let (open, gate) = oneshot::channel();
-        host.start(&fails, POLICY, scripted(&[Fate::FactoryPanic; 9]));
+        host.start(&fails, POLICY, scripted(&[Outcome::FactoryPanic; 9]));
         let held = async {
             soon(fails.wait_health(Health::Finished)).await;
             open.send(()).unwrap();
@@ -211,7 +211,7 @@ fn a_degraded_actor_is_down_and_the_others_go_on() {
         let mut host = Host::default();
         let degrade = Policy { on_exhausted: OnExhausted::Degrade { cool_off: NEVER }, ..POLICY };
         host.start(&other, POLICY, Counter::default);
-        host.start(&fails, degrade, scripted(&[Fate::OpenFault; 9]));
+        host.start(&fails, degrade, scripted(&[Outcome::OpenFault; 9]));
         soon(other.wait_up()).await;
         soon(fails.wait_health(Health::Down)).await;
         assert_eq!(host.health(), [("counter", Health::Up), ("patient", Health::Down)]);
@@ -228,7 +228,7 @@ fn after_the_cool_off_there_is_one_more_try() {
         let mut host = Host::default();
         let degrade = Policy { on_exhausted: OnExhausted::Degrade { cool_off: BRIEF }, ..POLICY };
         // Four failures spend the budget, the fifth is a try that fails, the sixth is one that holds.
-        host.start(&actor, degrade, scripted(&[Fate::OpenFault; 5]));
+        host.start(&actor, degrade, scripted(&[Outcome::OpenFault; 5]));
         soon(actor.wait_up()).await;
         assert_eq!(actor.generation(), 6);
         assert_eq!(actor.ask(Hit, SOON).await, Ok(1));

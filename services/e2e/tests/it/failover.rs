@@ -13,7 +13,7 @@ const TWO_MINUTES: Duration = Duration::from_secs(120);
 const NEXT_JOB: Duration = Duration::from_secs(10);
 /// Depth of a credit in these tests.
 const DEPTH: u64 = 3;
-/// A block's fate is final there.
+/// A block's outcome is final there.
 const FINAL_DEPTH: u64 = 100;
 
 struct World {

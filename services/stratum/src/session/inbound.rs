@@ -14,7 +14,7 @@ use crate::proxy;
 use crate::shard::StratumShard;
 
 /// Said before a connection is closed because of what it sends.
-const TOO_MUCH: &str = "too much rubbish, closing";
+const TOO_MUCH: &str = "protocol violation limit exceeded, closing";
 /// The first byte of TLS. No request begins with it.
 pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 const SCRATCH: usize = 64 * 1024;

@@ -57,10 +57,10 @@ fn connections_that_stop_reading_are_closed_with_a_reason() {
                 deaf.push(miner);
             }
             // Every line is answered, no answer is read.
-            let rubbish = "{}\n".repeat(2000);
+            let garbage = "{}\n".repeat(2000);
             for miner in &mut deaf {
                 for _ in 0..200 {
-                    let write = miner.stream.write_all(rubbish.as_bytes());
+                    let write = miner.stream.write_all(garbage.as_bytes());
                     // When the pool has closed it, or will not take more.
                     if !matches!(tokio::time::timeout(Duration::from_millis(50), write).await, Ok(Ok(()))) {
                         break;

@@ -143,22 +143,22 @@ fn half_a_line_for_ever_is_silence() {
 }
 
 #[test]
-fn rubbish_line_by_line_is_borne_for_a_while() {
+fn garbage_line_by_line_is_borne_for_a_while() {
     with_pool(
         |_| (),
         async |pool| {
             let mut named = Miner::from(pool, "10.0.0.1").await;
             let mut home = Miner::connect(pool).await;
             for n in 0..100 {
-                home.send("rubbish").await;
+                home.send("garbage").await;
                 assert_eq!(home.line().await, error(0, "invalid JSON"), "line {n}");
             }
-            named.send_bytes("rubbish\n".repeat(100).as_bytes()).await;
+            named.send_bytes("garbage\n".repeat(100).as_bytes()).await;
             let mut told = 0;
             loop {
                 match named.line().await {
                     line if line == error(0, "invalid JSON") => told += 1,
-                    line => break assert_eq!(line, error(0, "too much rubbish, closing")),
+                    line => break assert_eq!(line, error(0, "protocol violation limit exceeded, closing")),
                 }
             }
             assert_eq!(told, 31);
@@ -325,7 +325,7 @@ fn a_header_that_is_none_ends_the_connection() {
 }
 
 #[test]
-fn a_header_of_anybody_else_is_rubbish() {
+fn a_header_of_anybody_else_is_garbage() {
     with_pool(
         |setup| setup.settings.proxy_from = vec!["10.0.0.0/8".parse().unwrap()],
         async |pool| {

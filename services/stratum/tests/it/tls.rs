@@ -346,7 +346,7 @@ fn a_miner_in_tls_that_does_not_read_is_closed() {
         let _deaf = deaf.await;
         pool.until("the end", |pool| pool.closed(CloseReason::SlowReader) == 1).await;
         let mut honest = Miner::connect(pool).await;
-        honest.send("rubbish").await;
+        honest.send("garbage").await;
         assert_eq!(honest.line().await, error(0, "invalid JSON"));
     });
 }

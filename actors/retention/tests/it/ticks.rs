@@ -17,13 +17,13 @@ fn it_rests_between_two_clean_ups_and_without_a_lease() {
         pool.day(None).await;
         let mut cleaner = pool.cleaner(kept(90, 365));
         cleaner.lease.send_replace(None);
-        cleaner.turn().await;
+        cleaner.tick().await;
         assert_eq!(cleaner.counters.retention_runs_total.get(), 0);
         cleaner.lease.send_replace(Some(pool.epoch));
         cleaner.run().await;
         assert!(cleaner.counters.retention_last_run_timestamp_seconds.get() > 0);
         for _ in 0..3 {
-            cleaner.turn().await;
+            cleaner.tick().await;
         }
         assert_eq!(cleaner.counters.retention_runs_total.get(), 1);
     });
@@ -38,7 +38,7 @@ fn an_old_epoch_is_refused_and_a_new_one_goes_on() {
         }
         let mut cleaner = pool.cleaner(kept(1, 1));
         cleaner.lease.send_replace(Some(pool.epoch - 1));
-        cleaner.turn().await;
+        cleaner.tick().await;
         assert_eq!(pool.count("retention_marks"), 0);
         cleaner.lease.send_replace(Some(pool.epoch));
         cleaner.run().await;

@@ -16,7 +16,12 @@ use crate::sweep::PayoutRun;
 const SENDS_PER_STEP: usize = 8;
 
 impl Payout {
-    pub(crate) async fn pass_at(&mut self, tip: &WalletTip, is_behind: bool, epoch: i64) -> Result<Pass, PayoutError> {
+    pub(crate) async fn run_at_tip(
+        &mut self,
+        tip: &WalletTip,
+        is_behind: bool,
+        epoch: i64,
+    ) -> Result<RunOutcome, PayoutError> {
         let mut open = self.parts.store.intent_list_open().await?;
         self.count(&open);
         let is_new_tip = self.passed.as_ref() != Some(tip);
@@ -28,8 +33,8 @@ impl Payout {
         let to_send = !is_stuck && (has_due || open.iter().any(is_to_send));
         if !is_new_tip && !to_follow && !to_read {
             match gate {
-                SendPermission::Shut => return Ok(Pass::Idle),
-                _ if !to_send => return Ok(Pass::Idle),
+                SendPermission::Shut => return Ok(RunOutcome::Idle),
+                _ if !to_send => return Ok(RunOutcome::Idle),
                 SendPermission::Stuck(trouble) => return Err(trouble),
                 SendPermission::Open => {}
             }
@@ -74,14 +79,14 @@ impl Payout {
         }
         match gate {
             SendPermission::Open => {}
-            SendPermission::Shut => return trouble.map_or(Ok(Pass::Done), Err),
+            SendPermission::Shut => return trouble.map_or(Ok(RunOutcome::Done), Err),
             SendPermission::Stuck(trouble) => return Err(trouble),
         }
         if !is_stuck && (has_due || open.iter().any(is_to_send)) {
             self.send_all(&mut open, look, oldest, epoch).await?;
             self.count(&open);
         }
-        trouble.map_or(Ok(Pass::Done), Err)
+        trouble.map_or(Ok(RunOutcome::Done), Err)
     }
 
     /// The wallet's history must be compared with the books before anything is sent.
@@ -238,8 +243,8 @@ impl Payout {
         sends: usize,
     ) -> Result<Left, PayoutError> {
         for _ in 0..sends {
-            let purse = self.purse(look, open).await?;
-            let Some(mut intent) = self.reserve_next(run, &purse, open, epoch).await? else { return Ok(Left::Nothing) };
+            let funds = self.funds(look, open).await?;
+            let Some(mut intent) = self.reserve_next(run, &funds, open, epoch).await? else { return Ok(Left::Nothing) };
             let sent = self.send(&mut intent, epoch).await;
             open.push(intent);
             sent?;
@@ -249,7 +254,7 @@ impl Payout {
 }
 
 /// What a pass came to.
-pub(crate) enum Pass {
+pub(crate) enum RunOutcome {
     /// There was nothing to do.
     Idle,
     /// All that could be done.
