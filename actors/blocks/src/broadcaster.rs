@@ -84,7 +84,7 @@ impl BlockBroadcaster {
             received_at: candidate.received_at,
         };
         while !matches!(self.parts.ledger.ask(AppendEvents(vec![event.clone()]), LEDGER_PATIENCE).await, Ok(Ok(_))) {
-            warn!("a block candidate could not be logged yet; it is submitted all the same");
+            warn!("block candidate not logged yet, submitted without");
             sleep(PAUSE).await;
         }
     }

@@ -147,7 +147,7 @@ impl BlockLifecycle {
         if block.hold_reason.as_deref() == Some(why) {
             return Ok(());
         }
-        warn!(height = %block.height, hash = block.hash, why, "block is held");
+        warn!(height = %block.height, hash = block.hash, why, "block not credited, held");
         Ok(self.parts.store.block_hold(epoch, block.id, Some(why)).await?)
     }
 
@@ -200,7 +200,7 @@ impl BlockLifecycle {
     async fn displaced(&mut self, block: &Block, depth: u64, tip: &Tip, epoch: i64) -> Result<(), StepError> {
         let store = &self.parts.store;
         let Some(since) = block.displaced_at else {
-            info!(height = %block.height, hash = block.hash, "another block stands at this height");
+            info!(height = %block.height, hash = block.hash, "another block is at this height");
             return Ok(store.block_displaced(epoch, block.id, Some(tip.height)).await?);
         };
         let tips = tip.height.get().saturating_sub(since.get());
@@ -290,7 +290,7 @@ impl BlockLifecycle {
             entry.parts().into()
         };
         self.parts.store.block_reverse(epoch, block.id, &credit, at, build).await?;
-        warn!(height = %block.height, hash = block.hash, "a credited block left the chain; its credit was taken back");
+        warn!(height = %block.height, hash = block.hash, "credited block left the chain, credit reversed");
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl Handler<LifecycleTick> for BlockLifecycle {
             let trouble = self.run_once(tip, epoch).await.err().map(|error| error.to_string());
             if trouble != self.last_logged {
                 if let Some(trouble) = &trouble {
-                    warn!(trouble, "blocks cannot be followed now; it is tried again");
+                    warn!(trouble, "block tracking failed, will retry");
                 }
                 self.last_logged = trouble;
             }

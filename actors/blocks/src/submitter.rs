@@ -72,8 +72,8 @@ impl Handler<SubmitCandidate> for BlockSubmitter {
             match outcome {
                 _ if was_known => debug!(%height, %id, ?outcome, "block was settled before"),
                 Outcome::Accepted => info!(%height, %id, "block accepted"),
-                Outcome::Lost => info!(%height, %id, "block lost to another one"),
-                Outcome::Refused => warn!(%height, %id, "the daemon refused the block"),
+                Outcome::Lost => info!(%height, %id, "block orphaned"),
+                Outcome::Refused => warn!(%height, %id, "block rejected by the daemon"),
             }
         });
         Ok(())

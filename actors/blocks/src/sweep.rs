@@ -95,9 +95,9 @@ impl Sweep {
             .block_insert_unexplained(epoch, host, &hash, nonce, &merkle_root, found_at, policy, window)
             .await?;
         if inserted {
-            warn!(height = %block.height, hash, "a block of the pool without a recorded finder was found on the chain");
+            warn!(height = %block.height, hash, "pool block without a recorded finder found on the chain");
         } else {
-            info!(hash, "block was recorded meanwhile");
+            info!(hash, "block already recorded");
         }
         Ok(())
     }

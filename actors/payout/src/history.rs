@@ -160,7 +160,7 @@ impl Payout {
             self.settle_steps(epoch).await?;
         }
         if self.history.read_under != Some(epoch) {
-            info!(sends = reading.offset, unknown = totals.open, "wallet's sends were compared with the books");
+            info!(sends = reading.offset, unknown = totals.open, "wallet sends reconciled with the books");
         }
         self.history.read_under = Some(epoch);
         self.history.is_due = false;

@@ -26,7 +26,7 @@ impl Payout {
             OperatorDecision::Sent { txid } => {
                 match self.block_of(txid.clone(), intent.fee_expected, intent.created_height, tip).await? {
                     Some(seen) => {
-                        warn!(payout = intent.id, txid, "an operator has named the transaction of a payout");
+                        warn!(payout = intent.id, txid, "payout transaction named by an operator");
                         self.acknowledge(intent, epoch).await?;
                         self.sent(intent, seen, epoch).await
                     }

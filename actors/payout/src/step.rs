@@ -105,7 +105,7 @@ impl Payout {
             Ok(SendStatus::Failed { status, error }) => {
                 // Asked again and again, it says the same each time.
                 if self.refusals.borrow_mut().insert(attempt.idempotency_key.clone()) {
-                    warn!(payout = intent.id, status, error, "the daemon has refused a payout");
+                    warn!(payout = intent.id, status, error, "payout rejected by the daemon");
                 }
                 Key::Failed { definite: is_definite(status, &error) }
             }
@@ -160,7 +160,7 @@ impl Payout {
                 self.set_attention(intent, attention, epoch).await
             }
             Verdict::Repeat => {
-                info!(payout = intent.id, "the daemon has no record of the request: it is repeated as it was");
+                info!(payout = intent.id, "daemon has no record of the payout request, repeating it unchanged");
                 self.parts.counters.payouts_repeated_total.add(1);
                 let change = IntentChange { absent_since: Some(None), repeated: true, ..to(IntentState::Reserved) };
                 self.change(intent, epoch, change).await
@@ -224,7 +224,7 @@ impl Payout {
         let entry = Entry::payout_released(&intent.id, &gross).map_err(|error| books(intent, error))?;
         self.close(intent, IntentState::Released, &entry, epoch).await?;
         self.parts.counters.payouts_released_total.add(1);
-        warn!(payout = intent.id, outcome, "payout was definitely not sent; its money is payable again");
+        warn!(payout = intent.id, outcome, "payout not sent, amounts payable again");
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl Payout {
         };
         self.parts.store.intent_attempt_add(epoch, &intent.id, intent.state, attempt, outcome).await?;
         self.parts.counters.payouts_replaced_total.add(1);
-        warn!(payout = intent.id, outcome, attempt = number, "payout is asked for again with the same inputs");
+        warn!(payout = intent.id, outcome, attempt = number, "payout request repeated with the same inputs");
         *intent = self.reload(&intent.id).await?;
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Payout {
         }
         match why {
             Some(why) => warn!(payout = intent.id, why, "payout needs an operator"),
-            None => info!(payout = intent.id, "payout needs no operator any more"),
+            None => info!(payout = intent.id, "payout no longer needs an operator"),
         }
         let change = IntentChange { attention: Some(why.map(str::to_owned)), ..IntentChange::default() };
         self.change(intent, epoch, change).await

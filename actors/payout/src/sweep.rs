@@ -107,7 +107,7 @@ impl Payout {
 
     fn skip(&mut self, address: String, why: &'static str) {
         if self.skipped.insert(address.clone()) {
-            warn!(address, why, "a due balance is not paid");
+            warn!(address, why, "due balance not paid");
         }
         self.count_skipped();
     }
@@ -232,7 +232,7 @@ impl Payout {
                     return Ok(None);
                 }
                 if let Some(output) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
-                    info!(txid = output.txid, index = output.index, text, "an output cannot be spent now");
+                    info!(txid = output.txid, index = output.index, text, "output not spendable now");
                     self.excluded_outputs.insert((output.txid.clone(), output.index));
                     return Ok(None);
                 }

@@ -50,7 +50,7 @@ impl WalletOpener {
         // Its file may lie on a file system that hangs; the arbiter must not.
         let password = tokio::task::spawn_blocking(move || read()).await.unwrap_or_default();
         let password = password.ok_or(PayoutError::NoPassword(state))?;
-        warn!(daemon = daemon.place(), wallet = %state, "opening the daemon's wallet to pay");
+        warn!(daemon = daemon.place(), wallet = %state, "opening the daemon's wallet for payouts");
         match state {
             WalletState::Locked => daemon.wallet_unlock(&password).await?,
             _ => drop(daemon.wallet_load(&password).await?),

@@ -116,14 +116,14 @@ impl Handler<RetentionTick> for Retention {
         match self.tick().await {
             Ok(()) if self.is_failing => {
                 self.is_failing = false;
-                info!("clean-up goes on");
+                info!("retention run succeeded again");
             }
             Ok(()) => {}
             Err(error) => {
                 // What is needed may be something else by then.
                 self.run = None;
                 if !self.is_failing {
-                    warn!(%error, "clean-up was broken off; it is tried again");
+                    warn!(%error, "retention run failed, will retry");
                 }
                 self.is_failing = true;
             }

@@ -259,7 +259,7 @@ impl Disk {
                 outcome => outcome,
             };
             if let Err(Failure::Unknown(why) | Failure::NotWritten(why)) = outcome {
-                return error!(why, "share log could not be synced, nor cut; it is read again");
+                return error!(why, "share log sync and truncation failed, rereading it");
             }
         }
     }
@@ -336,7 +336,7 @@ impl Disk {
             *untold = 0;
             // Full means that the fold was told and has not looked yet.
             if let Err(crossbeam_channel::TrySendError::Disconnected(())) = self.fold.try_send(()) {
-                warn!("the fold has ended; shares stay in the log until it is back");
+                warn!("fold thread ended; shares stay in the log until it restarts");
             }
         }
         true
@@ -407,7 +407,7 @@ impl Disk {
             DiskAnswer::Found(question, reply) => {
                 let found = find_shares(&self.directory, self.progress.durable(), began, &question);
                 reply.send(found.map_err(|error| {
-                    warn!(%error, "shares in doubt cannot be looked up");
+                    warn!(%error, "in-doubt shares cannot be looked up");
                     AppendRefusal::Disk
                 }));
             }

@@ -320,7 +320,7 @@ impl Fold {
             let (what, why) = (format!("set_aside_records {}", row.id), format!("it has {count} records"));
             return Err(failed(StoreError::Damaged { what, why }));
         }
-        info!(row = row.id, records = row.records, "records that were set aside are appended to the share log again");
+        info!(row = row.id, records = row.records, "set-aside records appended to the share log again");
         self.progress.offer_retry(RetriedRows { row: row.id, body: row.body });
         Ok(())
     }

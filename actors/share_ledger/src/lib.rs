@@ -170,11 +170,11 @@ impl ShareLedger {
             let since = (parts.clock)().minus(CLAIM_HORIZON);
             let found = claims::open_claims(&parts.directory, &parts.ids, parts.network, durable, since);
             let found = found.unwrap_or_else(|error| {
-                warn!(%error, "open block claims of the log cannot be read");
+                warn!(%error, "open block claims cannot be read from the share log");
                 OpenClaims::default()
             });
             if tell.send(found).is_err() {
-                warn!("the ledger ended before its open claims were read");
+                warn!("share ledger ended before its open claims were read");
             }
         })
     }
@@ -186,7 +186,7 @@ impl ShareLedger {
                 Ok(found) => {
                     let (unjudged, candidates) = (found.unjudged.len(), found.candidates.len());
                     if unjudged + candidates > 0 {
-                        info!(unjudged, candidates, "block claims of the log are looked at again");
+                        info!(unjudged, candidates, "open block claims restored from the share log");
                     }
                     self.reopened = found;
                     self.claims = None;
@@ -252,7 +252,7 @@ impl Actor for ShareLedger {
         let end = end.await.map_err(|_| Fault::because("the disk thread ended at its start"))?;
         let end = end.map_err(|error| Fault::because(error.to_string()))?;
         if end.cut_bytes > 0 {
-            warn!(bytes = end.cut_bytes, "a torn tail of the share log was cut; nothing in it was acknowledged");
+            warn!(bytes = end.cut_bytes, "torn tail of the share log truncated; nothing in it was acknowledged");
         }
         self.start("log-fold", move || fold.run(&woken))?;
         // Up to what the process before this one wrote: its own claims this process hears of directly.
@@ -266,7 +266,7 @@ impl Actor for ShareLedger {
         (self.disk, self.wake_fold) = (None, None);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                warn!("a thread of the share ledger panicked");
+                warn!("share ledger thread panicked");
             }
         }
     }

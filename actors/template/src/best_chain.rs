@@ -52,7 +52,7 @@ impl Follower {
                     "the daemon's chain has less work than one seen before, at height {best}: until it has caught up, \
                      no block is credited or taken back. If that chain is gone for good: meshpool accept-chain"
                 ),
-                None => info!("the daemon's chain has as much work as any seen before"),
+                None => info!("daemon's chain has caught up with the best chain seen"),
             }
         }
         let published = &self.parts.published;
@@ -80,7 +80,7 @@ impl Follower {
             published.best_is_stored(best);
         } else if is_behind && store.best_chain_get().await?.is_some_and(|stored| stored.work == 0) {
             published.give_up_best();
-            warn!("the best chain seen before was given up by an operator; the daemon's chain counts from now on");
+            warn!("best chain record given up by an operator; following the daemon's chain");
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ impl Follower {
 
     fn complain(&self, why: &str) {
         if !self.memory.unwell.replace(true) {
-            warn!(why, "the best chain seen cannot be read or stored now; it is tried again");
+            warn!(why, "best chain record unavailable, will retry");
         }
     }
 }

@@ -90,7 +90,7 @@ impl Follower {
         if let Event::Lost(error) = event
             && node.events.get()
         {
-            warn!(daemon = node.client.place(), %error, "event stream lost; the tip is polled meanwhile");
+            warn!(daemon = node.client.place(), %error, "event stream lost, polling the tip");
         }
         let news = node.hear(event, self.parts.settings.refresh_on_same_height);
         self.tell_health();
@@ -223,7 +223,7 @@ impl Follower {
             return Err(TemplateError::LessWork { height: status.chain_height, best });
         }
         let daemon = self.nodes[place].client.place();
-        warn!(daemon, height = %status.chain_height, "the daemon's chain has had less work for long; it is followed now");
+        warn!(daemon, height = %status.chain_height, "daemon's chain still has less work, following it now");
         published.forget_work();
         self.back_since.set(None);
         Ok(())
@@ -292,7 +292,7 @@ impl Follower {
             Ok(Err(refusal)) => refusal.to_string(),
             Err(error) => error.to_string(),
         };
-        warn!(height = %template.height, why, "template is current and its definition is not logged yet");
+        warn!(height = %template.height, why, "current template's definition is not logged yet");
     }
 
     /// The address that every template must pay: from the settings, else stored earlier, else the first daemon's
@@ -312,7 +312,7 @@ impl Follower {
                 let asked = first.wallet.with(&first.client, async || first.client.wallet_address().await).await;
                 let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble)))?;
                 let address = store.meta_get_or_insert(PINNED_KEY, &wallet.address).await?;
-                info!(address, "blocks pay this address from now on");
+                info!(address, "reward address set");
                 address
             }
         };

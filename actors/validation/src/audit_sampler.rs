@@ -258,10 +258,10 @@ impl Handler<ChooseRechecks> for AuditSampler {
     async fn handle(&mut self, _: ChooseRechecks, reply: Reply<ChooseRechecks>) -> Result<(), Fault> {
         match self.look().await {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => debug!(%error, "stored shares still cannot be chosen"),
+            Err(error) if self.is_failing => debug!(%error, "audit sampling still fails"),
             Err(error) => {
                 self.is_failing = true;
-                warn!(%error, "stored shares cannot be chosen for a check now; it is tried again");
+                warn!(%error, "audit sampling failed, will retry");
             }
         }
         reply.send(());

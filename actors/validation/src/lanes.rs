@@ -182,7 +182,7 @@ fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, c
         counters.checks_running.add(1);
         let outcome = catch_unwind(AssertUnwindSafe(|| check(&kernel, &mut arena, &subject)));
         let outcome = outcome.unwrap_or_else(|_| {
-            error!(lane, "a verification lane panicked; its share is not judged");
+            error!(lane, "verification lane panicked; its share stays unverified");
             Err(ProofRefusal::HashFailed)
         });
         counters.checks_total.add(1);

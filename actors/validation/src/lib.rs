@@ -207,7 +207,7 @@ impl Validation {
             let unproven = self.unsent.iter().position(|(_, proven)| !proven);
             self.unsent.remove(unproven.unwrap_or(0));
             self.parts.counters.candidates_forgone_total.add(1);
-            error!("the submitter takes no candidates; one is given up, a proven one is found again in the log");
+            error!("block submitter busy, candidate dropped; a verified one is restored from the share log");
         }
     }
 
@@ -255,7 +255,7 @@ impl Validation {
     }
 
     fn reject(&mut self, share: &BookedShare, refusal: ProofRefusal, now: Timestamp) {
-        warn!(seq = share.seq.0, %refusal, "an acknowledged share is false");
+        warn!(seq = share.seq.0, %refusal, "acknowledged share failed verification");
         self.blame(&share.line.pair(), now);
         self.log(share, Verdict::Rejected);
     }
@@ -302,7 +302,7 @@ impl Validation {
         // Its share counts as verified when it comes back from the log. If nobody waits for that any more, the share
         // is refused, but the block is real.
         if !reply.deliver(outcome) && block {
-            warn!(height = %share.template.height, "a proven block's miner has left; it is submitted without its share");
+            warn!(height = %share.template.height, "verified block submitted without its share: the miner has left");
             self.parts.counters.candidates_total.add(1);
             let candidate = SubmitCandidate {
                 share: Seq::ZERO,

@@ -55,7 +55,7 @@ impl Actor for PenaltyKeeper {
 
     async fn close(&mut self) {
         if let Err(error) = self.keep().await {
-            warn!(%error, "the last strikes are not stored");
+            warn!(%error, "last penalties not stored");
         }
     }
 }
@@ -64,10 +64,10 @@ impl Handler<StorePenalties> for PenaltyKeeper {
     async fn handle(&mut self, _: StorePenalties, reply: Reply<StorePenalties>) -> Result<(), Fault> {
         match self.keep().await {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => debug!(%error, "strikes are still not stored"),
+            Err(error) if self.is_failing => debug!(%error, "penalties still not stored"),
             Err(error) => {
                 self.is_failing = true;
-                warn!(%error, "strikes are not stored; they are in force all the same");
+                warn!(%error, "penalties not stored, will retry; they are in force");
             }
         }
         reply.send(());

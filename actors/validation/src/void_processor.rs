@@ -118,7 +118,7 @@ impl VoidProcessor {
             }
         } else if !is_left {
             self.parts.penalties.voided(&case.pair, case.before);
-            info!(address = &*case.pair.0, shares = case.sent.len(), "uncredited work behind a false share is void");
+            info!(address = &*case.pair.0, shares = case.sent.len(), "uncredited work voided");
             self.case = None;
         }
         Ok(())
@@ -212,10 +212,10 @@ impl Handler<VoidWork> for VoidProcessor {
     async fn handle(&mut self, _: VoidWork, reply: Reply<VoidWork>) -> Result<(), Fault> {
         match self.look().await {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => debug!(%error, "work still cannot be voided"),
+            Err(error) if self.is_failing => debug!(%error, "voiding work still fails"),
             Err(error) => {
                 self.is_failing = true;
-                warn!(%error, "work cannot be voided now; it is tried again");
+                warn!(%error, "voiding work failed, will retry");
             }
         }
         reply.send(());

@@ -147,7 +147,7 @@ struct LogErrors {
 
 impl bb8::ErrorSink<PoolError> for LogErrors {
     fn sink(&self, error: PoolError) {
-        tracing::warn!(database = %self.place, %error, "no connection to the database");
+        tracing::warn!(database = %self.place, %error, "database connection failed");
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {

@@ -285,7 +285,7 @@ impl Conn<'_> {
             Err(error) => {
                 // A rollback that fails leaves a connection that its pool throws away, which rolls back as well.
                 if let Err(rollback) = on!(self, c => rollback(c).await) {
-                    tracing::warn!(%rollback, "a transaction could not be rolled back");
+                    tracing::warn!(%rollback, "database rollback failed");
                 }
                 Err(error)
             }

@@ -51,7 +51,7 @@ impl ServiceNotifier {
                 std::thread::sleep(patience.map_or(STATUS_EVERY, |patience| patience / LOOKS));
                 match vitals.look() {
                     Some(still) => {
-                        warn!(still, "an event loop does not turn: the service manager gets no sign of life")
+                        warn!(still, "event loop stalled: watchdog notification withheld")
                     }
                     None if patience.is_some() => send(&[NotifyState::Watchdog]),
                     None => {}
@@ -74,7 +74,7 @@ impl ServiceNotifier {
 
 fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "the service manager cannot be told");
+        warn!(%error, "service manager notification failed");
     }
 }
 

@@ -76,7 +76,7 @@ pub fn listeners(
         }
         match absent {
             Some(error) if !listens => return Err(error),
-            Some(error) => warn!(%error, %place, "an address of this name does not exist here, it is left out"),
+            Some(error) => warn!(%error, %place, "listen address not available on this machine, skipped"),
             None => {}
         }
     }

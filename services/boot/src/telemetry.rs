@@ -138,13 +138,13 @@ impl Telemetry {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 if let Err(error) = metrics.shutdown() {
-                    tracing::warn!(%error, "last metrics were not sent");
+                    tracing::warn!(%error, "last metrics not exported");
                 }
             });
             if let Some(traces) = traces
                 && let Err(error) = traces.shutdown()
             {
-                tracing::warn!(%error, "last traces were not sent");
+                tracing::warn!(%error, "last traces not exported");
             }
         });
     }

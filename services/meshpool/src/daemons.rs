@@ -17,7 +17,7 @@ pub(crate) fn wallet_password(settings: &Arc<Settings>, endpoint: &DaemonEndpoin
     let (settings, endpoint) = (Arc::clone(settings), endpoint.clone());
     Arc::new(move || {
         settings.wallet_password(&endpoint).unwrap_or_else(|error| {
-            warn!(%error, daemon = endpoint.url, "no wallet password yet");
+            warn!(%error, daemon = endpoint.url, "wallet password file not readable yet");
             None
         })
     })

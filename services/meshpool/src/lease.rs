@@ -60,7 +60,7 @@ pub(crate) async fn keep(
                 renewals.note(Some(described(&error)));
                 // It may still be ours, but nothing is certain: write nothing.
                 if epoch.send_replace(None).is_some() {
-                    warn!(%error, "money lease could not be renewed");
+                    warn!(%error, "money lease renewal failed");
                 }
             }
         }
@@ -74,7 +74,7 @@ pub(crate) async fn keep(
     if let Some(held) = held
         && let Err(error) = store.lease_release(NAME, &holder, held).await
     {
-        warn!(%error, "money lease was not given back; it runs out by itself");
+        warn!(%error, "money lease not released; it expires by itself");
     }
 }
 

@@ -63,7 +63,7 @@ impl Membership {
     ) -> Result<Membership, Failure> {
         let end = directory.recover().map_err(config)?;
         if end.cut_bytes > 0 {
-            warn!(bytes = end.cut_bytes, "a torn tail of the share log was cut; nothing in it was acknowledged");
+            warn!(bytes = end.cut_bytes, "torn tail of the share log truncated; nothing in it was acknowledged");
         }
         let end = Seq(end.next_seq.0.saturating_sub(1));
         let mut name = directory.host_name(draw).map_err(config)?;
@@ -89,11 +89,7 @@ impl Membership {
                 }
             }
             None if end > Seq::ZERO => {
-                warn!(
-                    host = name,
-                    end = end.0,
-                    "the database does not know this share log, which has records: it is older"
-                );
+                warn!(host = name, end = end.0, "share log unknown to the database, which is older");
             }
             None => {}
         }

@@ -40,7 +40,7 @@ pub(crate) fn announce(
                 }
             };
             if let Err(error) = manager.ready(pulses, status) {
-                warn!(%error, "no thread for signs of life: the service manager will start the pool again");
+                warn!(%error, "watchdog notification thread failed: the service manager will restart the pool");
             }
             std::future::pending().await
         };

@@ -125,7 +125,7 @@ fn prepare(settings: Settings, devnet: bool, migrate_first: bool, telemetry: &Te
         pool.run(ports, telemetry, shutdown).await
     });
     if child.as_mut().is_some_and(Devnet::has_ended) {
-        warn!("the simulated network had ended before the pool");
+        warn!("simulated network ended before the pool");
     }
     drop(child);
     drop(place);
@@ -225,7 +225,7 @@ impl Pool {
         let log = telemetry.log().clone();
         let mut host = Host::with_watchdog(move |stuck| {
             log.end_process(boot::SUPERVISOR, || {
-                error!(?stuck, "an actor's thread is stuck; the process ends so that it can be started again");
+                error!(?stuck, "actor thread stuck, ending the process for a restart");
             })
         })
         .map_err(config)?;
@@ -486,7 +486,7 @@ fn reopen_after_restart<A: Actor>(actor: &ActorRef<A>, ledger: Recipient<ReopenC
         while status.changed().await.is_ok() {
             let now = status.borrow_and_update().generation;
             if now > generation.max(1) && ledger.tell(ReopenClaims).is_err() {
-                warn!("open block claims could not be handed on again; a restart of the pool does");
+                warn!("open block claims not restored; a restart of the pool restores them");
             }
             generation = generation.max(now);
         }

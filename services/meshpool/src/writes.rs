@@ -108,7 +108,7 @@ fn lease((age, why): &(Duration, Option<String>)) -> Option<(String, String)> {
         let why = why.as_deref().unwrap_or("no answer yet");
         // Without the seconds: a detail that changes is no news.
         let detail = format!(
-            "the money lease could not be renewed: {why}. Is the database read-only (a standby?), full, or locked by \
+            "the money lease renewal failed: {why}. Is the database read-only (a standby?), full, or locked by \
              another program?"
         );
         (text, detail)

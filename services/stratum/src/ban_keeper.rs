@@ -64,7 +64,7 @@ impl Actor for BanKeeper {
 
     async fn close(&mut self) {
         if let Err(error) = self.keep().await {
-            warn!(%error, "the last bans are not stored");
+            warn!(%error, "last bans not stored");
         }
     }
 }
@@ -73,10 +73,10 @@ impl Handler<StoreBans> for BanKeeper {
     async fn handle(&mut self, _: StoreBans, reply: Reply<StoreBans>) -> Result<(), Fault> {
         match self.keep().await {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => debug!(%error, "bans are still not stored"),
+            Err(error) if self.is_failing => debug!(%error, "bans still not stored"),
             Err(error) => {
                 self.is_failing = true;
-                warn!(%error, "bans are not stored; they are in force all the same");
+                warn!(%error, "bans not stored, will retry; they are in force");
             }
         }
         reply.send(());

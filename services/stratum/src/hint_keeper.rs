@@ -88,10 +88,10 @@ impl HintKeeper {
     fn report(&mut self, outcome: store::Result<()>) {
         match outcome {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => debug!(%error, "measured difficulties are still not stored"),
+            Err(error) if self.is_failing => debug!(%error, "vardiff hints still not stored"),
             Err(error) => {
                 self.is_failing = true;
-                warn!(%error, "measured difficulties are not stored; they stay in memory");
+                warn!(%error, "vardiff hints not stored, will retry");
             }
         }
     }

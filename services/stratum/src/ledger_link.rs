@@ -120,10 +120,7 @@ impl StratumShard {
         if claims.is_empty() {
             return;
         }
-        error!(
-            claims = claims.len(),
-            "the share log did not take block claims; they are checked and submitted without"
-        );
+        error!(claims = claims.len(), "share log refused block claims; verifying and submitting them without it");
         self.parts.counters.claims_unlogged_total.add(claims.len() as u64);
         for (at, share) in claims {
             if let Some(pending) = pending.get_mut(at) {

@@ -158,7 +158,7 @@ impl Stratum {
             }
         };
         if timeout(grace, all).await.is_err() {
-            warn!(?grace, "stratum sessions did not end in time and are closed");
+            warn!(?grace, "stratum sessions did not end in time, closed");
         }
         for arbiter in self.arbiters {
             arbiter.stop();
@@ -208,7 +208,7 @@ impl Inherited {
             match given.take_tcp_listener(index) {
                 Ok(Some(listener)) => listeners.push(listener),
                 Ok(None) => {}
-                Err(error) => warn!(%error, "an inherited descriptor is no listening socket"),
+                Err(error) => warn!(%error, "inherited descriptor is not a listening socket, ignored"),
             }
         }
         Inherited(listeners)
@@ -231,7 +231,7 @@ impl Inherited {
     fn warn_of_rest(&self) {
         for listener in &self.0 {
             let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
-            warn!(address, "an inherited socket is none of stratum.listen and stratum.tls_listen; it is closed");
+            warn!(address, "inherited socket matches neither stratum.listen nor stratum.tls_listen, closed");
         }
     }
 }
@@ -258,9 +258,9 @@ fn raise_descriptors(wanted: u64) {
         return;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), ..limit }) {
-        warn!(%error, wanted, "the limit of open files cannot be raised");
+        warn!(%error, wanted, "open file limit cannot be raised");
     } else if allowed < wanted {
-        warn!(allowed, wanted, "the system allows fewer open files than stratum.max_connections needs");
+        warn!(allowed, wanted, "open file limit is below what stratum.max_connections needs");
     }
 }
 

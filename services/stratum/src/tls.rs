@@ -74,7 +74,7 @@ impl TlsGate {
             }
             Err(error) => {
                 self.counters.stratum_tls_reload_failures_total.add(1);
-                warn!(%error, "the new certificate is not used, the old one stays");
+                warn!(%error, "new certificate rejected, keeping the old one");
             }
         }
     }
@@ -91,7 +91,7 @@ impl TlsGate {
 pub(crate) async fn watch(gate: Option<Arc<TlsGate>>) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
-        Err(error) => return warn!(%error, "SIGHUP cannot be listened for; certificates stay as they are"),
+        Err(error) => return warn!(%error, "SIGHUP handler failed; certificates are not reloaded"),
     };
     let Some(gate) = gate else {
         while hangup.recv().await.is_some() {
@@ -118,7 +118,7 @@ pub(crate) async fn watch(gate: Option<Arc<TlsGate>>) {
         });
         match look.await {
             Ok(stamp) => seen = stamp,
-            Err(error) => return warn!(%error, "certificates are not watched any more"),
+            Err(error) => return warn!(%error, "certificate reload stopped"),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn join_accounts(c: &mut Tx<'_>, joining: Option<&Joining>) -> Result
     for from in &miners {
         miner(c, joining, from, &to(from))?;
     }
-    tracing::info!(miners = miners.len(), "joined accounts of addresses that had two texts");
+    tracing::info!(miners = miners.len(), "accounts joined: addresses that had two texts");
     Ok(())
 }
 

@@ -144,7 +144,7 @@ fn a_restart_says_nothing_of_blocks_that_was_said_before() {
     for run in 0..3 {
         let pool = config.start_ready();
         if run > 0 {
-            pool.process.wait_log("block claims of the log are looked at again", MINUTE);
+            pool.process.wait_log("open block claims restored from the share log", MINUTE);
         }
         wait_until("blocks that are told of", MINUTE, || told(&pool.process.log()).len() >= 3);
         assert_eq!(pool.terminate(), 0);
