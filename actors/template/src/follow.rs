@@ -46,7 +46,7 @@ pub(crate) struct Follower {
     tip_to_job: Histogram<f64>,
 }
 
-enum Look {
+enum TipOutcome {
     Done,
     /// Nothing was asked for: the daemon or a rule said to wait. What was wrong before still is.
     Held,
@@ -106,18 +106,18 @@ impl Follower {
         self.tell_health();
         self.renew_leases();
         self.keep_best();
-        if matches!(outcome, Ok(Look::Held)) {
+        if matches!(outcome, Ok(TipOutcome::Held)) {
             return;
         }
         self.say(outcome.err());
     }
 
-    async fn look_until_still(&self) -> Result<Look, TemplateError> {
+    async fn look_until_still(&self) -> Result<TipOutcome, TemplateError> {
         let mut last = None;
         for _ in 0..LOOKS + self.nodes.len() {
             let place = self.choose();
             match self.look(place).await {
-                Ok(Look::Again) => {}
+                Ok(TipOutcome::Again) => {}
                 Ok(done) => return Ok(done),
                 Err(trouble) => {
                     self.blame(place, &trouble);
@@ -131,11 +131,11 @@ impl Follower {
         Err(last.unwrap_or(TemplateError::Moving))
     }
 
-    async fn look(&self, place: usize) -> Result<Look, TemplateError> {
+    async fn look(&self, place: usize) -> Result<TipOutcome, TemplateError> {
         let (node, published) = (&self.nodes[place], &self.parts.published);
         let status = self.status(place).await?;
         if self.choose() != place {
-            return Ok(Look::Again);
+            return Ok(TipOutcome::Again);
         }
         let height = status.chain_height;
         published.set_tip(|tip| {
@@ -151,26 +151,26 @@ impl Follower {
             self.back_since.set(None);
             let hash = job.map(|job| job.template.prev_hash);
             published.set_tip(|tip| *tip = self.tip(place, &status, hash));
-            return Ok(Look::Done);
+            return Ok(TipOutcome::Done);
         }
         self.refuse_step_back(place, &status)?;
         if node.is_held(&status.best_hash) {
-            return Ok(Look::Held);
+            return Ok(TipOutcome::Held);
         }
         let pinned = self.pinned().await?;
         let (answer, parent) = tokio::join!(self.fetch(node, &status, &pinned), node.client.block_by_height(height));
-        let Some(parent) = parent? else { return Ok(Look::Again) };
+        let Some(parent) = parent? else { return Ok(TipOutcome::Again) };
         if !status.is_tip(parent.height, &parent.hash) {
-            return Ok(Look::Again);
+            return Ok(TipOutcome::Again);
         }
         published.set_tip(|tip| {
             if tip.daemon == place {
                 *tip = self.tip(place, &status, Some(parent.hash));
             }
         });
-        let Some(answer) = answer? else { return Ok(Look::Again) };
+        let Some(answer) = answer? else { return Ok(TipOutcome::Again) };
         if answer.header_base.prev_hash() != parent.hash || answer.header_base.height() != height.next() {
-            return Ok(Look::Again);
+            return Ok(TipOutcome::Again);
         }
         if let Err(trouble) = self.publish(place, answer, &parent, &status, &pinned).await {
             // Each fetch takes a lease: whatever is wrong with this one, the next does not come at once.
@@ -178,7 +178,7 @@ impl Follower {
             return Err(trouble);
         }
         published.set_tip(|tip| *tip = self.tip(place, &status, Some(parent.hash)));
-        Ok(Look::Done)
+        Ok(TipOutcome::Done)
     }
 
     /// The chain as this daemon shows it. Its id is told only when no better chain is known, so that nothing about

@@ -39,7 +39,7 @@ use crate::sql::binds;
 use crate::{Result, Store, StoreError, column};
 
 pub use days::{PayoutDay, RejectDay, ShareDay};
-pub use names::Swept;
+pub use names::PrunedNames;
 pub use segments::{Merged, Span};
 
 /// Minutes of a day.

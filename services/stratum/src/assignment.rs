@@ -234,18 +234,18 @@ mod tests {
         })
     }
 
-    struct Given {
+    struct SessionJobs {
         ranges: Ranges,
         line: Arc<WorkerIdentity>,
         jobs: Assignments,
     }
 
-    impl Given {
-        fn new() -> Given {
+    impl SessionJobs {
+        fn new() -> SessionJobs {
             let (address, worker) = ("a".into(), "w".into());
             let line =
                 WorkerIdentity { local_id: 1, address, worker, origin: Origin([0; 16]), defined_in: AtomicU64::new(0) };
-            Given { ranges: Ranges::new(ProcessNumber(1), 0), line: Arc::new(line), jobs: Assignments::default() }
+            SessionJobs { ranges: Ranges::new(ProcessNumber(1), 0), line: Arc::new(line), jobs: Assignments::default() }
         }
 
         /// Gives another job; `None` when there is no room for it.
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_superseded_job_is_good_for_its_grace_and_never_again_when_the_tip_changes() {
-        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let (mut given, t0, template) = (SessionJobs::new(), Instant::now(), template());
         let first = given.push(&template, t0).unwrap();
         given.push(&template, t0 + 10 * SECOND).unwrap();
         assert_eq!(given.outcome(first, t0 + 18 * SECOND), Ok(()), "the moment of reading counts");
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_job_that_a_new_tip_replaced_says_that_its_template_is_stale() {
-        let (mut given, t0, old, new) = (Given::new(), Instant::now(), template(), template());
+        let (mut given, t0, old, new) = (SessionJobs::new(), Instant::now(), template(), template());
         let first = given.push(&old, t0).unwrap();
         old.retired_at.set(t0 + 10 * SECOND).unwrap();
         given.push(&new, t0 + 10 * SECOND + SECOND / 100).unwrap();
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn jobs_within_their_grace_are_kept_and_the_next_one_waits_for_room() {
-        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let (mut given, t0, template) = (SessionJobs::new(), Instant::now(), template());
         let jobs: Vec<u64> = (0..JOBS_MAX).map(|_| given.push(&template, t0).unwrap()).collect();
         assert_eq!(given.push(&template, t0 + GRACE), None);
         assert!(jobs.iter().all(|job| given.outcome(*job, t0 + GRACE).is_ok()));
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_taken_once_and_can_be_given_back() {
-        let (mut given, t0, template) = (Given::new(), Instant::now(), template());
+        let (mut given, t0, template) = (SessionJobs::new(), Instant::now(), template());
         let job = given.push(&template, t0).unwrap();
         let mut reserve = |offset| given.jobs.find(Some(job), t0, GRACE, None).unwrap().reserve(offset);
         assert_eq!([reserve(7), reserve(7), reserve(8)], [Ok(()), Err(Reject::Duplicate), Ok(())]);

@@ -11,7 +11,7 @@ use crate::{Result, Store};
 
 /// What one step over names did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Swept<Id> {
+pub struct PrunedNames<Id> {
     /// The last one looked at; `None` when none was left.
     pub last: Option<Id>,
     /// How many were forgotten.
@@ -24,7 +24,13 @@ impl Store {
     ///
     /// # Errors
     /// `Fenced`.
-    pub async fn lines_forget(&self, epoch: i64, after: LineId, lines: u32, idle: Minute) -> Result<Swept<LineId>> {
+    pub async fn lines_forget(
+        &self,
+        epoch: i64,
+        after: LineId,
+        lines: u32,
+        idle: Minute,
+    ) -> Result<PrunedNames<LineId>> {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
@@ -34,7 +40,7 @@ impl Store {
                     Some(last) => forget(c, after.0, last, i64::from(idle.0)).await?,
                     None => 0,
                 };
-                Swept { last: last.map(LineId), removed }
+                PrunedNames { last: last.map(LineId), removed }
             })
         })
         .await
@@ -51,7 +57,7 @@ impl Store {
         after: MinerId,
         miners: u32,
         seen: Timestamp,
-    ) -> Result<Swept<MinerId>> {
+    ) -> Result<PrunedNames<MinerId>> {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
@@ -62,7 +68,7 @@ impl Store {
                     let ids: Vec<Id> = c.rows(NAMELESS, binds![after.0, last, seen.ms()]).await?;
                     removed = remove_miners(c, &ids).await?;
                 }
-                Swept { last: last.map(MinerId), removed }
+                PrunedNames { last: last.map(MinerId), removed }
             })
         })
         .await

@@ -20,7 +20,7 @@ use pow::{Arena, Kernel, MemoryKib};
 use serde::{Deserialize, Serialize};
 
 use crate::hasher::HasherError;
-use session::{End, Memory};
+use session::{End, SessionState};
 use work::Bench;
 
 const FOUND_MAX: usize = 4096;
@@ -165,7 +165,7 @@ impl Miner {
             work::run(&bench, Kernel::detect(), arena, hash_every, &found, count_hash);
         })?;
         let (bench, counters) = (Arc::clone(&miner.bench), Arc::clone(&miner.counters));
-        let mut memory = Memory { next_id: 2, difficulty: None, may_hint: false, accepted_file };
+        let mut memory = SessionState { next_id: 2, difficulty: None, may_hint: false, accepted_file };
         miner.spawn("devnet-miner", move || {
             while !counters.is_over.load(Ordering::Acquire) {
                 let end = session::run(&params, &counters, &bench, &finds, &mut memory);

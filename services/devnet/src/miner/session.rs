@@ -47,7 +47,7 @@ impl End {
 }
 
 /// What a miner keeps over connections.
-pub(super) struct Memory {
+pub(super) struct SessionState {
     pub(super) next_id: u64,
     /// The last difficulty seen in a job or answer.
     pub(super) difficulty: Option<u64>,
@@ -68,7 +68,7 @@ pub(super) struct Session<'a> {
     counters: &'a Counters,
     bench: &'a Bench,
     found: &'a Receiver<FoundNonce>,
-    memory: &'a mut Memory,
+    memory: &'a mut SessionState,
     stream: TcpStream,
     unread: Vec<u8>,
     negotiated: Option<Negotiated>,
@@ -95,7 +95,7 @@ pub(super) fn run(
     counters: &Counters,
     bench: &Bench,
     found: &Receiver<FoundNonce>,
-    memory: &mut Memory,
+    memory: &mut SessionState,
 ) -> End {
     let Some(stream) = connect(&params.pool) else { return End::Unreachable };
     counters.connections.fetch_add(1, Ordering::Relaxed);

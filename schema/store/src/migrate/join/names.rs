@@ -7,7 +7,7 @@ use crate::migrate::coded::Tx;
 use crate::sql::binds;
 
 #[derive(QueryableByName, Clone)]
-struct Suspect {
+struct StoredPenalty {
     #[diesel(sql_type = Binary)]
     origin: Vec<u8>,
     #[diesel(sql_type = Text)]
@@ -26,14 +26,14 @@ struct Suspect {
     ends_at: i64,
 }
 
-impl Suspect {
+impl StoredPenalty {
     /// The stricter of both in everything: who was kept out under one text is not let in under the other.
-    fn and(self, other: Suspect) -> Suspect {
+    fn and(self, other: StoredPenalty) -> StoredPenalty {
         let reason = match (other.quarantined_until, other.struck_at) > (self.quarantined_until, self.struck_at) {
             true => other.reason,
             false => self.reason,
         };
-        Suspect {
+        StoredPenalty {
             origin: self.origin,
             reason,
             strikes: self.strikes.max(other.strikes),
@@ -50,8 +50,8 @@ impl Suspect {
 pub(super) fn suspects(c: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
     let select = "SELECT origin, reason, strikes, struck_at, forced_until, quarantined_until, void_before, ends_at \
                   FROM suspects WHERE address = $1";
-    let moved: Vec<Suspect> = c.rows(select, binds![from])?;
-    let there: Vec<Suspect> = c.rows(select, binds![to])?;
+    let moved: Vec<StoredPenalty> = c.rows(select, binds![from])?;
+    let there: Vec<StoredPenalty> = c.rows(select, binds![to])?;
     c.run("DELETE FROM suspects WHERE address = $1", binds![from])?;
     for row in moved {
         let known = there.iter().find(|known| known.origin == row.origin).cloned();

@@ -33,9 +33,9 @@ impl Write for Gated {
 }
 
 /// A sink, the gate before it, a sign that the writer has come to the gate, and what has passed.
-type Rig = (Writer, SyncSender<io::Result<()>>, Receiver<()>, Arc<Mutex<Vec<u8>>>);
+type TestWriter = (Writer, SyncSender<io::Result<()>>, Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
-fn gated(bytes_max: usize) -> Rig {
+fn gated(bytes_max: usize) -> TestWriter {
     let (open, gate) = sync_channel(1000);
     let (reached, at_gate) = sync_channel(1);
     let taken = Arc::new(Mutex::new(Vec::new()));
