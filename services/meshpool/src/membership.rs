@@ -29,7 +29,7 @@ use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::Clock;
 use rand::Rng;
 use runtime::Task;
-use share_ledger::{Continuity, LogDirectory, LogOwner, OldestRecord, continuity};
+use share_ledger::{Continuity, LogDirectory, LogError, LogOwner, OldestRecord, continuity};
 use store::Store;
 use store::hosts::{HostOpening, HostRow};
 use tracing::{info, warn};
@@ -39,6 +39,11 @@ use crate::up::{Failure, config, database};
 
 /// How often it is looked whether an operator has given up the host that this one replaces.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// As when the log's actor gives up: a disk that is full may have room at the next start.
+fn share_log(error: LogError) -> Failure {
+    Failure { code: boot::SUPERVISOR, text: error.to_string() }
+}
 
 /// A registered host.
 pub(crate) struct Membership {
@@ -61,7 +66,7 @@ impl Membership {
         clock: &Clock,
         conditions: &Conditions,
     ) -> Result<Membership, Failure> {
-        let end = directory.recover().map_err(config)?;
+        let end = directory.recover().map_err(share_log)?;
         if end.cut_bytes > 0 {
             warn!(bytes = end.cut_bytes, "torn tail of the share log truncated; nothing in it was acknowledged");
         }

@@ -349,9 +349,11 @@ async fn candidate_put(
     if candidate.share_seq == Seq::ZERO {
         return Ok(());
     }
-    // What was computed without a finder stays without one.
+    // What was computed without a finder stays without one, and so does a block whose window was closed before its share
+    // came into the log again.
     let find = "UPDATE blocks SET line_id = $1, host_id = $2, share_seq = $3 \
-                WHERE hash = $4 AND line_id IS NULL AND weights_digest IS NULL";
+                WHERE hash = $4 AND line_id IS NULL AND weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_windows w \
+                WHERE w.block_id = blocks.id AND w.host_id = $2 AND w.end_seq >= $3)";
     c.run(find, binds![line, step.host.0, candidate.share_seq.to_i64(), candidate.hash.clone()]).await?;
     Ok(())
 }

@@ -149,15 +149,21 @@ fn an_unexplained_block_ends_its_window_where_the_log_is_folded() {
         assert_eq!(db.number(&format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id)), 4);
         assert_eq!(db.number("SELECT closed_seq AS n FROM hosts"), 4);
 
-        // Its candidate turns up later: only the finder is filled in.
+        let end = format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id);
+
+        // The share came into the log when the window was closed: nobody finds a block with work that it does not count.
         let share = log.share(0, EPOCH + 4, 9);
         db.store.fold(log.candidate(&hash(2), 0, share, EPOCH + 4)).await.unwrap();
+        assert_eq!((find(db, 2).await.finder, db.number(&end)), (None, 4));
+
+        // The candidate of a share that the window has turns up later: only the finder is filled in.
+        db.store.fold(log.candidate(&hash(2), 0, 2, EPOCH + 4)).await.unwrap();
         let block = find(db, 2).await;
         assert_eq!(
             (block.state, block.finder.as_deref(), block.found_at),
             (BlockState::Seen, Some("alice"), at(EPOCH + 3))
         );
-        assert_eq!(db.number(&format!("SELECT end_seq AS n FROM block_windows WHERE block_id = {}", block.id)), 4);
+        assert_eq!(db.number(&end), 4);
     });
 }
 
