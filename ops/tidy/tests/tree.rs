@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LINES_MAX: usize = 500;
-const TOP_LEVEL: [&str; 18] = [
+const TOP_LEVEL: [&str; 19] = [
     "actors",
     "services",
     "schema",
@@ -18,6 +18,7 @@ const TOP_LEVEL: [&str; 18] = [
     "LICENSE-APACHE",
     "rust-toolchain.toml",
     "rustfmt.toml",
+    "deny.toml",
     ".clippy.toml",
     ".gitignore",
     ".ci",
