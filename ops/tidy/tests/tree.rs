@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LINES_MAX: usize = 500;
-const TOP_LEVEL: [&str; 19] = [
+const TOP_LEVEL: [&str; 20] = [
     "actors",
     "services",
     "schema",
@@ -22,6 +22,7 @@ const TOP_LEVEL: [&str; 19] = [
     ".clippy.toml",
     ".gitignore",
     ".ci",
+    ".cargo",
     ".dockerignore",
 ];
 
