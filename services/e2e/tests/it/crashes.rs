@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Client, Config, Copy, Fleet, Kind, Network, Pool, Proof, address_of, audit, wait_for, wait_until};
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 /// Kills when nobody asks for more.
@@ -62,7 +62,7 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     fn new(place: &Path, kind: Kind, seed: u64) -> Campaign<'_> {
-        let network = Network::start(&place.join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
+        let network = Network::brisk(&place.join("network"), &[]);
         let books = kind.fresh(place, "books");
         let config = Config::new(place, &network).easy().set("payout.interval", "1s").database(&books.url);
         if let Kind::Postgres = kind {
@@ -88,8 +88,7 @@ impl Campaign<'_> {
 
     /// Puts one of the copies in the place of the books.
     fn put_back(&mut self) {
-        let ages: Vec<usize> = (0..self.copies.len()).collect();
-        let age = *ages.choose(&mut self.chance).unwrap();
+        let age = self.chance.random_range(0..self.copies.len());
         let url = self.copies[age].url.clone();
         let books = self.copy(&url);
         self.config = self.config.clone().database(&books.url);
@@ -152,8 +151,11 @@ fn campaign(kind: Kind, kills: u64, restores: u64) {
     let mut world = Campaign::new(place.path(), kind, seed);
     let mut events: Vec<Event> = (1..kills).map(|_| Event::Kill).chain((0..restores).map(|_| Event::Restore)).collect();
     events.shuffle(&mut world.chance);
-    // The first one hits a pool without a past.
+    // The first one hits a pool without a past, the last one a pool with payouts.
     events.insert(0, Event::Kill);
+    if let Some(place) = events.iter().rposition(|event| *event == Event::Restore) {
+        events[place..].rotate_left(1);
+    }
     for (n, event) in events.into_iter().enumerate() {
         if event == Event::Restore {
             world.put_back();
