@@ -118,8 +118,8 @@ impl Campaign<'_> {
             let is_of = |sent: &Sent| sent.record.recipients.iter().any(|to| to.memo_hex == memo);
             if !self.network.sends().iter().any(is_of) {
                 let args = ["release", &payout.intent, "--because", "no send of the wallet has its memo"];
-                let (code, out, log) = self.config.command_with("payouts", &args);
-                assert_eq!(code, 0, "{out}{log}");
+                // It may have been given up in the meantime: that it is, is waited for.
+                self.config.command_with("payouts", &args);
             }
         }
     }
