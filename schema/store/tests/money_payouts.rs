@@ -18,7 +18,7 @@ async fn with_reserved(db: &TestDb) -> (i64, Intent) {
     fund(db, epoch, "f2", "B", 600, NOW).await;
     let intent = intent(&intent_id(1), vec![line("A", 900, 870), line("B", 600, 590)]);
     db.store.intent_reserve(epoch, intent.clone(), reserved(&intent), NOW).await.unwrap();
-    (epoch, intent)
+    (epoch, Intent { reserved_epoch: Some(epoch), ..intent })
 }
 
 async fn stored(db: &TestDb, id: &str) -> Intent {

@@ -62,6 +62,8 @@ pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorDecision) -> Ex
     with_store(settings, async |store| {
         let Some(intent) = find(store, id).await? else { return Ok(unknown(id)) };
         if !store.intent_say(&intent.id, word).await? {
+            // The running pool may have decided in the meantime.
+            let Some(intent) = find(store, id).await? else { return Ok(unknown(id)) };
             let text = format!("payout {} is {}: nothing about it changes any more", intent.id, intent.state.as_str());
             return Ok(fail(boot::CONFIG, &text));
         }

@@ -67,7 +67,7 @@ pub fn intent(id: &str, lines: Vec<IntentLine>) -> Intent {
         attention: None,
         wallet: Some("pool".into()),
         word: None,
-        reserved_epoch: Some(1),
+        reserved_epoch: None,
         adopted_at: None,
         lines,
         attempts: vec![attempt(id, 1)],

@@ -4,10 +4,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Client, Config, Copy, Fleet, Kind, Network, Pool, Proof, address_of, audit, wait_for, wait_until};
+use e2e::{
+    Client, Config, Copy, Fleet, Kind, Network, Pool, Proof, address_of, audit, wait_for, wait_gone, wait_until,
+};
+use meshpool_devnet::Sent;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use store::payouts::IntentState;
+use store::reads::PayoutRow;
 
 /// Kills when nobody asks for more.
 const KILLS: u64 = 8;
@@ -62,7 +67,7 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     fn new(place: &Path, kind: Kind, seed: u64) -> Campaign<'_> {
-        let network = Network::start(&place.join("network"), Fleet { miners: 2, hashrate: 25 }, &[]);
+        let network = Network::brisk(&place.join("network"), &[]);
         let books = kind.fresh(place, "books");
         let config = Config::new(place, &network).easy().set("payout.interval", "1s").database(&books.url);
         if let Kind::Postgres = kind {
@@ -88,8 +93,7 @@ impl Campaign<'_> {
 
     /// Puts one of the copies in the place of the books.
     fn put_back(&mut self) {
-        let ages: Vec<usize> = (0..self.copies.len()).collect();
-        let age = *ages.choose(&mut self.chance).unwrap();
+        let age = self.chance.random_range(0..self.copies.len());
         let url = self.copies[age].url.clone();
         let books = self.copy(&url);
         self.config = self.config.clone().database(&books.url);
@@ -101,8 +105,23 @@ impl Campaign<'_> {
         let known: Vec<String> =
             self.config.books().payouts().into_iter().map(|payout| hex::encode(payout.intent)).collect();
         let sends = self.network.sends();
-        let memo = |sent: &meshpool_devnet::Sent| sent.record.recipients.first().map(|to| to.memo_hex.clone());
+        let memo = |sent: &Sent| sent.record.recipients.first().map(|to| to.memo_hex.clone());
         sends.iter().filter_map(memo).filter(|memo| !memo.is_empty() && !known.contains(memo)).count()
+    }
+
+    /// A payout that was planned in a copy and never sent, whose inputs were spent by one that the copy does not know: the
+    /// pool asks, and an operator who looks into the wallet's history gives it up.
+    fn answer(&self) {
+        let asks = |payout: &PayoutRow| payout.state == IntentState::Unknown && payout.attention.is_some();
+        for payout in self.config.books().payouts().into_iter().filter(asks) {
+            let memo = hex::encode(&payout.intent);
+            let is_of = |sent: &Sent| sent.record.recipients.iter().any(|to| to.memo_hex == memo);
+            if !self.network.sends().iter().any(is_of) {
+                let args = ["release", &payout.intent, "--because", "no send of the wallet has its memo"];
+                // It may have been given up in the meantime: that it is, is waited for.
+                self.config.command_with("payouts", &args);
+            }
+        }
     }
 
     /// An operator takes into the books what the wallet has sent without them. Returns how many sends that were.
@@ -121,6 +140,7 @@ impl Campaign<'_> {
                 self.unknown() == 0 || self.network.sends().len() == sent,
                 "paid before it was known what was paid"
             );
+            self.answer();
             let (code, out, log) = self.config.command_with("payouts", &["adopt", "--yes"]);
             assert_eq!(code, 0, "{out}{log}");
             false
@@ -152,8 +172,11 @@ fn campaign(kind: Kind, kills: u64, restores: u64) {
     let mut world = Campaign::new(place.path(), kind, seed);
     let mut events: Vec<Event> = (1..kills).map(|_| Event::Kill).chain((0..restores).map(|_| Event::Restore)).collect();
     events.shuffle(&mut world.chance);
-    // The first one hits a pool without a past.
+    // The first one hits a pool without a past, the last one a pool with payouts.
     events.insert(0, Event::Kill);
+    if let Some(place) = events.iter().rposition(|event| *event == Event::Restore) {
+        events[place..].rotate_left(1);
+    }
     for (n, event) in events.into_iter().enumerate() {
         if event == Event::Restore {
             world.put_back();
@@ -187,6 +210,11 @@ fn campaign(kind: Kind, kills: u64, restores: u64) {
     let blocks = proof.blocks_are_credited_once(network, config, 3);
     audit(config).assert_clean();
     wait_until("a payout", MINUTE, || !config.books().payouts().is_empty());
+    wait_gone("payouts in doubt", CATCH_UP, || {
+        world.answer();
+        let payouts = config.books().payouts().into_iter();
+        payouts.filter(|payout| payout.state == IntentState::Unknown).map(|payout| payout.intent).collect()
+    });
     let (pool, payouts) = proof.payouts_are_settled(network, pool);
     println!("{before} shares, {blocks} blocks and {payouts} payouts in all");
     assert!(payouts > 0, "nothing was paid");
