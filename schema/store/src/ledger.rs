@@ -205,6 +205,13 @@ pub(crate) async fn lease_check_in_txn(c: &mut Conn<'_>, name: &'static str, epo
     Err(StoreError::Fenced { name, ours: epoch })
 }
 
+/// Waits for whoever writes money, for a command that changes many rows of it and holds no lease.
+pub(crate) async fn money_wait_in_txn(c: &mut Conn<'_>) -> Result<()> {
+    let select = format!("SELECT epoch AS n FROM leases WHERE name = $1{}", c.for_update());
+    c.number(&select, binds![MONEY_LEASE]).await?;
+    Ok(())
+}
+
 /// Posts an entry and moves the balances; `false` when the same entry is already there.
 /// Checks the money lease itself.
 pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &NewEntry, at: Timestamp) -> Result<bool> {

@@ -176,3 +176,20 @@ fn asking_the_wallet_is_counted_once_per_time() {
         assert_eq!(store.intent_ask(next, &payout.id).await.unwrap(), 2);
     });
 }
+
+#[test]
+fn an_operator_decides_many_sends_while_the_pool_notes_them() {
+    for_each_database(async |db| {
+        let epoch = lease(db, "one").await;
+        let sends: Vec<UnknownSend> = (0..200).rev().map(|n| send(n, SendPlace::Mempool)).collect();
+        let txids: Vec<String> = sends.iter().rev().map(|send| send.txid.clone()).collect();
+        db.store.unknown_sends_note(epoch, sends.clone()).await.unwrap();
+        for _ in 0..20 {
+            let note = db.store.unknown_sends_note(epoch, sends.clone());
+            let decide = db.store.unknown_sends_decide(&txids, SendDecision::Adopt, None, NOW);
+            let (noted, decided) = futures_util::future::join(note, decide).await;
+            noted.unwrap();
+            assert_eq!(decided.unwrap(), 200);
+        }
+    });
+}

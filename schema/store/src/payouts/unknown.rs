@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use units::{Amount, Height, Timestamp};
 
 use crate::db::{Conn, txn};
-use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
+use crate::ledger::{MONEY_LEASE, lease_check_in_txn, money_wait_in_txn};
 use crate::sql::{Bind, binds};
 use crate::{Result, Store, StoreError, column};
 
@@ -281,6 +281,8 @@ impl Store {
         let sound = if decision == SendDecision::Adopt { " AND defect IS NULL" } else { "" };
         self.run(move |db| async move {
             txn!(db, c => {
+                // The pool may be noting the same rows in another order.
+                money_wait_in_txn(c).await?;
                 // The list comes first: parameters are numbered as they appear.
                 let update = format!(
                     "WITH these AS (SELECT value->>0 AS txid FROM {}) UPDATE unknown_sends SET decision = $2, \

@@ -119,7 +119,7 @@ impl Campaign<'_> {
             if !self.network.sends().iter().any(is_of) {
                 let args = ["release", &payout.intent, "--because", "no send of the wallet has its memo"];
                 // It may have been given up in the meantime: that it is, is waited for.
-                self.config.command_with("payouts", &args);
+                drop(self.config.command_with("payouts", &args));
             }
         }
     }
