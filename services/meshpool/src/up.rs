@@ -36,12 +36,12 @@ use validation::{Lanes, Validation, ValidationParts};
 use web::{InjectedFault, WebParts};
 
 use crate::checks::{Helpers, TrustAtStart};
-use crate::cli::fail;
 use crate::data_dir::DataDirLock;
 use crate::devnet::Devnet;
 use crate::high_mark::HighMark;
 use crate::lease::Renewals;
 use crate::membership::Membership;
+use crate::output::fail;
 use crate::startup_banner::announce;
 use crate::writes::Writes;
 use crate::{daemons, doubts, lease, metrics, migrate, policies};
