@@ -2,9 +2,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use boot::Log;
+use ::hosts::{HostArgs, refuse};
 use clap::{Args, Parser, Subcommand};
-use settings::{Load, LogFormat, Settings, SettingsError};
+use settings::Settings;
 use store::payouts::OperatorDecision;
 
 use self::adopt::Adopt;
@@ -144,31 +144,28 @@ enum HostAction {
 
 /// What every command takes.
 #[derive(Args, Clone)]
-pub(crate) struct Common {
-    /// Settings file; without it `./pool.toml` if there is one.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Directory of the share log and the embedded database.
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
+struct Common {
+    #[command(flatten)]
+    host: HostArgs,
     /// Simulated daemon and miners instead of a real network.
     #[arg(long, global = true)]
-    pub(crate) devnet: bool,
+    devnet: bool,
 }
 
-/// What `up` does with the settings, whether it is the devnet's, and whether it migrates first.
-pub(crate) type Up = fn(Settings, bool, bool) -> ExitCode;
+/// How the pool is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Up {
+    /// With its own network.
+    pub(crate) devnet: bool,
+    /// Missing migrations first, on PostgreSQL too.
+    pub(crate) migrate: bool,
+}
 
 /// Runs the command line; `up` runs the pool.
-pub(crate) fn run(up: Up) -> ExitCode {
+pub(crate) fn run(up: impl FnOnce(Settings, Up) -> ExitCode) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { boot::CONFIG } else { 0 };
-            // Nowhere to say so if the terminal is gone.
-            drop(error.print());
-            return ExitCode::from(code);
-        }
+        Err(error) => return ::hosts::misused(&error),
     };
     let (Command::Up { common, .. }
     | Command::CheckConfig(common)
@@ -178,14 +175,14 @@ pub(crate) fn run(up: Up) -> ExitCode {
     | Command::Hosts { common, .. }
     | Command::Log { common, .. }
     | Command::Payouts { common, .. }) = &cli.command;
-    let load = sources(common);
+    let load = common.host.load(common.devnet);
     let settings = match settings::load(&load) {
         Ok(settings) => settings,
-        Err(error) if matches!(cli.command, Command::Up { .. }) => return refuse(settings::log_format(&load), &error),
+        Err(error) if matches!(cli.command, Command::Up { .. }) => return refuse("meshpool", &load, &error),
         Err(error) => return fail(boot::CONFIG, &error.to_string()),
     };
     match &cli.command {
-        Command::Up { common, migrate } => up(settings, common.devnet, *migrate),
+        Command::Up { common, migrate } => up(settings, Up { devnet: common.devnet, migrate: *migrate }),
         Command::CheckConfig(common) => check_config::run(&settings, common.devnet),
         Command::Migrate(_) => migrate::run(&settings),
         Command::AcceptChain { yes, .. } => accept_chain::run(&settings, *yes),
@@ -214,20 +211,4 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
         Some(PayoutAction::Adopt(order)) => adopt::adopt(settings, order),
         Some(PayoutAction::AcceptBooks { yes }) => adopt::accept_books(settings, *yes),
     }
-}
-
-fn sources(common: &Common) -> Load {
-    let mut load = Load::from_process(common.config.clone(), common.devnet);
-    if let Some(dir) = &common.data_dir {
-        load = load.flag("--data-dir", "data.dir", dir.to_string_lossy());
-    }
-    load
-}
-
-/// Says in the pool's own log what is wrong with its settings.
-fn refuse(format: LogFormat, error: &SettingsError) -> ExitCode {
-    let Ok(log) = Log::start(format) else { return fail(boot::CONFIG, &error.to_string()) };
-    error.0.iter().for_each(|problem| log.note_failure(boot::CONFIG, &problem.to_string()));
-    log.close();
-    ExitCode::from(boot::CONFIG)
 }
