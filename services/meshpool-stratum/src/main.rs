@@ -1,5 +1,5 @@
-//! `meshpool-stratum`: the part of a pool that serves miners: the chain's tip and jobs, the Stratum front, the share log, and checks of
-//! shares on this machine.
+//! `meshpool-stratum`: the part of a pool that serves miners: the chain's tip and jobs, the Stratum front, the share log,
+//! and checks of shares on this machine.
 //!
 //! The other roles are in other processes on the same PostgreSQL. It does not reach them yet: what it misses is named in
 //! its log and by `/readyz`.

@@ -1,4 +1,4 @@
-//! `meshpool-treasury`: the part of a pool that follows blocks, credits and pays: the only host that asks the wallet to send.
+//! `meshpool-treasury`: the part of a pool that follows blocks, credits and pays.
 //!
 //! The other roles are in other processes on the same PostgreSQL. It does not reach them yet: what it misses is named in
 //! its log and by `/readyz`.

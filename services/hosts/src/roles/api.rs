@@ -55,7 +55,7 @@ impl ApiRole {
         let server = tokio::spawn(server);
         let close = async move {
             handle.stop(true).await;
-            if !server.await.is_ok() {
+            if server.await.is_err() {
                 warn!(what = "server", "did not end cleanly");
             }
         };

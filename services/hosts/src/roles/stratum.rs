@@ -35,11 +35,11 @@ pub(crate) fn arbiters() -> u8 {
 pub(crate) struct StratumRole {
     directory: LogDirectory,
     membership: Membership,
-    front: Front,
+    front: StratumFront,
 }
 
 /// What sessions are made of.
-pub(crate) struct Front {
+pub(crate) struct StratumFront {
     listeners: Listeners,
     era: ProcessNumber,
     salt: OriginSalt,
@@ -52,7 +52,7 @@ pub(crate) struct Front {
 impl StratumRole {
     /// Registers the host, last: call it when nothing else can fail any more.
     pub(crate) async fn prepare(context: &HostContext<'_>, directory: LogDirectory) -> Result<StratumRole, HostError> {
-        let front = Front::prepare(context).await?;
+        let front = StratumFront::prepare(context).await?;
         // Last: a start that fails changes no host.
         let membership = Membership::open(&context.store, &directory, &context.clock, &context.conditions).await?;
         Ok(StratumRole { directory, membership, front })
@@ -63,7 +63,7 @@ impl StratumRole {
     }
 
     /// Starts the share log and what stands around it. Miners are served when the front is opened.
-    pub(crate) fn start(self, context: &HostContext<'_>, wiring: &Wiring, host: &mut Host) -> (Running, Front) {
+    pub(crate) fn start(self, context: &HostContext<'_>, wiring: &Wiring, host: &mut Host) -> (Running, StratumFront) {
         self.front.start_keepers(context, host);
         let parts = self.ledger_parts(context, wiring);
         host.start(&wiring.ledger, policies::VITAL, ShareLedger::factory(parts));
@@ -108,10 +108,10 @@ impl StratumRole {
     }
 }
 
-// === impl Front ===
+// === impl StratumFront ===
 
-impl Front {
-    async fn prepare(context: &HostContext<'_>) -> Result<Front, HostError> {
+impl StratumFront {
+    async fn prepare(context: &HostContext<'_>) -> Result<StratumFront, HostError> {
         let (settings, store, clock) = (&context.settings, &context.store, &context.clock);
         let fresh = hex::encode((context.rng)());
         let salt = store.meta_get_or_insert("origin_salt", &fresh).await.map_err(HostError::database)?;
@@ -126,7 +126,7 @@ impl Front {
         let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(HostError::database)?;
         let bans = Arc::new(Bans::new(stored, Arc::clone(&context.counters), clock()));
         let listeners = Listeners::bind(&settings.stratum, &context.counters).map_err(HostError::config)?;
-        Ok(Front { listeners, era: ProcessNumber(era), salt: OriginSalt(bytes), hints, bans })
+        Ok(StratumFront { listeners, era: ProcessNumber(era), salt: OriginSalt(bytes), hints, bans })
     }
 
     /// Early, so that they close late: sessions that a drain ends still note what they measured.
