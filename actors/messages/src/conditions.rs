@@ -69,6 +69,8 @@ kinds! {
     PayoutsPaused = "payouts_paused", Degrades;
     /// A single payout cannot be decided by the pool; others go on.
     PayoutAttention = "payout_attention", Degrades;
+    /// The process has only some of the pool's roles, and does not reach the others yet.
+    RolesAbsent = "roles_absent", Stops;
 }
 
 /// What a condition does to the pool.

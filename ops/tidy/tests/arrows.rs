@@ -70,3 +70,14 @@ fn messages_and_accounting_know_no_actor() {
         }
     }
 }
+
+#[test]
+fn a_host_is_a_choice_of_roles_and_only_binaries_are_hosts() {
+    let arrows = arrows();
+    for name in ["meshpool-stratum", "meshpool-treasury"] {
+        assert_eq!(arrows[name].1, BTreeSet::from(["hosts".to_owned()]), "{name} wires something by itself");
+    }
+    for (name, (_, own)) in &arrows {
+        assert!(!own.contains("hosts") || name.starts_with("meshpool"), "{name} depends on hosts");
+    }
+}

@@ -17,14 +17,21 @@ pub fn target_dir() -> PathBuf {
     deps.parent().expect("tests lie in `deps` of their profile").to_owned()
 }
 
-/// A program of this workspace, `meshpool` or `meshpool-devnet`, as new as its sources were when the tests began.
+/// Programs that nearly every test needs.
+const ALWAYS: [&str; 2] = ["meshpool", "meshpool-devnet"];
+
+/// A program of this workspace, as new as its sources were when the tests began.
 ///
 /// # Panics
 /// When it was not built, or sources changed after it was.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    static CHECKED: LazyLock<()> = LazyLock::new(|| ["meshpool", "meshpool-devnet"].into_iter().for_each(check));
+    static CHECKED: LazyLock<()> = LazyLock::new(|| ALWAYS.into_iter().for_each(check));
     LazyLock::force(&CHECKED);
+    // Only the tests of the other hosts need those.
+    if !ALWAYS.contains(&name) {
+        check(name);
+    }
     target_dir().join(name)
 }
 

@@ -248,6 +248,12 @@ impl Config {
         Pool { process, config: self.clone(), url: format!("http://127.0.0.1:{}", self.api_port) }
     }
 
+    /// Starts another host than the whole pool, `meshpool-stratum` or `meshpool-treasury`, and waits for nothing.
+    #[must_use]
+    pub fn start_host(&self, binary: &str) -> Pool {
+        self.start_through(&program(binary), Vec::new(), Stdio::null())
+    }
+
     fn make_dir(&self) {
         std::fs::create_dir_all(&self.dir).unwrap_or_else(|error| panic!("{}: {error}", self.dir.display()));
     }

@@ -1,12 +1,12 @@
 //! The simulated daemon and its miners, as a child process.
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use settings::Listen;
+use settings::Settings;
 use tracing::{Level, debug, error, info, warn};
 
 /// What of a line of the child goes into the log.
@@ -23,9 +23,10 @@ pub(crate) struct Devnet {
 
 impl Devnet {
     /// Starts `meshpool-devnet` from beside this binary.
-    pub(crate) fn start(data_dir: &Path, daemon_url: &str, stratum: &Listen) -> Result<Devnet, String> {
+    pub(crate) fn start(settings: &Settings) -> Result<Devnet, String> {
         let program = beside("meshpool-devnet")?;
-        let pool = stratum.addresses().first().ok_or("stratum.listen: is empty")?;
+        let (data_dir, daemon_url) = (settings.data.dir.join("daemon"), &settings.daemon.url);
+        let pool = settings.stratum.listen.addresses().first().ok_or("stratum.listen: is empty")?;
         let listen = daemon_url.trim_start_matches("http://").trim_end_matches('/');
         let mut child = Command::new(&program)
             .args(["run", "--devnet", "--stdin-lease", "--listen", listen, "--pool", &pool.to_string()])

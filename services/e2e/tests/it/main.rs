@@ -20,6 +20,7 @@ mod pressure;
 mod recorded;
 mod refusals;
 mod restored;
+mod roles;
 mod set_aside;
 mod start;
 mod telemetry;

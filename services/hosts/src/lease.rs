@@ -14,24 +14,24 @@ const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// When some host was last seen to hold the lease: each renewal, and each look at another's, is a write that the
 /// database took.
-pub(crate) struct Renewals(Mutex<(Instant, Option<String>)>);
+pub(crate) struct Renewals(Mutex<(Option<Instant>, Option<String>)>);
 
 impl Renewals {
-    /// As if it had been renewed just now.
+    /// Nobody in this process has begun to ask for the lease.
     pub(crate) fn new() -> Arc<Renewals> {
-        Arc::new(Renewals(Mutex::new((Instant::now(), None))))
+        Arc::new(Renewals(Mutex::new((None, None))))
     }
 
-    /// How long ago that was, and why the last try failed, if it did.
+    /// How long ago that was, and why the last try failed, if it did. No time at all while nobody asks for it here.
     pub(crate) fn age(&self) -> (Duration, Option<String>) {
         let (at, why) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (at.elapsed(), why.clone())
+        (at.map_or(Duration::ZERO, |at| at.elapsed()), why.clone())
     }
 
     fn note(&self, failed: Option<String>) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match failed {
-            None => *last = (Instant::now(), None),
+            None => *last = (Some(Instant::now()), None),
             failed => last.1 = failed,
         }
     }
@@ -47,6 +47,7 @@ pub(crate) async fn keep(
 ) {
     // A copied data directory has the same host's name in it, and the same holder would get the same epoch.
     let holder = format!("{host}:{}", hex::encode(rand::rng().random::<[u8; 8]>()));
+    renewals.note(None);
     loop {
         match store.lease_take(NAME, &holder, TTL).await {
             Ok(lease) => {

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use settings::{Listen, Settings};
 use store::Store;
 
-use crate::cli::{fail, say};
+use crate::output::{fail, say};
 
 /// Says what is wrong with the files and names that the settings, good by themselves, lead to.
 pub(crate) fn run(settings: &Settings, devnet: bool) -> ExitCode {

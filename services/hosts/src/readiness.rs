@@ -1,12 +1,16 @@
-//! When the pool serves, and how the service manager hears of it.
+//! When the process serves, how the service manager hears of it, and what it cannot do.
 use std::sync::Arc;
 use std::time::Duration;
 
 use boot::ServiceNotifier;
+use messages::conditions::ConditionKind;
 use messages::counters::Counters;
 use messages::facts::JobReceiver;
 use runtime::{Health, Host, LoopProgress, Task};
 use tracing::warn;
+
+use crate::context::HostContext;
+use crate::role::Role;
 
 /// How often the main loop shows that it turns.
 const PULSE_EVERY: Duration = Duration::from_millis(500);
@@ -49,4 +53,16 @@ pub(crate) fn announce(
             () = told => {}
         }
     })
+}
+
+/// Names the roles that this process does not have: it works with those that it has, and is not ready.
+pub(crate) fn note_absent(context: &HostContext<'_>) {
+    let absent = Role::ALL.iter().filter(|role| !context.has(**role));
+    let absent: Vec<String> = absent.map(|role| format!("{} ({})", role.name(), role.missed())).collect();
+    let state = (!absent.is_empty()).then(|| {
+        let text = format!("roles are not in this process: {}", absent.join(", "));
+        let detail = format!("{text}; `meshpool up` has all of them in one process, and {} does not", context.name);
+        (text, detail)
+    });
+    context.conditions.put(ConditionKind::RolesAbsent, state);
 }

@@ -13,7 +13,7 @@ pub(crate) fn sources(settings: &Arc<Settings>) -> Vec<TemplateSource> {
 }
 
 /// Reads a wallet's password whenever it is needed.
-pub(crate) fn wallet_password(settings: &Arc<Settings>, endpoint: &DaemonEndpoint) -> WalletPassword {
+fn wallet_password(settings: &Arc<Settings>, endpoint: &DaemonEndpoint) -> WalletPassword {
     let (settings, endpoint) = (Arc::clone(settings), endpoint.clone());
     Arc::new(move || {
         settings.wallet_password(&endpoint).unwrap_or_else(|error| {

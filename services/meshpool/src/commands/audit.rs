@@ -16,7 +16,7 @@ use store::batch::ShareBatch;
 use store::{Store, StoreError};
 use units::Seq;
 
-use crate::cli::{fail, say};
+use crate::output::{fail, say};
 
 /// Batches that are decoded at once.
 const BATCHES_PER_PAGE: u32 = 16;

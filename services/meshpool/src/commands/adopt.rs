@@ -8,7 +8,8 @@ use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
 use store::{Store, StoreError};
 use units::{Amount, Timestamp};
 
-use crate::cli::{confirmed, fail, say, with_store};
+use crate::database::with_store;
+use crate::output::{confirmed, fail, say};
 
 /// Blocks after which a send that no block holds may be given up.
 const GIVE_UP_BLOCKS: u64 = 100;

@@ -35,14 +35,14 @@ use store::hosts::{HostOpening, HostRow};
 use tracing::{info, warn};
 use units::{HostId, Minute, Seq, Timestamp};
 
-use crate::up::{Failure, config, database};
+use crate::error::HostError;
 
 /// How often it is looked whether an operator has given up the host that this one replaces.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// As when the log's actor gives up: a disk that is full may have room at the next start.
-fn share_log(error: LogError) -> Failure {
-    Failure { code: boot::SUPERVISOR, text: error.to_string() }
+fn share_log(error: LogError) -> HostError {
+    HostError::GaveUp(error.to_string())
 }
 
 /// A registered host.
@@ -65,28 +65,29 @@ impl Membership {
         directory: &LogDirectory,
         clock: &Clock,
         conditions: &Conditions,
-    ) -> Result<Membership, Failure> {
+    ) -> Result<Membership, HostError> {
         let end = directory.recover().map_err(share_log)?;
         if end.cut_bytes > 0 {
             warn!(bytes = end.cut_bytes, "torn tail of the share log truncated; nothing in it was acknowledged");
         }
         let end = Seq(end.next_seq.0.saturating_sub(1));
-        let mut name = directory.host_name(draw).map_err(config)?;
+        let mut name = directory.host_name(draw).map_err(HostError::config)?;
         // Whichever clock is behind: blocks must rather wait too long than too short a time.
-        let at = clock().min(store.now().await.map_err(database)?);
+        let at = clock().min(store.now().await.map_err(HostError::database)?);
         let mut replaces = None;
-        match store.host_find(&name).await.map_err(database)? {
+        match store.host_find(&name).await.map_err(HostError::database)? {
             Some(host) => {
-                let found = continuity(directory, store, host.id, host.folded, end).await.map_err(database)?;
+                let found =
+                    continuity(directory, store, host.id, host.folded, end).await.map_err(HostError::database)?;
                 if let Continuity::Parted { agrees } = found {
                     name = draw();
                     // First the database: a name that no host has yet could not say what it goes on with.
-                    store.host_replace(&name, host.id, agrees, at).await.map_err(database)?;
-                    directory.set_host_name(&name).map_err(config)?;
+                    store.host_replace(&name, host.id, agrees, at).await.map_err(HostError::database)?;
+                    directory.set_host_name(&name).map_err(HostError::config)?;
                     note_restored(conditions, &host, &name, agrees, end);
                     replaces = host.is_open().then_some(host.name);
                 } else if let Some((old, agrees)) = &host.replaces {
-                    let old = store.host_find(old).await.map_err(database)?.filter(HostRow::is_open);
+                    let old = store.host_find(old).await.map_err(HostError::database)?.filter(HostRow::is_open);
                     if let Some(old) = old {
                         note_restored(conditions, &old, &name, *agrees, end);
                         replaces = Some(old.name);
@@ -101,7 +102,7 @@ impl Membership {
         let oldest = directory.oldest().ok().flatten().filter(|_| end > Seq::ZERO);
         let begins = oldest.map_or(at, begin);
         let opening = HostOpening { name: name.clone(), at, begins, end: Some(end) };
-        let id = store.host_open(opening).await.map_err(database)?;
+        let id = store.host_open(opening).await.map_err(HostError::database)?;
         let (store, directory, clock) = (store.clone(), directory.clone(), Arc::clone(clock));
         Ok(Membership { store, directory, clock, name, id, owner: Arc::default(), replaces })
     }

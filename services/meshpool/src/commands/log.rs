@@ -6,7 +6,8 @@ use settings::Settings;
 use store::set_aside::AsideItem;
 use units::Timestamp;
 
-use crate::cli::{fail, say, with_store};
+use crate::database::with_store;
+use crate::output::{fail, say};
 
 /// Prints what is set aside.
 pub(crate) fn list(settings: &Settings) -> ExitCode {

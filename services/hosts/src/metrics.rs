@@ -1,23 +1,21 @@
 //! What `/metrics` and the collector see of this process.
 use std::sync::Arc;
 
-use boot::{Metrics, Queue, Telemetry};
+use boot::{Metrics, Queue};
 use messages::counters::{Counter, Counters};
 use messages::validation::ClaimPermits;
 use runtime::ActorHandle;
-use settings::Settings;
+
+use crate::context::HostContext;
+use crate::roles::stratum::arbiters;
+use crate::wiring::Wiring;
 
 /// Registers the figures of all actors, counters and queues.
-pub(crate) fn export(
-    ports: &[Arc<dyn ActorHandle>],
-    counters: &Arc<Counters>,
-    settings: &Settings,
-    arbiters: u8,
-    telemetry: &Telemetry,
-) -> Metrics {
+pub(crate) fn export(context: &HostContext<'_>, wiring: &Wiring, ports: &[Arc<dyn ActorHandle>]) {
+    let counters = &context.counters;
     let metrics = Metrics::default();
     metrics.actors(ports);
-    telemetry.export(&metrics);
+    context.telemetry.export(&metrics);
     for (name, help, place) in Counters::list() {
         let counters = Arc::clone(counters);
         let read = move || place(&counters).get();
@@ -33,6 +31,14 @@ pub(crate) fn export(
     let rejected = Arc::clone(counters);
     let read = move || rejected.shares_rejected.each().collect::<Vec<_>>();
     metrics.labelled("shares_rejected_by_reason_total", "Submits refused, by canonical reason.", "reason", read);
+    metrics.queues(queues(context));
+    metrics.daemons(wiring.published.daemons());
+    metrics.conditions(&context.conditions);
+}
+
+/// All that holds what waits.
+fn queues(context: &HostContext<'_>) -> Vec<Queue> {
+    let (counters, settings) = (&context.counters, &context.settings);
     let queue = |name, capacity, depth: fn(&Counters) -> &Counter, refused: fn(&Counters) -> &Counter| {
         let (waiting, turned_away) = (Arc::clone(counters), Arc::clone(counters));
         Queue {
@@ -58,7 +64,7 @@ pub(crate) fn export(
         ),
         queue(
             "offers",
-            stratum::OFFERS_MAX as u64 * u64::from(arbiters),
+            stratum::OFFERS_MAX as u64 * u64::from(arbiters()),
             |counters| &counters.offers_waiting,
             |counters| &counters.offers_forgone_total,
         ),
@@ -99,7 +105,6 @@ pub(crate) fn export(
             |counters| &counters.lanes_rested_total,
         ),
     ];
-    queues.extend(telemetry.queues());
-    metrics.queues(queues);
-    metrics
+    queues.extend(context.telemetry.queues());
+    queues
 }

@@ -1,19 +1,23 @@
-//! Commands and exit codes.
-use std::io::{IsTerminal, Write};
+//! The command line, and which command it asks for.
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use boot::Log;
+use ::hosts::{HostArgs, refuse};
 use clap::{Args, Parser, Subcommand};
-use secrecy::ExposeSecret;
-use settings::{Load, LogFormat, Settings, SettingsError};
+use settings::Settings;
 use store::payouts::OperatorDecision;
-use store::{Store, StoreError};
-use units::Timestamp;
 
-use crate::adopt::Adopt;
-use crate::{adopt, audit, check_config, hosts, migrate, payouts, set_aside, up};
+use self::adopt::Adopt;
+use crate::output::fail;
+
+mod accept_chain;
+mod adopt;
+mod audit;
+mod check_config;
+mod hosts;
+mod log;
+mod migrate;
+mod payouts;
 
 #[derive(Parser)]
 #[command(name = "meshpool", version, about = "A Blocknet mining pool")]
@@ -140,28 +144,28 @@ enum HostAction {
 
 /// What every command takes.
 #[derive(Args, Clone)]
-pub(crate) struct Common {
-    /// Settings file; without it `./pool.toml` if there is one.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Directory of the share log and the embedded database.
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<PathBuf>,
+struct Common {
+    #[command(flatten)]
+    host: HostArgs,
     /// Simulated daemon and miners instead of a real network.
     #[arg(long, global = true)]
-    pub(crate) devnet: bool,
+    devnet: bool,
 }
 
-/// Runs the command line.
-pub(crate) fn run() -> ExitCode {
+/// How the pool is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Up {
+    /// With its own network.
+    pub(crate) devnet: bool,
+    /// Missing migrations first, on PostgreSQL too.
+    pub(crate) migrate: bool,
+}
+
+/// Runs the command line; `up` runs the pool.
+pub(crate) fn run(up: impl FnOnce(Settings, Up) -> ExitCode) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { boot::CONFIG } else { 0 };
-            // Nowhere to say so if the terminal is gone.
-            drop(error.print());
-            return ExitCode::from(code);
-        }
+        Err(error) => return ::hosts::misused(&error),
     };
     let (Command::Up { common, .. }
     | Command::CheckConfig(common)
@@ -171,21 +175,21 @@ pub(crate) fn run() -> ExitCode {
     | Command::Hosts { common, .. }
     | Command::Log { common, .. }
     | Command::Payouts { common, .. }) = &cli.command;
-    let load = sources(common);
+    let load = common.host.load(common.devnet);
     let settings = match settings::load(&load) {
         Ok(settings) => settings,
-        Err(error) if matches!(cli.command, Command::Up { .. }) => return refuse(settings::log_format(&load), &error),
+        Err(error) if matches!(cli.command, Command::Up { .. }) => return refuse("meshpool", &load, &error),
         Err(error) => return fail(boot::CONFIG, &error.to_string()),
     };
     match &cli.command {
-        Command::Up { common, migrate } => up::run(settings, common.devnet, *migrate),
+        Command::Up { common, migrate } => up(settings, Up { devnet: common.devnet, migrate: *migrate }),
         Command::CheckConfig(common) => check_config::run(&settings, common.devnet),
-        Command::Migrate(_) => migrate_database(&settings),
-        Command::AcceptChain { yes, .. } => accept_chain(&settings, *yes),
+        Command::Migrate(_) => migrate::run(&settings),
+        Command::AcceptChain { yes, .. } => accept_chain::run(&settings, *yes),
         Command::Audit { accepted, .. } => audit::run(&settings, accepted),
         Command::Payouts { action, .. } => payouts(&settings, action.as_ref()),
-        Command::Log { action: None, .. } => set_aside::list(&settings),
-        Command::Log { action: Some(LogAction::Retry { id }), .. } => set_aside::retry(&settings, *id),
+        Command::Log { action: None, .. } => log::list(&settings),
+        Command::Log { action: Some(LogAction::Retry { id }), .. } => log::retry(&settings, *id),
         Command::Hosts { action: None, .. } => hosts::list(&settings),
         Command::Hosts { action: Some(HostAction::Retire { name }), .. } => hosts::retire(&settings, name),
         Command::Hosts { action: Some(HostAction::AcceptGap { name, yes }), .. } => {
@@ -207,97 +211,4 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
         Some(PayoutAction::Adopt(order)) => adopt::adopt(settings, order),
         Some(PayoutAction::AcceptBooks { yes }) => adopt::accept_books(settings, *yes),
     }
-}
-
-fn sources(common: &Common) -> Load {
-    let mut load = Load::from_process(common.config.clone(), common.devnet);
-    if let Some(dir) = &common.data_dir {
-        load = load.flag("--data-dir", "data.dir", dir.to_string_lossy());
-    }
-    load
-}
-
-/// Says in the pool's own log what is wrong with its settings.
-fn refuse(format: LogFormat, error: &SettingsError) -> ExitCode {
-    let Ok(log) = Log::start(format) else { return fail(boot::CONFIG, &error.to_string()) };
-    error.0.iter().for_each(|problem| log.note_failure(boot::CONFIG, &problem.to_string()));
-    log.close();
-    ExitCode::from(boot::CONFIG)
-}
-
-fn migrate_database(settings: &Settings) -> ExitCode {
-    match migrate::apply(settings) {
-        Ok(applied) if applied.is_empty() => say(&format!("{} is up to date", settings.database_shown())),
-        Ok(applied) => say(&format!("{}: applied {}", settings.database_shown(), applied.join(", "))),
-        Err(error) => return fail(boot::DATABASE, &error.to_string()),
-    }
-    ExitCode::SUCCESS
-}
-
-/// A running pool takes note of it while it waits.
-fn accept_chain(settings: &Settings, yes: bool) -> ExitCode {
-    with_store(settings, async |store| {
-        let Some(best) = store.best_chain_get().await?.filter(|best| best.work > 0) else {
-            say("no chain was waited for");
-            return Ok(ExitCode::SUCCESS);
-        };
-        let (height, work, seen_at) = (best.height, best.work, best.seen_at);
-        say(&format!(
-            "The pool remembers a chain of height {height} and work {work}, seen {seen_at}.\n\
-             Given up, the pool follows the chain that its daemon has, whatever its work. Blocks of the pool that stand \
-             on the remembered chain only are lost then: their credits are taken back, from the pool's own fees where \
-             they were paid out already. This is right when that chain is gone for good, and wrong while the daemon only \
-             has to catch up."
-        ));
-        if let Err(code) = confirmed("Give up the remembered chain?", yes) {
-            return Ok(code);
-        }
-        store.best_chain_give_up(Timestamp::from_system(SystemTime::now())).await?;
-        say(&format!("given up: a chain of height {height} and work {work}"));
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Asks on the terminal whether to go on; elsewhere only `--yes` will do.
-///
-/// # Errors
-/// With how the process is to end, having changed nothing.
-pub(crate) fn confirmed(question: &str, yes: bool) -> Result<(), ExitCode> {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(fail(boot::CONFIG, "nothing was changed: run it on a terminal, which asks, or add --yes"));
-    }
-    say(&format!("{question} [y/N]"));
-    let mut answer = String::new();
-    match std::io::stdin().read_line(&mut answer) {
-        Ok(_) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
-        Ok(_) => Err(fail(boot::CONFIG, "nothing was changed")),
-        Err(error) => Err(fail(boot::CONFIG, &format!("nothing was changed: no answer: {error}"))),
-    }
-}
-
-/// Opens the database for one command.
-pub(crate) fn with_store(
-    settings: &Settings,
-    work: impl AsyncFnOnce(&Store) -> Result<ExitCode, StoreError>,
-) -> ExitCode {
-    let store = match Store::open(settings.database_url().expose_secret(), 2) {
-        Ok(store) => store,
-        Err(error) => return fail(boot::DATABASE, &error.to_string()),
-    };
-    runtime::block_on(work(&store)).unwrap_or_else(|error| fail(boot::DATABASE, &error.to_string()))
-}
-
-/// A line for the operator on standard output. It waits for its reader: what a command prints is never left out.
-pub(crate) fn say(text: &str) {
-    // A reader that has gone away is not this program's trouble.
-    drop(writeln!(std::io::stdout(), "{text}"));
-}
-
-/// The same on standard error, and the exit code.
-pub(crate) fn fail(code: u8, text: &str) -> ExitCode {
-    drop(writeln!(std::io::stderr(), "meshpool: {text}"));
-    ExitCode::from(code)
 }

@@ -8,8 +8,9 @@ use store::payouts::{Attempt, Hold, Intent, IntentState, OperatorDecision};
 use store::{Store, StoreError};
 use units::{Amount, Timestamp};
 
-use crate::adopt;
-use crate::cli::{fail, say, with_store};
+use super::adopt;
+use crate::database::with_store;
+use crate::output::{fail, say};
 
 /// Sends that the books do not know and that are listed one by one.
 const UNKNOWN_LISTED: u32 = 100;

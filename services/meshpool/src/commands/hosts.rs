@@ -8,7 +8,8 @@ use store::hosts::HostRow;
 use store::{Store, StoreError};
 use units::{Minute, Seq, Timestamp};
 
-use crate::cli::{confirmed, fail, say, with_store};
+use crate::database::with_store;
+use crate::output::{confirmed, fail, say};
 
 /// Who was heard of within this time is alive.
 const ALIVE: Duration = Duration::from_secs(120);

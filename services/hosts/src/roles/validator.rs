@@ -1,0 +1,113 @@
+//! Checking of shares: `Validation` with its lanes and its memory of pairs, the choice of stored shares for idle lanes, and
+//! the loss of cheaters.
+//!
+//! Needs of others: shares and verdicts' way into the log (stratum).
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::facts::Restrictions;
+use messages::validation::{ChooseRechecks, StorePenalties, ValidationTick, VoidWork};
+use runtime::{ActorRef, Host};
+use store::penalties::ProvenPair;
+use tokio::sync::watch;
+use validation::{
+    AuditSampler, AuditSamplerParts, Lanes, Penalties, PenaltyKeeper, Validation, ValidationParts, VoidProcessor,
+    VoidProcessorParts,
+};
+
+use super::Running;
+use super::reopen::reopen_after_restart;
+use crate::context::HostContext;
+use crate::error::HostError;
+use crate::policies;
+use crate::wiring::Wiring;
+
+/// Makes the lanes, each with its memory. That fills gigabytes: not called where something else must go on.
+pub(crate) fn lanes(context: &HostContext<'_>) -> Result<Arc<Lanes>, HostError> {
+    let settings = &context.settings.validation;
+    let count = usize::try_from(settings.lanes.get()).unwrap_or(1);
+    Lanes::start(count, settings.pow_memory_kib, &context.counters).map_err(HostError::config)
+}
+
+/// What the role is made of.
+pub(crate) struct ValidatorRole {
+    lanes: Arc<Lanes>,
+    /// Who is not trusted, as the books had it at the start.
+    penalties: Arc<Penalties>,
+    /// Whose shares were true before this process.
+    known: Arc<Vec<ProvenPair>>,
+}
+
+impl ValidatorRole {
+    pub(crate) async fn prepare(context: &HostContext<'_>, lanes: Arc<Lanes>) -> Result<ValidatorRole, HostError> {
+        let (store, now) = (&context.store, (context.clock)());
+        let stored = store.suspects_list(now).await.map_err(HostError::database)?;
+        let settings = context.settings.validation.clone();
+        let penalties = Penalties::new(stored, settings, Arc::clone(&context.counters), now);
+        let since = now.minus(validation::TRUST_MEMORY).minute();
+        let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await;
+        let known = Arc::new(known.map_err(HostError::database)?);
+        Ok(ValidatorRole { lanes, penalties: Arc::new(penalties), known })
+    }
+
+    /// Who is under suspicion.
+    pub(crate) fn restrictions(&self) -> watch::Receiver<Arc<Restrictions>> {
+        self.penalties.subscribe()
+    }
+
+    /// Starts Validation itself.
+    pub(crate) fn start(self, context: &HostContext<'_>, wiring: &Wiring, host: &mut Host) -> Running {
+        let parts = ValidationParts {
+            settings: context.settings.validation.clone(),
+            lanes: self.lanes,
+            own: wiring.validation.clone(),
+            ledger: wiring.ledger.recipient(),
+            submitter: wiring.submitter.recipient(),
+            penalties: self.penalties,
+            known: self.known,
+            counters: Arc::clone(&context.counters),
+            clock: Arc::clone(&context.clock),
+            seed: context.rng,
+        };
+        host.start(&wiring.validation, policies::VITAL, Validation::factory(parts));
+        host.tick(&wiring.validation, Duration::from_secs(1), || ValidationTick);
+        let claims = reopen_after_restart(&wiring.validation, wiring.ledger.recipient());
+        Running { tasks: vec![claims], ..Running::default() }
+    }
+
+    /// What stands beside Validation; the pool works without any of it for a while.
+    pub(crate) fn start_helpers(&self, context: &HostContext<'_>, wiring: &Wiring, host: &mut Host) {
+        let keeper = ActorRef::<PenaltyKeeper>::unbound(policies::QUIET);
+        let penalties = Arc::clone(&self.penalties);
+        let factory = PenaltyKeeper::factory(penalties, context.store.clone(), Arc::clone(&context.clock));
+        host.start(&keeper, policies::COSMETIC, factory);
+        host.tick(&keeper, Duration::from_secs(5), || StorePenalties);
+        let rechecker = ActorRef::<AuditSampler>::unbound(policies::QUIET);
+        let parts = AuditSamplerParts {
+            store: context.store.clone(),
+            host: wiring.host,
+            cap: context.settings.provisional_cap(),
+            ids: Arc::clone(&context.ids),
+            validation: wiring.validation.recipient(),
+            counters: Arc::clone(&context.counters),
+            seed: context.rng,
+        };
+        host.start(&rechecker, policies::COSMETIC, AuditSampler::factory(parts));
+        host.tick(&rechecker, Duration::from_secs(2), || ChooseRechecks);
+        let voider = ActorRef::<VoidProcessor>::unbound(policies::QUIET);
+        let parts = VoidProcessorParts {
+            store: context.store.clone(),
+            host: wiring.host,
+            window: context.settings.pplns.window,
+            settings: context.settings.validation.clone(),
+            penalties: Arc::clone(&self.penalties),
+            validation: wiring.validation.recipient(),
+            position: wiring.position.subscribe(),
+            ids: Arc::clone(&context.ids),
+            counters: Arc::clone(&context.counters),
+            clock: Arc::clone(&context.clock),
+        };
+        host.start(&voider, policies::COSMETIC, VoidProcessor::factory(parts));
+        host.tick(&voider, Duration::from_secs(1), || VoidWork);
+    }
+}

@@ -1,0 +1,26 @@
+//! `meshpool-treasury`: the part of a pool that follows blocks, credits and pays.
+//!
+//! The other roles are in other processes on the same PostgreSQL. It does not reach them yet: what it misses is named in
+//! its log and by `/readyz`.
+use std::process::ExitCode;
+
+use clap::Parser;
+use hosts::{HostArgs, Role};
+
+const NAME: &str = "meshpool-treasury";
+/// The API for `/readyz` and `/metrics`.
+const ROLES: &[Role] = &[Role::Treasury, Role::Api, Role::Monitor];
+
+#[derive(Parser)]
+#[command(name = NAME, version, about = "Credits blocks and pays miners: one host of a Blocknet mining pool")]
+struct Cli {
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => hosts::serve(NAME, ROLES, &cli.host),
+        Err(error) => hosts::misused(&error),
+    }
+}
