@@ -5,7 +5,7 @@ use daemon::{DaemonError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
-use crate::standing::{HoldDelay, HoldReason};
+use crate::hold_reason::{HoldDelay, HoldReason};
 
 /// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
 const SETTLING_SECONDS: u64 = 5;
