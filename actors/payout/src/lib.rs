@@ -43,7 +43,6 @@ mod steps_file;
 mod sweep;
 mod tip;
 mod tx_locator;
-mod wallet;
 
 pub use actor::Payout;
 pub use parts::{PayoutParts, RandomId};

@@ -3,11 +3,10 @@
 use std::cell::Cell;
 
 use chain::{Address, Network};
-use daemon::{Balance, Daemon, DaemonError, WalletAddress, WalletState};
+use daemon::{Balance, Daemon, DaemonError, WalletAddress, WalletOpener, WalletState};
 use tracing::warn;
 
 use crate::error::PayoutError;
-use crate::wallet::WalletOpener;
 
 /// Which requests the daemon understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +40,11 @@ impl PayingDaemon {
         &self,
         work: impl AsyncFn() -> Result<T, DaemonError>,
     ) -> Result<T, PayoutError> {
-        self.opener.with(&self.daemon, work).await
+        Ok(self.opener.with(&self.daemon, work).await?)
     }
 
     pub(crate) async fn open_wallet(&self, state: WalletState) -> Result<(), PayoutError> {
-        self.opener.open(&self.daemon, state).await
+        Ok(self.opener.open(&self.daemon, state).await?)
     }
 
     pub(crate) async fn wallet_address(&self) -> Result<WalletAddress, PayoutError> {

@@ -2,7 +2,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use daemon::Daemon;
+use daemon::{Daemon, WalletOpener};
 use messages::counters::Counters;
 use messages::facts::Clock;
 use store::payouts::Intent;
@@ -25,7 +25,6 @@ use crate::standing::Standing;
 use crate::step::IntentStepper;
 use crate::sweep::{PayoutRun, RunPlanner};
 use crate::tip::{StepContext, WalletTip};
-use crate::wallet::WalletOpener;
 
 /// Sends of one step. Each may take the daemon's 30 s, and an actor that is busy for minutes is taken for stuck.
 const SENDS_PER_STEP: usize = 8;
@@ -58,7 +57,7 @@ pub(crate) struct PayoutRunner {
 impl PayoutRunner {
     /// On the arbiter that will run it.
     pub(crate) fn new(parts: &PayoutParts) -> PayoutRunner {
-        let opener = WalletOpener::new(Arc::clone(&parts.password));
+        let opener = WalletOpener::new(Arc::clone(&parts.password), "payouts");
         let daemon = Rc::new(PayingDaemon::new(Daemon::new(&parts.daemon), opener));
         PayoutRunner {
             store: parts.store.clone(),

@@ -231,7 +231,8 @@ impl Follower {
 
     /// `None` when the tip moved under the daemon's hands.
     async fn fetch(&self, node: &Node, status: &Status, pinned: &str) -> Result<Option<TemplateAnswer>, TemplateError> {
-        match node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await {
+        let asked = node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await;
+        match asked.map_err(TemplateError::from) {
             Ok(answer) => {
                 self.fetched_at.set(Some(Instant::now()));
                 self.parts.counters.templates_total.add(1);
@@ -310,7 +311,7 @@ impl Follower {
             None => {
                 let first = &self.nodes[0];
                 let asked = first.wallet.with(&first.client, async || first.client.wallet_address().await).await;
-                let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble)))?;
+                let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble.into())))?;
                 let address = store.meta_get_or_insert(PINNED_KEY, &wallet.address).await?;
                 info!(address, "reward address set");
                 address
