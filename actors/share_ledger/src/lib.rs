@@ -31,6 +31,7 @@ mod aside;
 mod audit;
 mod claims;
 mod continuity;
+mod definitions;
 mod disk;
 mod files;
 mod find;
