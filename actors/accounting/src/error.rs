@@ -1,7 +1,7 @@
 //! What can be wrong with a request to the books.
 use units::Amount;
 
-use crate::entry::EntryKind;
+use crate::entry_kind::EntryKind;
 
 /// The numbers given do not make sense. Nothing was changed; these are pure functions.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -11,13 +11,15 @@
 mod account;
 mod allocate;
 mod entry;
+mod entry_kind;
 mod error;
 mod rules;
 mod split;
 
 pub use account::{Account, UnknownAccount};
 pub use allocate::{Allocation, AllocationLine, Basis, MinerWork, allocate};
-pub use entry::{Booked, Entry, EntryKind, Paid, Posting};
+pub use entry::{Booked, Entry, Paid, Posting};
+pub use entry_kind::EntryKind;
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};
 pub use split::{Net, gross_of_nets, pro_rata_fee};

@@ -6,7 +6,8 @@ use messages::conditions::ConditionKind;
 use store::hosts::HostRow;
 use units::{BlockRowId, Timestamp};
 
-use crate::lifecycle::{LifecycleParts, StepError};
+use crate::error::StepError;
+use crate::parts::LifecycleParts;
 
 /// A block that waited is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);

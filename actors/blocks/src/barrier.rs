@@ -14,7 +14,7 @@ use store::Store;
 use tokio::sync::watch;
 use units::{Height, HostId, Timestamp};
 
-use crate::lifecycle::StepError;
+use crate::error::StepError;
 
 /// Times that a host must say it anew.
 const CHANGES: u8 = 2;

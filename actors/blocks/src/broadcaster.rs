@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
-use crate::submitter::SubmitterParts;
+use crate::parts::SubmitterParts;
 
 /// What the daemon checks at once; more would only be answered 429.
 const AT_ONCE: usize = 2;

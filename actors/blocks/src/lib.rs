@@ -11,12 +11,15 @@ mod audit;
 mod awaited;
 mod barrier;
 mod broadcaster;
+mod error;
 mod lifecycle;
+mod parts;
 mod policy;
 mod submitter;
 mod sweep;
 
 pub use audit::price;
-pub use lifecycle::{BlockLifecycle, LifecycleParts};
+pub use lifecycle::BlockLifecycle;
+pub use parts::{LifecycleParts, SubmitterParts};
 pub use policy::{Policy, PolicyError};
-pub use submitter::{BlockSubmitter, SubmitterParts};
+pub use submitter::BlockSubmitter;

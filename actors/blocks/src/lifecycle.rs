@@ -1,56 +1,28 @@
 //! From a found block to a credit, and back if the chain changes its mind.
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accounting::{Entry, MinerWork, Scheme, allocate};
-use daemon::{Daemon, DaemonError, DaemonSettings};
+use daemon::Daemon;
 use messages::blocks::LifecycleTick;
-use messages::conditions::{ConditionKind, Conditions};
-use messages::facts::{Clock, LeaseEpoch, LogPosition, Tip};
+use messages::conditions::ConditionKind;
+use messages::facts::Tip;
 use runtime::{Actor, Fault, Handler, Reply};
 use store::blocks::{Block, BlockState, BlockWeight, HELD_UNCHECKED, WindowWork};
-use store::{Store, StoreError};
-use tokio::sync::watch;
 use tracing::{info, warn};
-use units::{Amount, BlockRowId, HostId, PolicyId, Work};
+use units::{Amount, BlockRowId, PolicyId, Work};
 
 use crate::awaited::Awaited;
 use crate::barrier::Barrier;
+use crate::error::StepError;
+use crate::parts::LifecycleParts;
 use crate::policy::Policy;
-use crate::sweep::Sweep;
+use crate::sweep::{FINAL_DEPTH, Sweep};
 
-/// The chain refuses reorganisations deeper than this: a block's outcome is final.
-pub(crate) const FINAL_DEPTH: u64 = 100;
 /// A block whose payees' work is not checked enough is looked at again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Blocks that another chain must be ahead, counted in tips, before a credit is taken back.
 const DISPLACED_TIPS: u64 = 3;
-
-/// What the actor is built from, once per generation.
-#[derive(Clone)]
-pub struct LifecycleParts {
-    /// All daemons, in the order of the settings: the chain is read from the one whose tip it is.
-    pub daemons: Vec<DaemonSettings>,
-    /// The books.
-    pub store: Store,
-    /// Whose log recognised blocks are booked to.
-    pub host: HostId,
-    /// Prices blocks that no candidate explains.
-    pub policy: PolicyId,
-    /// Its window.
-    pub window: Duration,
-    /// The chain as the template actor sees it.
-    pub tip: watch::Receiver<Tip>,
-    /// The log's ends, once it is open.
-    pub position: watch::Receiver<Option<LogPosition>>,
-    /// Under which money may be written.
-    pub lease: LeaseEpoch,
-    /// The wall clock.
-    pub clock: Clock,
-    /// Where it is said that blocks wait for hosts.
-    pub conditions: Arc<Conditions>,
-}
 
 /// Follows blocks; see the crate's documentation.
 pub struct BlockLifecycle {
@@ -64,30 +36,6 @@ pub struct BlockLifecycle {
     /// What the last pass without trouble saw: the tip, and the blocks that were open.
     passed: Option<(Tip, Vec<BlockRowId>)>,
     last_logged: Option<String>,
-}
-
-/// Why a step must be tried again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StepError {
-    #[error(transparent)]
-    Daemon(#[from] DaemonError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Policy(#[from] crate::policy::PolicyError),
-    #[error("block {hash}: {why}")]
-    Books { hash: String, why: String },
-}
-
-impl StepError {
-    /// It concerns this block alone; the others go on.
-    fn is_of_one_block(&self) -> bool {
-        match self {
-            StepError::Policy(_) | StepError::Books { .. } => true,
-            StepError::Store(error) => matches!(error, StoreError::Damaged { .. } | StoreError::Conflict { .. }),
-            StepError::Daemon(_) => false,
-        }
-    }
 }
 
 impl BlockLifecycle {

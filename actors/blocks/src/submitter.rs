@@ -1,39 +1,18 @@
 //! Candidates on their way to the daemon.
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use chain::BlockId;
-use daemon::DaemonSettings;
 use futures_util::future::join;
 use messages::blocks::SubmitCandidate;
-use messages::counters::Counters;
-use messages::facts::Notice;
-use messages::share_ledger::AppendEvents;
-use messages::template::RefreshTemplate;
-use runtime::{Actor, Fault, Handler, Recipient, Reply, continue_with};
-use tokio::sync::broadcast;
+use runtime::{Actor, Fault, Handler, Reply, continue_with};
 use tracing::{debug, info, warn};
 
 use crate::broadcaster::{BlockBroadcaster, Outcome, Settled};
+use crate::parts::SubmitterParts;
 
 /// Blocks that are remembered, so that one that comes twice is submitted once.
 const REMEMBERED: usize = 1024;
-
-/// What the actor is built from, once per generation.
-#[derive(Clone)]
-pub struct SubmitterParts {
-    /// All daemons, in the order of the settings; at least one. Every block goes to all of them.
-    pub daemons: Vec<DaemonSettings>,
-    /// Takes the candidate's record.
-    pub ledger: Recipient<AppendEvents>,
-    /// Is told to look for the next template.
-    pub template: Recipient<RefreshTemplate>,
-    /// What miners are told.
-    pub notices: broadcast::Sender<Notice>,
-    /// Counters.
-    pub counters: Arc<Counters>,
-}
 
 /// Submits blocks; see the crate's documentation.
 pub struct BlockSubmitter {

@@ -14,8 +14,10 @@ use tracing::{info, warn};
 use units::{Height, HostId, PolicyId, Timestamp};
 
 use crate::barrier::Barrier;
-use crate::lifecycle::{FINAL_DEPTH, StepError};
+use crate::error::StepError;
 
+/// The chain refuses reorganisations deeper than this: a block's outcome is final.
+pub(crate) const FINAL_DEPTH: u64 = 100;
 /// Where the height is stored up to which everything was looked at.
 const SWEPT_KEY: &str = store::retention::SWEPT_HEIGHT;
 /// Where the id of the block at that height is stored: another one means that the chain below has changed.

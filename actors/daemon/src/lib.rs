@@ -18,6 +18,7 @@ mod http;
 mod mining;
 mod probe;
 mod wallet;
+mod wallet_opener;
 
 pub use answers::{
     Accepted, Balance, BlockInfo, BlockTransaction, ChainState, DryRun, LoadedWallet, Output, OutputState,
@@ -29,3 +30,4 @@ pub use error::{Conflict, DaemonError, Result, WalletState};
 pub use events::Event;
 pub use http::Daemon;
 pub use probe::Capabilities;
+pub use wallet_opener::{WalletError, WalletOpener};

@@ -13,17 +13,25 @@
 //! Each recipient's balance gives what it received and its part of the network fee, as for any payout under the present
 //! `payout.network_fee`; what a balance lacks comes from the pool's fees, then it is a loss. An adopted payout has neither
 //! key nor inputs: nothing of it is ever asked for again.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use accounting::{Account, Entry, Paid, gross_of_nets};
+use messages::counters::Counters;
+use messages::facts::Clock;
 use settings::NetworkFee;
+use store::Store;
 use store::payouts::{Intent, IntentLine, IntentState, SendDecision, SendPlace, UnknownSend};
 use tracing::warn;
 use units::{Amount, Height};
 
-use crate::actor::{Mode, Payout, WalletTip};
 use crate::error::PayoutError;
-use crate::run_once::is_of_earlier_lease;
+use crate::history::History;
+use crate::intent::is_of_earlier_lease;
+use crate::parts::PayoutParts;
+use crate::paying_daemon::{Mode, PayingDaemon};
+use crate::tip::WalletTip;
 use crate::tx_locator;
 
 /// Payouts that one step looks at: each costs the daemon a block.
@@ -31,31 +39,63 @@ const LOOKED_AT_PER_STEP: usize = 8;
 /// Sends that one step reads from the database.
 const ROWS: u32 = 1_000;
 
-impl Payout {
+/// Asks the wallet for nothing.
+pub(crate) struct Adoption {
+    daemon: Rc<PayingDaemon>,
+    store: Store,
+    counters: Arc<Counters>,
+    clock: Clock,
+    network_fee: NetworkFee,
+    settle_depth: u64,
+    credit_depth: u64,
+    /// Adopted payouts that were looked at, and when.
+    looked_at: HashMap<String, WalletTip>,
+}
+
+impl Adoption {
+    pub(crate) fn new(parts: &PayoutParts, daemon: &Rc<PayingDaemon>) -> Adoption {
+        Adoption {
+            daemon: Rc::clone(daemon),
+            store: parts.store.clone(),
+            counters: Arc::clone(&parts.counters),
+            clock: Arc::clone(&parts.clock),
+            network_fee: parts.settings.network_fee,
+            settle_depth: parts.settle_depth,
+            credit_depth: parts.credit_depth,
+            looked_at: HashMap::new(),
+        }
+    }
+
     /// Books adopted sends as far as they can be; an error as long as any send stops payouts.
-    pub(crate) async fn adopt(&mut self, tip: &WalletTip, open: &[Intent], epoch: i64) -> Result<(), PayoutError> {
-        if !self.history.has_unknown {
+    pub(crate) async fn adopt(
+        &mut self,
+        history: &mut History,
+        tip: &WalletTip,
+        open: &[Intent],
+        epoch: i64,
+    ) -> Result<(), PayoutError> {
+        if !history.has_unknown() {
             return Ok(());
         }
-        let sends = self.parts.store.unknown_sends_open(ROWS).await?;
+        let sends = self.store.unknown_sends_open(ROWS).await?;
         let adopted: Vec<&UnknownSend> =
             sends.iter().filter(|send| send.decision == Some(SendDecision::Adopt)).collect();
         let waits_for = self.adoption_waits(&adopted, open, epoch).await?;
         if waits_for.is_none() {
             let mut seen = HashSet::new();
             let memos = adopted.iter().map(|send| send.memo.clone()).filter(|memo| seen.insert(memo.clone()));
-            let fresh = memos.filter(|memo| self.adopt_tried.get(memo) != Some(tip));
+            let fresh = memos.filter(|memo| self.looked_at.get(memo) != Some(tip));
             let fresh: Vec<String> = fresh.take(LOOKED_AT_PER_STEP).collect();
             for memo in fresh {
-                self.adopt_one(&memo, tip, epoch).await?;
-                self.adopt_tried.insert(memo, tip.clone());
+                self.adopt_one(&memo, history, tip, epoch).await?;
+                self.looked_at.insert(memo, tip.clone());
             }
         }
-        let totals = self.count_unknown().await?;
+        let totals = history.count_unknown().await?;
         if totals.open == 0 {
-            self.adopt_tried.clear();
+            self.looked_at.clear();
             // So far the wallet counts as read up to here.
-            self.history.is_due = true;
+            history.request();
             return Ok(());
         }
         Err(PayoutError::UnknownSends { open: totals.open, undecided: totals.undecided, waits_for })
@@ -73,28 +113,34 @@ impl Payout {
         let Some((at, height)) = noted_at.zip(noted_height) else { return Ok(None) };
         let in_doubt = |intent: &&Intent| match intent.state {
             IntentState::Unknown => intent.created_height <= height,
-            IntentState::Reserved => self.mode == Some(Mode::Full) && is_of_earlier_lease(intent, epoch),
+            IntentState::Reserved => self.daemon.known_mode() == Some(Mode::Full) && is_of_earlier_lease(intent, epoch),
             _ => false,
         };
         if let Some(intent) = open.iter().find(in_doubt) {
             return Ok(Some(format!("it is not known yet whether payout {} was sent", intent.id)));
         }
-        Ok(self.parts.store.books_lack(at, height, self.parts.credit_depth).await?)
+        Ok(self.store.books_lack(at, height, self.credit_depth).await?)
     }
 
     /// Books one payout, or notes what it waits for.
-    async fn adopt_one(&mut self, memo: &str, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
-        let sends = self.parts.store.unknown_sends_of(memo).await?;
+    async fn adopt_one(
+        &self,
+        memo: &str,
+        history: &mut History,
+        tip: &WalletTip,
+        epoch: i64,
+    ) -> Result<(), PayoutError> {
+        let sends = self.store.unknown_sends_of(memo).await?;
         let ours = |send: &&UnknownSend| !matches!(send.decision, Some(SendDecision::Foreign | SendDecision::GivenUp));
         let ours: Vec<&UnknownSend> = sends.iter().filter(ours).collect();
         let mut mined: Vec<(&UnknownSend, Height)> = Vec::new();
         for send in &ours {
             match send.place {
-                SendPlace::Block(height) if tx_locator::holds(&self.daemon, height, &send.txid).await? => {
+                SendPlace::Block(height) if tx_locator::holds(self.daemon.client(), height, &send.txid).await? => {
                     mined.push((send, height));
                 }
                 // The wallet knows better where it is now.
-                _ => self.history.is_due = true,
+                _ => history.request(),
             }
         }
         let why = match mined.as_slice() {
@@ -103,8 +149,8 @@ impl Payout {
                 let depth = tip.height.get().saturating_sub(height.get());
                 if send.decision != Some(SendDecision::Adopt) {
                     format!("{} has the same memo and is undecided", send.txid)
-                } else if depth < self.parts.settle_depth {
-                    format!("block {height} holds it; it is booked {} blocks later", self.parts.settle_depth)
+                } else if depth < self.settle_depth {
+                    format!("block {height} holds it; it is booked {} blocks later", self.settle_depth)
                 } else {
                     return self.book(send, epoch).await;
                 }
@@ -116,16 +162,16 @@ impl Payout {
         };
         for send in ours.iter().filter(|send| send.decision == Some(SendDecision::Adopt)) {
             if send.waits_for.as_ref() != Some(&why) {
-                self.parts.store.unknown_send_waits(epoch, &send.txid, Some(why.clone())).await?;
+                self.store.unknown_send_waits(epoch, &send.txid, Some(why.clone())).await?;
             }
         }
         Ok(())
     }
 
-    async fn book(&mut self, send: &UnknownSend, epoch: i64) -> Result<(), PayoutError> {
+    async fn book(&self, send: &UnknownSend, epoch: i64) -> Result<(), PayoutError> {
         let books =
             |error: accounting::AccountingError| PayoutError::Books { id: send.memo.clone(), why: error.to_string() };
-        let borne = match self.parts.settings.network_fee {
+        let borne = match self.network_fee {
             NetworkFee::Recipients => send.fee,
             NetworkFee::Pool => Amount::ZERO,
         };
@@ -161,9 +207,9 @@ impl Payout {
             let entry = Entry::payout_adopted(&memo, &paid(&lines), fee, balance);
             entry.expect("sums that fit empty accounts fit all others").parts().into()
         };
-        let at = (self.parts.clock)();
-        self.parts.store.payout_adopt(epoch, intent, reserve, settle.parts().into(), at).await?;
-        self.parts.counters.payouts_adopted_total.add(1);
+        let at = (self.clock)();
+        self.store.payout_adopt(epoch, intent, reserve, settle.parts().into(), at).await?;
+        self.counters.payouts_adopted_total.add(1);
         warn!(payout = send.memo, txid = send.txid, sum = %send.total(), "payout adopted: it was sent without these books");
         Ok(())
     }

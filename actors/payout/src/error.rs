@@ -1,11 +1,11 @@
 //! Why nothing can be paid now. Said once per change, never fatal.
 use std::path::PathBuf;
 
-use daemon::{DaemonError, WalletState};
+use daemon::{DaemonError, WalletError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
-use crate::standing::{HoldDelay, HoldReason};
+use crate::hold_reason::{HoldDelay, HoldReason};
 
 /// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
 const SETTLING_SECONDS: u64 = 5;
@@ -90,6 +90,16 @@ pub(crate) enum PayoutError {
     /// Then nothing would show that the books are older.
     #[error("payout steps cannot be counted in {}: {why}; nothing is sent", file.display())]
     StepsFile { file: PathBuf, why: String },
+}
+
+impl From<WalletError> for PayoutError {
+    fn from(error: WalletError) -> PayoutError {
+        match error {
+            WalletError::Daemon(error) => error.into(),
+            WalletError::NoPassword(state) => PayoutError::NoPassword(state),
+            WalletError::Shut(state) => PayoutError::WalletShut(state),
+        }
+    }
 }
 
 impl PayoutError {

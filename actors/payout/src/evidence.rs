@@ -8,9 +8,9 @@ use units::{Amount, Height};
 
 use crate::body::memo_hex;
 use crate::error::PayoutError;
+use crate::paying_daemon::PayingDaemon;
 use crate::plan::WalletOutput;
 use crate::resolve::{FoundTransaction, Inputs, TxLocation};
-use crate::wallet::WalletOpener;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
 const PAGE: u32 = 20;
@@ -34,13 +34,10 @@ pub(crate) struct WalletSnapshot {
 
 /// Looks at outputs first and sends last, so that a send in between is seen. `oldest`: tip when the oldest open payout
 /// was planned.
-pub(crate) async fn look(
-    daemon: &Daemon,
-    wallet: &WalletOpener,
-    oldest: Option<Height>,
-) -> Result<WalletSnapshot, PayoutError> {
-    let before = wallet.with(daemon, async || daemon.wallet_address().await).await?.address;
-    let outputs = wallet.with(daemon, async || daemon.wallet_outputs().await).await?;
+pub(crate) async fn look(paying: &PayingDaemon, oldest: Option<Height>) -> Result<WalletSnapshot, PayoutError> {
+    let daemon = paying.client();
+    let before = paying.wallet_address().await?.address;
+    let outputs = paying.with_wallet(async || daemon.wallet_outputs().await).await?;
     if outputs.synced_height < outputs.chain_height {
         return Err(PayoutError::Scanning { synced: outputs.synced_height, tip: outputs.chain_height });
     }

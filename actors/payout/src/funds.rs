@@ -1,15 +1,19 @@
 //! What the wallet can spend, and whether it covers what the pool owes.
 use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use chain::{Address, Network};
+use chain::Network;
 use daemon::Balance;
+use messages::counters::Counters;
 use store::payouts::{Intent, IntentState};
 use store::{Store, StoreError};
 use units::Amount;
 
-use crate::actor::Payout;
 use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
+use crate::parts::PayoutParts;
+use crate::paying_daemon::{PayingDaemon, is_same_wallet};
 use crate::plan::WalletOutput;
 
 /// What can be spent.
@@ -20,15 +24,32 @@ pub(crate) enum SpendableFunds<'a> {
     Sum(Amount),
 }
 
-impl Payout {
+/// Only looks.
+pub(crate) struct WalletFunds {
+    daemon: Rc<PayingDaemon>,
+    store: Store,
+    counters: Arc<Counters>,
+    network: Network,
+}
+
+impl WalletFunds {
+    pub(crate) fn new(parts: &PayoutParts, daemon: &Rc<PayingDaemon>) -> WalletFunds {
+        WalletFunds {
+            daemon: Rc::clone(daemon),
+            store: parts.store.clone(),
+            counters: Arc::clone(&parts.counters),
+            network: parts.network,
+        }
+    }
+
     /// What may be spent: no output that an open payout has chosen.
-    pub(crate) async fn funds<'a>(
+    pub(crate) async fn spendable<'a>(
         &self,
         look: Option<&'a WalletSnapshot>,
         open: &[Intent],
     ) -> Result<SpendableFunds<'a>, PayoutError> {
         let Some(look) = look else {
-            return match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+            return match self.daemon.wallet_balance().await? {
                 Balance::Ready(balance) => Ok(SpendableFunds::Sum(balance.spendable)),
                 Balance::Scanning { synced_height, chain_height } => {
                     Err(PayoutError::Scanning { synced: synced_height, tip: chain_height })
@@ -43,7 +64,7 @@ impl Payout {
 
     /// The wallet must cover what the pool owes and has not sent.
     pub(crate) async fn check_solvency(
-        &mut self,
+        &self,
         look: Option<&WalletSnapshot>,
         open: &[Intent],
     ) -> Result<(), PayoutError> {
@@ -57,19 +78,17 @@ impl Payout {
                 (self.balance_held().await?, unsent.map(|intent| intent.gross).collect())
             }
         };
-        let payable = payable(&self.parts.store).await?;
+        let payable = payable(&self.store).await?;
         let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
         let is_short = held < owed;
-        self.parts.counters.payouts_insolvent.set(u64::from(is_short));
-        let outcome = if is_short { Err(PayoutError::Insolvent { held, owed }) } else { Ok(()) };
-        self.standing.solvency = outcome.as_ref().err().map(PayoutError::reason);
-        outcome
+        self.counters.payouts_insolvent.set(u64::from(is_short));
+        if is_short { Err(PayoutError::Insolvent { held, owed }) } else { Ok(()) }
     }
 
     /// Money that the wallet still holds for a payout. What another wallet was asked for may become payable again.
     fn is_unsent(&self, intent: &Intent, look: &WalletSnapshot) -> bool {
         match &intent.wallet {
-            Some(wallet) if !is_same_wallet(wallet, &look.wallet, &self.parts.network) => {
+            Some(wallet) if !is_same_wallet(wallet, &look.wallet, &self.network) => {
                 matches!(intent.state, IntentState::Reserved | IntentState::Unknown)
             }
             _ => look.still_holds(intent),
@@ -77,7 +96,7 @@ impl Payout {
     }
 
     async fn balance_held(&self) -> Result<Amount, PayoutError> {
-        match self.wallet.with(&self.daemon, async || self.daemon.wallet_balance().await).await? {
+        match self.daemon.wallet_balance().await? {
             Balance::Ready(balance) => {
                 Ok(balance.total.checked_add(balance.pending_unconfirmed).unwrap_or(Amount::MAX))
             }
@@ -86,12 +105,6 @@ impl Payout {
             }
         }
     }
-}
-
-/// An address has more than one text.
-pub(crate) fn is_same_wallet(one: &str, other: &str, network: &Network) -> bool {
-    let keys = |text| Address::parse(text, network).ok().map(|address| (*address.spend_key(), *address.view_key()));
-    one == other || keys(one).is_some_and(|one| Some(one) == keys(other))
 }
 
 async fn payable(store: &Store) -> Result<Amount, StoreError> {

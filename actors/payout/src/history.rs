@@ -7,17 +7,25 @@
 //! The wallet is read back to where everything fitted last time, which the database remembers: an older database reads
 //! further. A few pages in each step, so that a long history holds nothing up.
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chain::{Address, TxId};
+use chain::{Address, Network, TxId};
 use daemon::{ChainState, Sends, WalletSend};
+use messages::counters::Counters;
+use messages::facts::Clock;
+use store::Store;
 use store::payouts::{ReadMark, SendPlace, UnknownSend, UnknownTotals};
 use tokio::time::Instant;
 use tracing::info;
 use units::{Height, Timestamp};
 
-use crate::actor::{Payout, WalletTip};
 use crate::error::PayoutError;
+use crate::parts::PayoutParts;
+use crate::paying_daemon::PayingDaemon;
+use crate::steps::StepCounts;
+use crate::tip::WalletTip;
 
 /// Sends per page: one of them that no block holds makes the daemon walk the whole chain.
 const PAGE: u32 = 20;
@@ -30,15 +38,19 @@ const HEIGHT_SLACK: u64 = 10;
 const ID_DIGITS: usize = 32;
 
 /// How far the wallet was read.
-#[derive(Default)]
 pub(crate) struct History {
+    daemon: Rc<PayingDaemon>,
+    store: Store,
+    counters: Arc<Counters>,
+    clock: Clock,
+    network: Network,
     /// Under which epoch all of it was read.
     read_under: Option<i64>,
     /// Somebody wants to know again.
-    pub(crate) is_due: bool,
+    is_requested: bool,
     reading: Option<Reading>,
     /// Sends stop payouts, as far as is known.
-    pub(crate) has_unknown: bool,
+    has_unknown: bool,
 }
 
 struct Reading {
@@ -60,49 +72,60 @@ struct Reading {
 }
 
 impl History {
+    pub(crate) fn new(parts: &PayoutParts, daemon: &Rc<PayingDaemon>) -> History {
+        History {
+            daemon: Rc::clone(daemon),
+            store: parts.store.clone(),
+            counters: Arc::clone(&parts.counters),
+            clock: Arc::clone(&parts.clock),
+            network: parts.network,
+            read_under: None,
+            is_requested: false,
+            reading: None,
+            has_unknown: false,
+        }
+    }
+
+    /// Something may be read that is not known yet.
     pub(crate) fn is_due(&self, epoch: i64) -> bool {
-        self.is_due || self.reading.is_some() || self.read_under != Some(epoch)
+        self.is_requested || self.reading.is_some() || self.read_under != Some(epoch)
     }
-}
 
-impl Reading {
-    /// Takes a page in; true when nothing further back can be news. The mark says how many sends were clearly older than
-    /// it, so all others must have been met: a clock or a chain that went back in between only makes it read on.
-    fn turn(&mut self, page: &Sends) -> bool {
-        let since = self.mark.as_ref().map_or(0, |mark| mark.height.get());
-        let young = young(page, since);
-        self.fresh = self.fresh.saturating_add(young);
-        self.near = self.near.saturating_add(self::young(page, self.tip.get()));
-        self.offset = self.offset.saturating_add(u64::try_from(page.sends.len()).unwrap_or(u64::MAX));
-        let more = self.mark.as_ref().map(|mark| page.total.saturating_sub(mark.sends));
-        let is_known = young == 0 && more.is_some_and(|more| self.fresh >= more);
-        page.sends.is_empty() || self.offset >= page.total || is_known
+    /// Somebody wants to know again.
+    pub(crate) fn request(&mut self) {
+        self.is_requested = true;
     }
-}
 
-/// How many sends of a page may be younger than a height.
-fn young(page: &Sends, since: u64) -> u64 {
-    let is_young = |send: &&WalletSend| send.recorded_height.get().saturating_add(HEIGHT_SLACK) >= since;
-    u64::try_from(page.sends.iter().filter(is_young).count()).unwrap_or(u64::MAX)
-}
+    pub(crate) fn is_requested(&self) -> bool {
+        self.is_requested
+    }
 
-impl Payout {
+    /// Nothing more can be learned now.
+    pub(crate) fn set_answered(&mut self) {
+        self.is_requested = false;
+    }
+
+    /// Sends stop payouts, as far as is known.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.has_unknown
+    }
+
     /// Whether the wallet has sends that the books do not have; an error as long as that is so, or not known.
-    pub(crate) async fn check_history(&mut self, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
-        if !self.history.is_due(epoch) {
+    pub(crate) async fn check(&mut self, tip: &WalletTip, steps: &StepCounts, epoch: i64) -> Result<(), PayoutError> {
+        if !self.is_due(epoch) {
             return Ok(());
         }
-        if !self.read_back(tip, epoch).await? {
-            let (read, total) = self.history.reading.as_ref().map_or((0, 0), |reading| (reading.offset, reading.total));
+        if !self.read_back(tip, steps, epoch).await? {
+            let (read, total) = self.reading.as_ref().map_or((0, 0), |reading| (reading.offset, reading.total));
             return Err(PayoutError::Reading { read, total });
         }
         Ok(())
     }
 
     /// A few pages; true when all that can be news was read.
-    async fn read_back(&mut self, tip: &WalletTip, epoch: i64) -> Result<bool, PayoutError> {
-        let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?.address;
-        let begun = self.history.reading.take().filter(|reading| reading.epoch == epoch && reading.wallet == own);
+    async fn read_back(&mut self, tip: &WalletTip, steps: &StepCounts, epoch: i64) -> Result<bool, PayoutError> {
+        let own = self.daemon.wallet_address().await?.address;
+        let begun = self.reading.take().filter(|reading| reading.epoch == epoch && reading.wallet == own);
         let mut reading = match begun {
             Some(reading) => reading,
             None => self.begin(own, tip.height, epoch).await?,
@@ -110,11 +133,11 @@ impl Payout {
         let started = Instant::now();
         let mut is_over = false;
         for _ in 0..PAGES_PER_STEP {
-            let page = match self.daemon.wallet_sends(PAGE, reading.offset).await {
+            let page = match self.daemon.client().wallet_sends(PAGE, reading.offset).await {
                 Ok(page) => page,
                 Err(error) => {
                     // The next step goes on here: what is sent meanwhile only makes it read something twice.
-                    self.history.reading = Some(reading);
+                    self.reading = Some(reading);
                     return Err(error.into());
                 }
             };
@@ -132,46 +155,46 @@ impl Payout {
                 break;
             }
         }
-        let now = self.daemon.wallet_address().await?.address;
+        let now = self.daemon.client().wallet_address().await?.address;
         if now != reading.wallet {
             return Err(PayoutError::WalletChanged { before: reading.wallet, now });
         }
         if is_over {
-            self.finish(reading, epoch).await?;
+            self.finish(reading, steps, epoch).await?;
         } else {
-            self.history.reading = Some(reading);
+            self.reading = Some(reading);
         }
         Ok(is_over)
     }
 
     async fn begin(&self, wallet: String, tip: Height, epoch: i64) -> Result<Reading, PayoutError> {
-        let mark = self.parts.store.payout_books().await?.read.filter(|mark| mark.wallet == wallet);
+        let mark = self.store.payout_books().await?.read.filter(|mark| mark.wallet == wallet);
         Ok(Reading { epoch, wallet, mark, tip, total: 0, offset: 0, fresh: 0, near: 0, mined: HashMap::new() })
     }
 
-    async fn finish(&mut self, reading: Reading, epoch: i64) -> Result<(), PayoutError> {
+    async fn finish(&mut self, reading: Reading, steps: &StepCounts, epoch: i64) -> Result<(), PayoutError> {
         let totals = self.count_unknown().await?;
         if totals.open == 0 {
             let (height, sends) = (reading.tip, reading.total.saturating_sub(reading.near));
             let mark = ReadMark { wallet: reading.wallet, height, sends };
             if reading.mark.as_ref() != Some(&mark) {
-                self.parts.store.payout_read_mark(epoch, mark).await?;
+                self.store.payout_read_mark(epoch, mark).await?;
             }
-            self.settle_steps(epoch).await?;
+            steps.settle(epoch).await?;
         }
-        if self.history.read_under != Some(epoch) {
+        if self.read_under != Some(epoch) {
             info!(sends = reading.offset, unknown = totals.open, "wallet sends reconciled with the books");
         }
-        self.history.read_under = Some(epoch);
-        self.history.is_due = false;
+        self.read_under = Some(epoch);
+        self.is_requested = false;
         Ok(())
     }
 
     /// How many sends stop payouts, whoever has noticed them.
     pub(crate) async fn count_unknown(&mut self) -> Result<UnknownTotals, PayoutError> {
-        let totals = self.parts.store.unknown_totals().await?;
-        self.history.has_unknown = totals.open > 0;
-        self.parts.counters.payouts_unknown_sends.set(totals.open);
+        let totals = self.store.unknown_totals().await?;
+        self.has_unknown = totals.open > 0;
+        self.counters.payouts_unknown_sends.set(totals.open);
         Ok(totals)
     }
 
@@ -179,7 +202,7 @@ impl Payout {
     async fn note(&self, reading: &mut Reading, page: &Sends, tip: &WalletTip, epoch: i64) -> Result<(), PayoutError> {
         let memos: Vec<BTreeSet<String>> = page.sends.iter().map(memos_of).collect();
         let all: BTreeSet<String> = memos.iter().flatten().cloned().collect();
-        let known = self.parts.store.payouts_known(all.into_iter().collect()).await?;
+        let known = self.store.payouts_known(all.into_iter().collect()).await?;
         let mut unknown = Vec::new();
         for (send, memos) in page.sends.iter().zip(memos) {
             let mut defect = None;
@@ -201,7 +224,7 @@ impl Payout {
             unknown.push(self.unknown(send, memo, defect, &reading.wallet, tip));
         }
         if !unknown.is_empty() {
-            self.parts.store.unknown_sends_note(epoch, unknown).await?;
+            self.store.unknown_sends_note(epoch, unknown).await?;
         }
         Ok(())
     }
@@ -214,7 +237,7 @@ impl Payout {
         wallet: &str,
         tip: &WalletTip,
     ) -> UnknownSend {
-        let network = self.parts.network;
+        let network = self.network;
         let is_foreign = |address: &&String| Address::parse(address, &network).is_err();
         // Older programs paid to addresses as they were given; books know them by one text.
         let account = |address: &str| Address::account_text(address, &network).into_owned();
@@ -237,13 +260,34 @@ impl Payout {
                 ChainState::NotFound => SendPlace::Nowhere,
             },
             seen_height: tip.height,
-            noted_at: (self.parts.clock)(),
+            noted_at: (self.clock)(),
             noted_height: tip.height,
             decision: None,
             because: None,
             waits_for: None,
         }
     }
+}
+
+impl Reading {
+    /// Takes a page in; true when nothing further back can be news. The mark says how many sends were clearly older than
+    /// it, so all others must have been met: a clock or a chain that went back in between only makes it read on.
+    fn turn(&mut self, page: &Sends) -> bool {
+        let since = self.mark.as_ref().map_or(0, |mark| mark.height.get());
+        let young = young(page, since);
+        self.fresh = self.fresh.saturating_add(young);
+        self.near = self.near.saturating_add(self::young(page, self.tip.get()));
+        self.offset = self.offset.saturating_add(u64::try_from(page.sends.len()).unwrap_or(u64::MAX));
+        let more = self.mark.as_ref().map(|mark| page.total.saturating_sub(mark.sends));
+        let is_known = young == 0 && more.is_some_and(|more| self.fresh >= more);
+        page.sends.is_empty() || self.offset >= page.total || is_known
+    }
+}
+
+/// How many sends of a page may be younger than a height.
+fn young(page: &Sends, since: u64) -> u64 {
+    let is_young = |send: &&WalletSend| send.recorded_height.get().saturating_add(HEIGHT_SLACK) >= since;
+    u64::try_from(page.sends.iter().filter(is_young).count()).unwrap_or(u64::MAX)
 }
 
 /// Ids of payouts that the recipients of a send were told.

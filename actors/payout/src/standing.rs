@@ -5,35 +5,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use messages::conditions::ConditionKind;
 use store::payouts::Hold;
 use tokio::time::Instant;
-use tracing::debug;
 use units::{Height, Timestamp};
 
-use crate::actor::Payout;
-use crate::error::PayoutError;
-
-/// How long it must last before it is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HoldDelay {
-    None,
-    Seconds(u64),
-    /// So many blocks; until then the database alone says it.
-    Blocks(u64),
-}
-
-/// A trouble in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HoldReason {
-    /// Short and lasting.
-    pub(crate) code: &'static str,
-    /// For everybody.
-    pub(crate) text: &'static str,
-    /// For operators.
-    pub(crate) detail: String,
-    pub(crate) patience: HoldDelay,
-}
+use crate::hold_reason::{HoldDelay, HoldReason};
 
 #[derive(Debug, Clone, Copy)]
 struct Begin {
@@ -66,11 +42,11 @@ pub(crate) struct Standing {
     /// When it was last looked at.
     seen: Option<Instant>,
     /// What the database says, and under which epoch that was written.
-    stored: Option<(i64, Vec<Hold>)>,
+    pub(crate) stored: Option<(i64, Vec<Hold>)>,
 }
 
 impl Standing {
-    fn reasons(&self) -> Vec<&HoldReason> {
+    pub(crate) fn reasons(&self) -> Vec<&HoldReason> {
         let mut reasons: Vec<&HoldReason> = Vec::new();
         for reason in
             [&self.front, &self.gate, &self.wallet, &self.books, &self.solvency, &self.run_once].into_iter().flatten()
@@ -83,7 +59,7 @@ impl Standing {
     }
 
     /// Notes when each began, and forgets those that ended.
-    fn note(&mut self, seen: Instant, now: Timestamp, height: Height) {
+    pub(crate) fn note(&mut self, seen: Instant, now: Timestamp, height: Height) {
         self.seen = Some(seen);
         let mut codes: Vec<&'static str> = self.reasons().iter().map(|reason| reason.code).collect();
         codes.extend(self.wanted.as_ref().map(|reason| reason.code));
@@ -95,7 +71,7 @@ impl Standing {
         self.faulty = is_faulty.then(|| self.faulty.unwrap_or(seen));
     }
 
-    fn is_ripe(&self, reason: &HoldReason, height: Height) -> bool {
+    pub(crate) fn is_ripe(&self, reason: &HoldReason, height: Height) -> bool {
         let Some(begun) = self.begun.get(reason.code) else { return false };
         match reason.patience {
             HoldDelay::None => true,
@@ -115,7 +91,7 @@ impl Standing {
     }
 
     /// What the database is to say.
-    fn holds(&self, height: Height) -> Vec<Hold> {
+    pub(crate) fn holds(&self, height: Height) -> Vec<Hold> {
         let hold = |reason: &HoldReason, is_wanted| {
             let begun = self.begun.get(reason.code).map_or(0, |begun| begun.at.ms());
             let since_ms = self.told_before(reason.code).map_or(begun, |before| before.since_ms);
@@ -125,61 +101,6 @@ impl Standing {
             |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.patience, HoldDelay::Blocks(_));
         let reasons = self.reasons().into_iter().filter(told).map(|reason| hold(reason, false));
         self.wanted.iter().map(|reason| hold(reason, true)).chain(reasons).collect()
-    }
-}
-
-impl Payout {
-    /// Tells everybody why nothing is sent, or that nothing stands in the way.
-    pub(crate) async fn tell(&mut self, epoch: i64) {
-        if let Err(error) = self.load_holds(epoch).await {
-            debug!(%error, "why payouts stood could not be read, will retry");
-        }
-        let conditions = &self.parts.conditions;
-        self.standing.note(Instant::now(), (self.parts.clock)(), self.height);
-        let wanted = self.standing.wanted.as_ref().map(|reason| (reason.text.to_owned(), reason.detail.clone()));
-        conditions.put(ConditionKind::PayoutsPaused, wanted);
-        let reasons = self.standing.reasons();
-        let ripe: Vec<&HoldReason> =
-            reasons.into_iter().filter(|reason| self.standing.is_ripe(reason, self.height)).collect();
-        let details = ripe.iter().map(|reason| reason.detail.as_str()).collect::<Vec<_>>().join("; ");
-        let held = ripe.first().map(|reason| (reason.text.to_owned(), details));
-        conditions.put(ConditionKind::PayoutsHeld, held);
-        let waiting = self.parts.counters.payouts_attention.get();
-        let attention = (waiting > 0).then(|| {
-            let detail = format!("{waiting} payouts need an operator; `meshpool payouts` says why");
-            ("a payout needs an operator".to_owned(), detail)
-        });
-        conditions.put(ConditionKind::PayoutAttention, attention);
-        if let Err(error) = self.store_holds(epoch).await {
-            // A database that does not answer is told as such.
-            debug!(%error, "why payouts stand could not be stored, will retry");
-        }
-    }
-
-    /// Of whoever had the lease before: what is still so began then.
-    async fn load_holds(&mut self, epoch: i64) -> Result<(), PayoutError> {
-        if self.standing.stored.as_ref().is_none_or(|(under, _)| *under != epoch) {
-            let before = self.parts.store.payout_books().await?.holds;
-            self.standing.stored = before.map(|before| (epoch, before));
-        }
-        Ok(())
-    }
-
-    async fn store_holds(&mut self, epoch: i64) -> Result<(), PayoutError> {
-        let holds = self.standing.holds(self.height);
-        if self.standing.stored.as_ref().is_none_or(|(_, stored)| *stored != holds) {
-            self.parts.store.payout_holds_put(epoch, &holds).await?;
-            self.standing.stored = Some((epoch, holds));
-        }
-        Ok(())
-    }
-
-    /// Whoever has the lease tells it.
-    pub(crate) fn tell_nothing(&mut self) {
-        self.standing = Standing::default();
-        for kind in [ConditionKind::PayoutsHeld, ConditionKind::PayoutsPaused, ConditionKind::PayoutAttention] {
-            self.parts.conditions.clear(kind);
-        }
     }
 }
 

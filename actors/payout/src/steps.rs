@@ -1,107 +1,58 @@
-//! A count of payout steps that lies in the data directory, beside the one in the database: where the daemon cannot list
-//! its sends, nothing else tells that the books are older than the wallet.
-//!
-//! The file is written before the wallet is asked and after the database has counted, so it is never ahead of the books
-//! that it belongs to. A data directory without the file (a new one, another host) knows nothing and takes the number of
-//! the books over. A data directory that was put back together with its database is as old as that and notices nothing:
-//! only a daemon that lists its sends can tell then.
-use std::fs::File;
-use std::io::{Error, ErrorKind, Result, Write};
-use std::path::{Path, PathBuf};
+//! Compares the data directory's count of payout steps with the one in the database.
+use store::Store;
 
-use crate::actor::Payout;
 use crate::error::PayoutError;
+use crate::parts::PayoutParts;
+use crate::steps_file::StepsFile;
 
-fn read(file: &Path) -> Result<Option<u64>> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let damaged = || Error::new(ErrorKind::InvalidData, "it holds no number");
-            text.trim().parse().map(Some).map_err(|_| damaged())
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Both counts.
+pub(crate) struct StepCounts {
+    file: StepsFile,
+    store: Store,
+    /// The epoch under which they were compared.
+    compared_under: Option<i64>,
 }
 
-/// Replaces the file; durable when it returns.
-fn write(file: &Path, steps: u64) -> Result<()> {
-    let beside = file.with_extension("steps.new");
-    let mut new = File::create(&beside)?;
-    writeln!(new, "{steps}")?;
-    new.sync_all()?;
-    std::fs::rename(&beside, file)?;
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
-}
-
-/// Disks may hang; the arbiter must not.
-async fn on_disk<T: Send + 'static>(
-    file: &Path,
-    work: impl FnOnce(&Path) -> Result<T> + Send + 'static,
-) -> std::result::Result<T, PayoutError> {
-    let path: PathBuf = file.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    let failed = |error: Error| PayoutError::StepsFile { file: file.to_owned(), why: error.to_string() };
-    done.unwrap_or_else(|error| Err(Error::other(error))).map_err(failed)
-}
-
-impl Payout {
-    /// Notes a step before the wallet is asked.
-    pub(crate) async fn count_step(&self, steps: u64) -> std::result::Result<(), PayoutError> {
-        on_disk(&self.parts.steps_file, move |file| write(file, steps)).await
+impl StepCounts {
+    pub(crate) fn new(parts: &PayoutParts) -> StepCounts {
+        let file = StepsFile::new(parts.steps_file.clone());
+        StepCounts { file, store: parts.store.clone(), compared_under: None }
     }
 
-    /// Compares the two counts: once under each epoch and in each run, where nothing better tells.
-    pub(crate) async fn check_steps(&mut self, epoch: i64) -> std::result::Result<(), PayoutError> {
-        if self.steps_under == Some(epoch) && !self.history.is_due {
-            return Ok(());
-        }
-        self.steps_under = None;
-        let counted = on_disk(&self.parts.steps_file, read).await?;
-        let books = self.parts.store.payout_books().await?;
+    pub(crate) fn is_due(&self, epoch: i64) -> bool {
+        self.compared_under != Some(epoch)
+    }
+
+    /// An error when the books are older than the data directory. It stays due until `set_compared`.
+    pub(crate) async fn compare(&mut self, epoch: i64) -> Result<(), PayoutError> {
+        self.compared_under = None;
+        let counted = self.file.read().await?;
+        let books = self.store.payout_books().await?;
         if let Some(counted) = counted.filter(|counted| *counted > books.steps) {
             if books.steps_ahead != Some(counted) {
-                self.parts.store.payout_steps_ahead(epoch, Some(counted)).await?;
+                self.store.payout_steps_ahead(epoch, Some(counted)).await?;
             }
             return Err(PayoutError::OlderBooks { counted, known: books.steps });
         }
         if books.steps_ahead.is_some() {
-            self.parts.store.payout_steps_ahead(epoch, None).await?;
+            self.store.payout_steps_ahead(epoch, None).await?;
         }
         if counted.is_none() {
-            self.count_step(books.steps).await?;
+            self.file.write(books.steps).await?;
         }
-        self.count_unknown().await?;
-        self.steps_under = Some(epoch);
-        self.history.is_due = false;
         Ok(())
+    }
+
+    pub(crate) fn set_compared(&mut self, epoch: i64) {
+        self.compared_under = Some(epoch);
     }
 
     /// The wallet's own history has told that nothing is missing: whatever the file says is in the books, too.
-    pub(crate) async fn settle_steps(&self, epoch: i64) -> std::result::Result<(), PayoutError> {
-        let Some(counted) = on_disk(&self.parts.steps_file, read).await? else { return Ok(()) };
-        if counted > self.parts.store.payout_books().await?.steps {
-            self.parts.store.payout_steps_raise(epoch, counted).await?;
+    pub(crate) async fn settle(&self, epoch: i64) -> Result<(), PayoutError> {
+        let Some(counted) = self.file.read().await? else { return Ok(()) };
+        if counted > self.store.payout_books().await?.steps {
+            self.store.payout_steps_raise(epoch, counted).await?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_is_read_back_and_garbage_is_no_number() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("payout.steps");
-        assert_eq!(read(&file).unwrap(), None);
-        for steps in [0, 17, u64::MAX] {
-            write(&file, steps).unwrap();
-            assert_eq!(read(&file).unwrap(), Some(steps));
-        }
-        std::fs::write(&file, "").unwrap();
-        assert!(read(&file).is_err());
-        assert!(write(&dir.path().join("nowhere/payout.steps"), 1).is_err());
     }
 }

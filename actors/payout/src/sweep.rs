@@ -1,19 +1,26 @@
 //! A payout run: who is due, in which transactions.
 use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use chain::Address;
+use chain::{Address, Network};
 use daemon::DaemonError;
-use settings::NetworkFee;
+use messages::counters::Counters;
+use messages::facts::Clock;
+use settings::{NetworkFee, PayoutSettings};
+use store::Store;
 use store::payouts::{Attempt, Intent, IntentLine, IntentState};
 use tracing::{info, warn};
 use units::Amount;
 
-use crate::actor::Payout;
 use crate::body;
 use crate::error::PayoutError;
 use crate::funds::SpendableFunds;
+use crate::intent::{ADVANCED, PLAIN, key_of};
+use crate::parts::{PayoutParts, RandomId};
+use crate::paying_daemon::PayingDaemon;
 use crate::plan::{self, Payee, Room, WalletOutput};
-use crate::step::{ADVANCED, PLAIN, key_of};
+use crate::tip::StepContext;
 
 /// Due balances that one run looks at.
 const DUE_MAX: u32 = 10_000;
@@ -59,21 +66,56 @@ impl PayoutRun {
     }
 }
 
-impl Payout {
+/// Reserves payouts; it asks the wallet what they would cost, never to send them.
+pub(crate) struct RunPlanner {
+    daemon: Rc<PayingDaemon>,
+    store: Store,
+    settings: PayoutSettings,
+    network: Network,
+    reward_address: Option<String>,
+    counters: Arc<Counters>,
+    clock: Clock,
+    random_id: RandomId,
+    /// Due addresses that are not paid.
+    skipped: HashSet<String>,
+    /// Outputs that the daemon would not spend at this tip.
+    excluded_outputs: HashSet<(String, u32)>,
+}
+
+impl RunPlanner {
+    pub(crate) fn new(parts: &PayoutParts, daemon: &Rc<PayingDaemon>) -> RunPlanner {
+        RunPlanner {
+            daemon: Rc::clone(daemon),
+            store: parts.store.clone(),
+            settings: parts.settings.clone(),
+            network: parts.network,
+            reward_address: parts.reward_address.clone(),
+            counters: Arc::clone(&parts.counters),
+            clock: Arc::clone(&parts.clock),
+            random_id: Arc::clone(&parts.random_id),
+            skipped: HashSet::new(),
+            excluded_outputs: HashSet::new(),
+        }
+    }
+
+    /// At another tip the daemon may spend what it would not before.
+    pub(crate) fn forget_excluded_outputs(&mut self) {
+        self.excluded_outputs.clear();
+    }
+
     /// Looks up who is due, leaving out, visibly, who cannot be paid.
-    pub(crate) async fn run_begin(&mut self) -> Result<PayoutRun, PayoutError> {
-        let settings = self.parts.settings.clone();
-        let own = self.wallet.with(&self.daemon, async || self.daemon.wallet_address().await).await?;
+    pub(crate) async fn begin(&mut self) -> Result<PayoutRun, PayoutError> {
+        let own = self.daemon.wallet_address().await?;
         if own.view_only {
             return Err(PayoutError::ViewOnly);
         }
-        let network = self.parts.network;
+        let network = self.network;
         let wallet = own.address;
         let own =
             Address::parse(&wallet, &network).map_err(|error| PayoutError::ForeignWallet { why: error.to_string() })?;
-        let pinned = self.parts.reward_address.as_deref().and_then(|text| Address::parse(text, &network).ok());
+        let pinned = self.reward_address.as_deref().and_then(|text| Address::parse(text, &network).ok());
         let own: Vec<_> = std::iter::once(own).chain(pinned).map(|address| keys(&address)).collect();
-        let due = self.parts.store.payout_list_due(settings.min_amount.max(ATOM), DUE_MAX).await?;
+        let due = self.store.payout_list_due(self.settings.min_amount.max(ATOM), DUE_MAX).await?;
         let mut queue = Vec::with_capacity(due.len());
         let mut skipped = Vec::new();
         for due in due {
@@ -86,12 +128,12 @@ impl Payout {
             }
         }
         self.skip_all(skipped);
-        let recipients = usize::try_from(settings.max_recipients_per_tick).unwrap_or(usize::MAX);
+        let recipients = usize::try_from(self.settings.max_recipients_per_tick).unwrap_or(usize::MAX);
         Ok(PayoutRun {
             wallet,
             queue,
             recipients_left: (recipients > 0).then_some(recipients),
-            total_left: limit(settings.max_total_per_tick),
+            total_left: limit(self.settings.max_total_per_tick),
             is_first: true,
         })
     }
@@ -113,7 +155,7 @@ impl Payout {
     }
 
     fn count_skipped(&self) {
-        self.parts.counters.payouts_skipped.set(u64::try_from(self.skipped.len()).unwrap_or(u64::MAX));
+        self.counters.payouts_skipped.set(u64::try_from(self.skipped.len()).unwrap_or(u64::MAX));
     }
 
     /// Reserves the next transaction of the run; `None` when nothing more fits.
@@ -122,7 +164,7 @@ impl Payout {
         run: &mut PayoutRun,
         funds: &SpendableFunds<'_>,
         open: &[Intent],
-        epoch: i64,
+        now: StepContext,
     ) -> Result<Option<Intent>, PayoutError> {
         while !run.is_over() {
             let Some(draft) = self.draft(run, funds).await? else { return Ok(None) };
@@ -132,13 +174,13 @@ impl Payout {
                 SpendableFunds::Outputs(look, _) => &look.wallet,
                 SpendableFunds::Sum(_) => &run.wallet,
             };
-            let intent = self.intent(&draft, wallet, epoch);
+            let intent = self.intent(&draft, wallet, now);
             let gross: Vec<(&str, Amount)> =
                 draft.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
                 .map_err(|error| PayoutError::Books { id: intent.id.clone(), why: error.to_string() })?;
             let at = intent.created_at;
-            self.parts.store.intent_reserve(epoch, intent.clone(), entry.parts().into(), at).await?;
+            self.store.intent_reserve(now.epoch, intent.clone(), entry.parts().into(), at).await?;
             run.recipients_left = run.recipients_left.map(|left| left.saturating_sub(draft.lines.len()));
             run.total_left = run.total_left.map(|left| left.checked_sub(intent.gross).unwrap_or(Amount::ZERO));
             run.is_first = false;
@@ -155,7 +197,7 @@ impl Payout {
         run: &mut PayoutRun,
         funds: &SpendableFunds<'_>,
     ) -> Result<Option<PlannedTransaction>, PayoutError> {
-        let pool_bears = self.parts.settings.network_fee == NetworkFee::Pool;
+        let pool_bears = self.settings.network_fee == NetworkFee::Pool;
         let outputs: Vec<WalletOutput> = match funds {
             SpendableFunds::Outputs(_, outputs) => {
                 outputs.iter().filter(|output| !self.is_excluded(output)).cloned().collect()
@@ -172,7 +214,7 @@ impl Payout {
         let room = Room {
             recipients: run.recipients_left.unwrap_or(usize::MAX),
             total: run.total_left,
-            each: limit(self.parts.settings.max_per_recipient),
+            each: limit(self.settings.max_per_recipient),
             is_first: run.is_first,
             at_once: spare(at_once),
             spendable: spare(spendable),
@@ -218,9 +260,9 @@ impl Payout {
             return Ok(None);
         }
         let request = body::dry_run(&draft.lines, &draft.inputs, draft.change_split);
-        let asked = self.wallet.with(&self.daemon, async || match draft.inputs.is_empty() {
-            true => self.daemon.send_dry_run(request.clone()).await,
-            false => self.daemon.send_advanced_dry_run(request.clone()).await,
+        let asked = self.daemon.with_wallet(async || match draft.inputs.is_empty() {
+            true => self.daemon.client().send_dry_run(request.clone()).await,
+            false => self.daemon.client().send_advanced_dry_run(request.clone()).await,
         });
         let fee = match asked.await {
             Ok(answer) => answer.fee,
@@ -251,7 +293,7 @@ impl Payout {
 
     /// `false` when somebody has nothing left after the fee; they are out of the run.
     fn bear(&mut self, run: &mut PayoutRun, draft: &mut PlannedTransaction) -> bool {
-        if self.parts.settings.network_fee == NetworkFee::Pool {
+        if self.settings.network_fee == NetworkFee::Pool {
             return true;
         }
         match plan::bear(std::mem::take(&mut draft.lines), draft.fee) {
@@ -273,10 +315,10 @@ impl Payout {
 
     /// Where the pool bears network fees, its fee account must hold this one and those of open payouts.
     async fn check_fee_account(&self, draft: &PlannedTransaction, open: &[Intent]) -> Result<(), PayoutError> {
-        if self.parts.settings.network_fee == NetworkFee::Recipients {
+        if self.settings.network_fee == NetworkFee::Recipients {
             return Ok(());
         }
-        let balance = self.parts.store.account_balance("pool_fee").await?;
+        let balance = self.store.account_balance("pool_fee").await?;
         let promised = open.iter().map(|intent| {
             let net = Amount::checked_sum(intent.lines.iter().map(|line| line.net)).unwrap_or(Amount::MAX);
             let spent = net.checked_add(intent.fee_paid.unwrap_or(intent.fee_expected)).unwrap_or(Amount::MAX);
@@ -287,13 +329,13 @@ impl Payout {
         if have >= draft.fee { Ok(()) } else { Err(PayoutError::FeeAccount { have, fee: draft.fee }) }
     }
 
-    fn intent(&self, draft: &PlannedTransaction, wallet: &str, epoch: i64) -> Intent {
-        let id = hex::encode((self.parts.random_id)());
+    fn intent(&self, draft: &PlannedTransaction, wallet: &str, now: StepContext) -> Intent {
+        let id = hex::encode((self.random_id)());
         let (route, bytes) = match draft.inputs.is_empty() {
             true => (PLAIN, body::plain(&draft.lines, &id)),
             false => (ADVANCED, body::advanced(&draft.lines, &id, &draft.inputs, draft.change_split)),
         };
-        let (at, height) = ((self.parts.clock)(), self.height);
+        let (at, height) = ((self.clock)(), now.height);
         Intent {
             state: IntentState::Reserved,
             gross: Amount::checked_sum(draft.lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX),
@@ -307,7 +349,7 @@ impl Payout {
             attention: None,
             wallet: Some(wallet.to_owned()),
             word: None,
-            reserved_epoch: Some(epoch),
+            reserved_epoch: Some(now.epoch),
             adopted_at: None,
             lines: draft.lines.clone(),
             attempts: vec![Attempt {

@@ -7,46 +7,18 @@ use std::time::Duration;
 use actix::Addr;
 use actix::prelude::SendError;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
 
-use crate::actor_handle::{ActorHandle, Handled, Restarts};
+use crate::actor_handle::ActorHandle;
+use crate::ask::{AskError, Refused, answered};
 use crate::cell::{ActorCell, Envelope, FaultInjection};
 use crate::core::{Core, Health, Limits, MailboxPermit, Status};
+use crate::handled::{Handled, Restarts};
 use crate::loop_progress::LoopProgress;
-use crate::recipient::Recipient;
 use crate::reply::Reply;
 use crate::{Actor, Handler, Message};
 
 /// The address of an actor: outlives its generations, is cloned freely, and holds its bound exactly.
 pub struct ActorRef<A: Actor>(pub(crate) Arc<Slot<A>>);
-
-/// Why a message was not accepted. It comes back untouched.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused<M> {
-    /// No place is left, or the actor is between two generations. Worth another try soon.
-    #[error("actor is busy")]
-    Busy(M),
-    /// The actor is not there, and nothing says that it soon will be.
-    #[error("actor is down")]
-    Down(M),
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    /// Not accepted: see [`Refused::Busy`].
-    #[error("actor is busy")]
-    Busy,
-    /// Not accepted: see [`Refused::Down`].
-    #[error("actor is down")]
-    Down,
-    /// Accepted, but dropped without an answer. What it did is unknown.
-    #[error("actor ended before it answered")]
-    Lost,
-    /// Accepted, but not answered in time. What it did or will do is unknown.
-    #[error("no answer before the deadline")]
-    Late,
-}
 
 pub(crate) struct Slot<A: Actor> {
     pub(crate) core: Arc<Core>,
@@ -152,16 +124,6 @@ impl<A: Actor> ActorRef<A> {
         })
     }
 
-    /// This actor, seen as something that takes `M`.
-    #[must_use]
-    pub fn recipient<M>(&self) -> Recipient<M>
-    where
-        A: Handler<M>,
-        M: Message,
-    {
-        Recipient::of(self.clone())
-    }
-
     /// Messages accepted and not yet answered.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -235,25 +197,6 @@ impl<A: Actor> Clone for ActorRef<A> {
 impl<A: Actor> fmt::Debug for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorRef").field("actor", &A::NAME).field("status", &self.0.core.status()).finish()
-    }
-}
-
-// === impl AskError ===
-
-impl<M> From<Refused<M>> for AskError {
-    fn from(refused: Refused<M>) -> Self {
-        match refused {
-            Refused::Busy(_) => AskError::Busy,
-            Refused::Down(_) => AskError::Down,
-        }
-    }
-}
-
-pub(crate) async fn answered<T>(rx: oneshot::Receiver<T>, patience: Duration) -> Result<T, AskError> {
-    match timeout(patience, rx).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(AskError::Lost),
-        Err(_) => Err(AskError::Late),
     }
 }
 

@@ -8,8 +8,7 @@ use actix::prelude::{ActorContext, ActorFutureExt, AtomicResponse, Context, Cont
 use tokio::task::coop::consume_budget;
 use tracing::{Instrument, Span, info, info_span};
 
-use crate::actor_ref::Slot;
-use crate::core::Health;
+use crate::core::{Core, Health};
 use crate::reply::Reply;
 use crate::{Actor, Fault, Handler, Message};
 
@@ -35,7 +34,7 @@ pub(crate) type LastFault = Rc<RefCell<Option<Fault>>>;
 pub(crate) struct ActorCell<A: Actor> {
     /// Absent while a handler has it.
     actor: Option<A>,
-    slot: Arc<Slot<A>>,
+    core: Arc<Core>,
     fault: LastFault,
 }
 
@@ -54,8 +53,8 @@ impl actix::Message for FaultInjection {
 // === impl ActorCell ===
 
 impl<A: Actor> ActorCell<A> {
-    pub(crate) fn new(actor: A, slot: Arc<Slot<A>>, fault: LastFault) -> Self {
-        ActorCell { actor: Some(actor), slot, fault }
+    pub(crate) fn new(actor: A, core: Arc<Core>, fault: LastFault) -> Self {
+        ActorCell { actor: Some(actor), core, fault }
     }
 
     fn take(&mut self) -> A {
@@ -65,7 +64,7 @@ impl<A: Actor> ActorCell<A> {
     /// Takes the actor back after `open` or a message.
     fn settle(&mut self, actor: A, outcome: Result<(), Fault>, ctx: &mut Context<Self>) {
         self.actor = Some(actor);
-        self.slot.core.mark_idle();
+        self.core.mark_idle();
         if let Err(fault) = outcome {
             *self.fault.borrow_mut() = Some(fault);
             ctx.stop();
@@ -83,9 +82,9 @@ impl<A: Actor> actix::Actor for ActorCell<A> {
             (actor, outcome)
         };
         let settled = opening.into_actor(self).map(|(actor, outcome), cell, ctx| {
-            let status = cell.slot.core.status();
+            let status = cell.core.status();
             if outcome.is_ok() && status.health != Health::Draining {
-                cell.slot.core.set_health(Health::Up);
+                cell.core.set_health(Health::Up);
                 info!(actor = A::NAME, generation = status.generation, "actor up");
             }
             cell.settle(actor, outcome, ctx);
@@ -102,7 +101,7 @@ where
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, envelope: Envelope<M>, _: &mut Self::Context) -> Self::Result {
-        self.slot.core.mark_busy();
+        self.core.mark_busy();
         let Envelope { msg, mut reply } = envelope;
         let span = handle_span::<A, M>(&reply);
         reply.set_span(&span);
@@ -116,7 +115,7 @@ where
         };
         AtomicResponse::new(Box::pin(work.instrument(span).into_actor(self).map(
             |(actor, outcome, took), cell: &mut Self, ctx| {
-                cell.slot.core.count_handled(M::NAME, took, outcome.is_err());
+                cell.core.count_handled(M::NAME, took, outcome.is_err());
                 cell.settle(actor, outcome, ctx);
             },
         )))
@@ -137,7 +136,7 @@ impl<A: Actor> actix::Handler<Stop> for ActorCell<A> {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
-        self.slot.core.mark_busy();
+        self.core.mark_busy();
         let mut actor = self.take();
         let closing = async move {
             actor.close().await;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use crate::actor_handle::{Handled, Restarts};
 use crate::exit::Exit;
+use crate::handled::{Handled, Restarts};
 use crate::loop_progress::LoopProgress;
 
 /// How many messages may be accepted and not yet answered: queued, being handled or deferred.

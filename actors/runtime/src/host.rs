@@ -11,21 +11,12 @@ use tracing::{error, info, warn};
 
 use crate::actor_ref::Slot;
 use crate::core::{Board, Core, Health, Quit};
+use crate::host_failure::HostFailure;
 use crate::policy::Policy;
 use crate::supervisor::supervise;
 use crate::task::{Task, spawn};
 use crate::watchdog::{Stuck, Watchdog};
-use crate::{Actor, ActorHandle, ActorRef, Exit, Handler, Message};
-
-/// A host must end, because an actor that it cannot do without has spent its restart budget.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("actor {actor} spent its restart budget: {exit}")]
-pub struct HostFailure {
-    /// Which.
-    pub actor: &'static str,
-    /// How its last generation ended.
-    pub exit: Exit,
-}
+use crate::{Actor, ActorHandle, ActorRef, Handler, Message};
 
 /// The actors of one process. Made and run inside [`block_on`](crate::block_on).
 pub struct Host {

@@ -16,10 +16,13 @@
 
 mod actor_handle;
 mod actor_ref;
+mod ask;
 mod cell;
 mod core;
 mod exit;
+mod handled;
 mod host;
+mod host_failure;
 mod loop_progress;
 mod mark;
 mod policy;
@@ -29,11 +32,14 @@ mod supervisor;
 mod task;
 mod watchdog;
 
-pub use crate::actor_handle::{ActorHandle, HANDLE_BOUNDS, Handled, Restarts};
-pub use crate::actor_ref::{ActorRef, AskError, Refused};
+pub use crate::actor_handle::ActorHandle;
+pub use crate::actor_ref::ActorRef;
+pub use crate::ask::{AskError, Refused};
 pub use crate::core::{Health, Limits, Status};
 pub use crate::exit::Exit;
-pub use crate::host::{Host, HostFailure};
+pub use crate::handled::{HANDLE_BOUNDS, Handled, Restarts};
+pub use crate::host::Host;
+pub use crate::host_failure::HostFailure;
 pub use crate::loop_progress::LoopProgress;
 pub use crate::mark::TraceMark;
 pub use crate::policy::{OnExhausted, Policy, Restart};

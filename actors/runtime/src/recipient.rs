@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::actor_ref::answered;
-use crate::{ActorRef, AskError, Handler, Message, Refused, Reply};
+use crate::ask::answered;
+use crate::{Actor, ActorRef, AskError, Handler, Message, Refused, Reply};
 
 trait Deliver<M: Message>: Send + Sync {
     fn deliver(&self, msg: M, tx: Option<oneshot::Sender<M::Reply>>) -> Result<(), Refused<M>>;
@@ -21,11 +21,19 @@ struct Fake<F>(F);
 
 // === impl Recipient ===
 
-impl<M: Message> Recipient<M> {
-    pub(crate) fn of<A: Handler<M>>(actor: ActorRef<A>) -> Self {
-        Recipient(Arc::new(actor))
+impl<A: Actor> ActorRef<A> {
+    /// This actor, seen as something that takes `M`.
+    #[must_use]
+    pub fn recipient<M>(&self) -> Recipient<M>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        Recipient(Arc::new(self.clone()))
     }
+}
 
+impl<M: Message> Recipient<M> {
     /// A recipient that is only a function, for tests. It may answer now or later, drop the reply (`Lost`), or give
     /// the message back (`Busy`, `Down`).
     pub fn from_fn(take: impl Fn(M, Reply<M>) -> Result<(), Refused<M>> + Send + Sync + 'static) -> Self {

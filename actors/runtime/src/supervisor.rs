@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::actor_ref::Slot;
 use crate::cell::{ActorCell, LastFault, Stop};
 use crate::core::{Health, Quit};
-use crate::host::HostFailure;
+use crate::host_failure::HostFailure;
 use crate::policy::{FailureResponse, History, Policy};
 use crate::{Actor, Exit};
 
@@ -115,8 +115,8 @@ where
     let addr = ctx.address();
     core.mark_busy();
     let cell = {
-        let (factory, slot, fault) = (Rc::clone(factory), Arc::clone(slot), Rc::clone(&fault));
-        move || ActorCell::new(factory(), slot, fault)
+        let (factory, core, fault) = (Rc::clone(factory), Arc::clone(core), Rc::clone(&fault));
+        move || ActorCell::new(factory(), core, fault)
     };
     // Spawned by hand, because that yields the join handle. The factory runs inside the task, so that its panic too is
     // an exit and not the end of supervision.

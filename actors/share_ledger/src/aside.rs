@@ -10,8 +10,8 @@ use store::fold::{AsideRecords, IdentityKey, ItemRef, NewItem, TemplateRow};
 use store::set_aside::{AsideState, OpenItem};
 use units::Seq;
 
+use crate::definitions::Definitions;
 use crate::record::{Frame, IdentityDefinition, Record, TemplateDefinition, frame};
-use crate::step::Definitions;
 
 /// Items that are set aside at most, of one host: with this many refused it is the database that is at fault.
 pub(crate) const ITEMS_MAX: usize = 100;

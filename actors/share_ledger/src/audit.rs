@@ -19,8 +19,8 @@ use store::retention::Mark;
 use store::{Store, StoreError};
 use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
 
-use crate::files::{LogDirectory, LogError};
-use crate::reader::{Durable, LogReader, Step};
+use crate::files::{Durable, LogDirectory, LogError};
+use crate::reader::{LogReader, Step};
 use crate::record::{CandidateRecord, Record, Share, VERIFIED};
 use crate::step::VERDICTS;
 

@@ -14,8 +14,8 @@ use messages::validation::BookedShare;
 use serde_json::value::RawValue;
 use units::{Difficulty, Seq, Timestamp};
 
-use crate::files::{LogDirectory, LogError};
-use crate::reader::{Durable, LogReader, Step};
+use crate::files::{Durable, LogDirectory, LogError};
+use crate::reader::{LogReader, Step};
 use crate::record::{CLAIMS_BLOCK, FOUND_TRUE, IdentityDefinition, Record, Share, TemplateDefinition, VERIFIED};
 
 /// What a restart must look at again.

@@ -18,11 +18,10 @@ use tokio::sync::{oneshot, watch};
 use tracing::{Span, error, info_span, warn};
 use units::{Minute, PolicyId, Seq};
 
-use crate::files::{LogDirectory, LogEnd, LogError};
+use crate::files::{Durable, LogDirectory, LogEnd, LogError};
 use crate::find::find_shares;
 use crate::minute_clock::BookedTime;
 use crate::probe::DiskHealth;
-use crate::reader::Durable;
 use crate::step::RECORDS_PER_STEP;
 use crate::writer::{Failure, Writer};
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use units::{Minute, Seq};
 
-use crate::reader::Durable;
 use crate::record::{FILE_HEAD, FileHead, Frame, Record, frame};
 
 /// Why the log cannot be used. Nothing is changed when one of these is returned.
@@ -66,6 +65,17 @@ pub struct LogFile {
     pub number: u64,
     /// Where it is.
     pub path: PathBuf,
+}
+
+/// Up to where the log may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Durable {
+    /// The file being written; older ones are complete.
+    pub file: u64,
+    /// Its durable length.
+    pub offset: u64,
+    /// Position of the last durable record.
+    pub seq: Seq,
 }
 
 /// Where writing goes on.

@@ -6,8 +6,8 @@ use chain::HeaderBase;
 use messages::share_ledger::{Appended, FindShares, LoggedShare};
 use units::Seq;
 
-use crate::files::{LogDirectory, LogError};
-use crate::reader::{Durable, LogReader, Step};
+use crate::files::{Durable, LogDirectory, LogError};
+use crate::reader::{LogReader, Step};
 use crate::record::{CLAIMS_BLOCK, Record, VERIFIED};
 
 /// What the log has of the shares in question. Nothing of what is asked for lies before `began`, where this process

@@ -17,12 +17,13 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
 use crate::aside::{KnownAside, RECORDS_MAX, positions};
+use crate::definitions::Definitions;
 use crate::disk::{LogOwner, Progress, RetriedRows};
 use crate::files::{LogDirectory, LogError};
 use crate::intake::{Asker, Intake};
 use crate::prune::tidy;
 use crate::reader::{LogReader, Step};
-use crate::step::{Definitions, StepBuilder};
+use crate::step::StepBuilder;
 
 mod isolate;
 

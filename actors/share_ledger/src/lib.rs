@@ -31,6 +31,7 @@ mod aside;
 mod audit;
 mod claims;
 mod continuity;
+mod definitions;
 mod disk;
 mod files;
 mod find;
@@ -68,8 +69,8 @@ pub use audit::{LogAudit, LogAuditError, audit_log, set_aside_shares};
 pub use claims::OpenClaims;
 pub use continuity::{Continuity, OldestRecord, continuity};
 pub use disk::{DiskStall, LogOwner};
-pub use files::{LogDirectory, LogEnd, LogError, LogFile};
-pub use reader::{Durable, LogReader, Step};
+pub use files::{Durable, LogDirectory, LogEnd, LogError, LogFile};
+pub use reader::{LogReader, Step};
 
 use disk::{Disk, Job, Progress};
 use fold::Fold;

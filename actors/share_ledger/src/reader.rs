@@ -4,21 +4,10 @@ use std::os::unix::fs::FileExt;
 
 use units::Seq;
 
-use crate::files::{LogDirectory, LogError, LogFile, at, damaged, read_head};
+use crate::files::{Durable, LogDirectory, LogError, LogFile, at, damaged, read_head};
 use crate::record::{FileHead, Record, frame_length, whole_frame};
 
 const CHUNK: usize = 1 << 20;
-
-/// Up to where the log may be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Durable {
-    /// The file being written; older ones are complete.
-    pub file: u64,
-    /// Its durable length.
-    pub offset: u64,
-    /// Position of the last durable record.
-    pub seq: Seq,
-}
 
 /// A place in the log.
 pub struct LogReader {

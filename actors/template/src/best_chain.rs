@@ -7,32 +7,45 @@
 //! much work is there, or an operator gives the old one up: time does not tell a lagging daemon from a new chain.
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::{Task, spawn};
-use store::StoreError;
+use store::{Store, StoreError};
 use tokio::time::timeout;
 use tracing::{info, warn};
 use units::Height;
 
-use crate::follow::Follower;
+use crate::published::Published;
 
 /// How long the first look waits for the database. Mining does not depend on it; money does anyway.
 const RECALL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What one generation has done about it.
-#[derive(Default)]
 pub(crate) struct BestChainRecord {
+    published: Arc<Published>,
+    store: Store,
     asked: Cell<bool>,
     task: RefCell<Option<Task>>,
     unwell: Cell<bool>,
     last_logged: Cell<Option<Height>>,
 }
 
-impl Follower {
+impl BestChainRecord {
+    pub(crate) fn new(published: Arc<Published>, store: Store) -> Rc<BestChainRecord> {
+        Rc::new(BestChainRecord {
+            published,
+            store,
+            asked: Cell::default(),
+            task: RefCell::default(),
+            unwell: Cell::default(),
+            last_logged: Cell::default(),
+        })
+    }
+
     /// Before the first look: learns what earlier processes have seen.
     pub(crate) async fn recall(&self) {
-        if self.memory.asked.replace(true) || self.parts.published.is_recalled() {
+        if self.asked.replace(true) || self.published.is_recalled() {
             return;
         }
         match timeout(RECALL_PATIENCE, self.load()).await {
@@ -43,9 +56,9 @@ impl Follower {
     }
 
     /// After a look: what there is to load, to store or to give up, beside the looks.
-    pub(crate) fn keep_best(self: &Rc<Self>) {
-        let behind = self.parts.published.tips().borrow().behind;
-        if self.memory.last_logged.replace(behind) != behind {
+    pub(crate) fn keep(self: &Rc<Self>) {
+        let behind = self.published.tips().borrow().behind;
+        if self.last_logged.replace(behind) != behind {
             match behind {
                 Some(best) => warn!(
                     %best,
@@ -55,23 +68,23 @@ impl Follower {
                 None => info!("daemon's chain has caught up with the best chain seen"),
             }
         }
-        let published = &self.parts.published;
+        let published = &self.published;
         let is_idle = published.is_recalled() && published.best_to_store().is_none() && behind.is_none();
-        if is_idle || self.memory.task.borrow().as_ref().is_some_and(|task| !task.is_finished()) {
+        if is_idle || self.task.borrow().as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let this = Rc::clone(self);
         let task = spawn(async move {
             match this.tend(behind.is_some()).await {
-                Ok(()) => this.memory.unwell.set(false),
+                Ok(()) => this.unwell.set(false),
                 Err(error) => this.complain(&error.to_string()),
             }
         });
-        self.memory.task.replace(Some(task));
+        self.task.replace(Some(task));
     }
 
     async fn tend(&self, is_behind: bool) -> Result<(), StoreError> {
-        let (published, store) = (&self.parts.published, &self.parts.store);
+        let (published, store) = (&self.published, &self.store);
         if !published.is_recalled() {
             self.load().await?;
         }
@@ -86,15 +99,15 @@ impl Follower {
     }
 
     async fn load(&self) -> Result<(), StoreError> {
-        let stored = self.parts.store.best_chain_get().await?;
-        if !self.parts.published.is_recalled() {
-            self.parts.published.recall(stored);
+        let stored = self.store.best_chain_get().await?;
+        if !self.published.is_recalled() {
+            self.published.recall(stored);
         }
         Ok(())
     }
 
     fn complain(&self, why: &str) {
-        if !self.memory.unwell.replace(true) {
+        if !self.unwell.replace(true) {
             warn!(why, "best chain record unavailable, will retry");
         }
     }

@@ -1,5 +1,5 @@
 //! Why there is no newer job. Said once per change, never fatal.
-use daemon::{DaemonError, WalletState};
+use daemon::{DaemonError, WalletError, WalletState};
 use messages::facts::DaemonState;
 use store::StoreError;
 use units::Height;
@@ -49,6 +49,16 @@ pub enum TemplateError {
     /// The tip moved several times while templates were fetched.
     #[error("chain tip moved while a template was fetched")]
     Moving,
+}
+
+impl From<WalletError> for TemplateError {
+    fn from(error: WalletError) -> TemplateError {
+        match error {
+            WalletError::Daemon(error) => error.into(),
+            WalletError::NoPassword(state) => TemplateError::NoPassword(state),
+            WalletError::Shut(state) => TemplateError::WalletShut(state),
+        }
+    }
 }
 
 impl TemplateError {

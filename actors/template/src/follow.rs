@@ -42,7 +42,7 @@ pub(crate) struct Follower {
     back_since: Cell<Option<Instant>>,
     last_logged: RefCell<Option<String>>,
     pub(crate) renewing: RefCell<Option<Task>>,
-    pub(crate) memory: BestChainRecord,
+    best_chain: Rc<BestChainRecord>,
     tip_to_job: Histogram<f64>,
 }
 
@@ -66,12 +66,12 @@ impl Follower {
         Follower {
             choice: RefCell::new(Choice::new(nodes.len(), parts.settings.patience)),
             nodes,
+            best_chain: BestChainRecord::new(Arc::clone(&parts.published), parts.store.clone()),
             parts,
             fetched_at: Cell::new(None),
             back_since: Cell::new(None),
             last_logged: RefCell::default(),
             renewing: RefCell::default(),
-            memory: BestChainRecord::default(),
             tip_to_job,
         }
     }
@@ -99,13 +99,13 @@ impl Follower {
 
     /// Looks at the daemons and publishes what is new. Whatever is wrong is said, once.
     pub(crate) async fn refresh(self: &Rc<Self>) {
-        self.recall().await;
+        self.best_chain.recall().await;
         self.peek_at_others();
         let outcome = self.look_until_still().await;
         self.parts.published.set_tip(|tip| tip.reachable = self.choice.borrow().answers(tip.daemon));
         self.tell_health();
         self.renew_leases();
-        self.keep_best();
+        self.best_chain.keep();
         if matches!(outcome, Ok(TipOutcome::Held)) {
             return;
         }
@@ -231,7 +231,8 @@ impl Follower {
 
     /// `None` when the tip moved under the daemon's hands.
     async fn fetch(&self, node: &Node, status: &Status, pinned: &str) -> Result<Option<TemplateAnswer>, TemplateError> {
-        match node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await {
+        let asked = node.wallet.with(&node.client, async || node.client.template(Some(pinned)).await).await;
+        match asked.map_err(TemplateError::from) {
             Ok(answer) => {
                 self.fetched_at.set(Some(Instant::now()));
                 self.parts.counters.templates_total.add(1);
@@ -310,7 +311,7 @@ impl Follower {
             None => {
                 let first = &self.nodes[0];
                 let asked = first.wallet.with(&first.client, async || first.client.wallet_address().await).await;
-                let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble)))?;
+                let wallet = asked.map_err(|trouble| TemplateError::NotPinned(Box::new(trouble.into())))?;
                 let address = store.meta_get_or_insert(PINNED_KEY, &wallet.address).await?;
                 info!(address, "reward address set");
                 address

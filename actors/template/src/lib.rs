@@ -25,7 +25,6 @@ mod leases;
 mod node;
 mod published;
 mod rules;
-mod wallet;
 
 pub use actor::TemplateActor;
 pub use choice::FailoverTimeouts;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant as StdInstant;
 
 use chain::BlockId;
-use daemon::{Daemon, Event, Status};
+use daemon::{Daemon, Event, Status, WalletOpener};
 use runtime::Task;
 use tokio::time::Instant;
 use units::Height;
 
 use crate::TemplateSource;
 use crate::rules::is_news;
-use crate::wallet::WalletOpener;
 
 /// A daemon of the list.
 pub(crate) struct Node {
@@ -35,7 +34,7 @@ impl Node {
     pub(crate) fn new(source: &TemplateSource) -> Node {
         Node {
             client: Daemon::new(&source.daemon),
-            wallet: WalletOpener::new(Arc::clone(&source.wallet_password)),
+            wallet: WalletOpener::new(Arc::clone(&source.wallet_password), "templates"),
             no_renewals: Cell::new(false),
             events: Cell::new(false),
             heard: Cell::new(None),

@@ -16,9 +16,7 @@ use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 use tokio::runtime::Runtime;
 
-use crate::connect::{self, DatabaseUrl};
-use crate::migrate::Joining;
-use crate::{OpenError, Result, StoreError, migrate};
+use crate::{Result, StoreError};
 
 /// SQLite behind an async face: every statement is one hop to a blocking thread.
 pub(crate) type Lite = SyncConnectionWrapper<SqliteConnection>;
@@ -111,53 +109,9 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens `sqlite:PATH` or `postgres://...`. Blocks for one checked connection; `pool_size` is the number of
-    /// PostgreSQL connections (SQLite has one writer and four readers).
-    ///
-    /// # Errors
-    /// [`OpenError::BadUrl`], [`OpenError::Unreachable`]; [`OpenError::NotMigrated`] and [`OpenError::TooNew`] when
-    /// the tables are not those of this program.
-    pub fn open(url: &str, pool_size: u32) -> std::result::Result<Store, OpenError> {
-        let place = DatabaseUrl::parse(url)?;
-        connect::on_own_thread(|| {
-            let rt = runtime().map_err(|error| place.unreachable(&error))?;
-            let db = rt.block_on(async {
-                migrate::check(&place).await?;
-                connect::pools(&place, pool_size).await
-            })?;
-            Ok(Store(Arc::new(Inner { db, rt: Some(rt) })))
-        })
-    }
-
-    /// Whether a URL can be used at all, with the files that it names. Asks no database.
-    ///
-    /// # Errors
-    /// [`OpenError::BadUrl`]; [`OpenError::Unreachable`] for a file of certificates that cannot be used.
-    pub fn check_url(url: &str) -> std::result::Result<(), OpenError> {
-        let place = DatabaseUrl::parse(url)?;
-        match &place {
-            DatabaseUrl::Lite(_) => Ok(()),
-            DatabaseUrl::Pg(url) => connect::check_pg(url).map_err(|error| place.unreachable(&error)),
-        }
-    }
-
-    /// Applies the migrations that are missing to a database that no older program has filled, and returns their names.
-    ///
-    /// # Errors
-    /// As [`Store::migrate_joining`], and [`OpenError::MigrationFailed`] where accounts must be joined.
-    pub fn migrate(url: &str) -> std::result::Result<Vec<String>, OpenError> {
-        let place = DatabaseUrl::parse(url)?;
-        connect::on_own_thread(|| migrate::apply(&place, None))
-    }
-
-    /// Applies the migrations that are missing and returns their names. A SQLite file with tables is copied beside
-    /// itself before that. Accounts that older programs kept under two texts of the same keys are joined once.
-    ///
-    /// # Errors
-    /// [`OpenError::TooNew`] when the database knows a migration that this program does not.
-    pub fn migrate_joining(url: &str, joining: Joining) -> std::result::Result<Vec<String>, OpenError> {
-        let place = DatabaseUrl::parse(url)?;
-        connect::on_own_thread(|| migrate::apply(&place, Some(joining)))
+    /// Queries run on `rt`, through these pools.
+    pub(crate) fn of(db: Db, rt: Runtime) -> Store {
+        Store(Arc::new(Inner { db, rt: Some(rt) }))
     }
 
     /// Runs a query on the store's own threads. It runs to its end even when the returned future is dropped.

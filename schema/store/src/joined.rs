@@ -9,7 +9,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::Text;
 
 use crate::db::Conn;
-use crate::ledger::{NewEntry, NewPosting, account_parts};
+use crate::entry::{NewEntry, NewPosting, account_parts};
 use crate::sql::{Bind, binds, values};
 use crate::{Result, Store};
 

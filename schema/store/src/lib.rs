@@ -7,12 +7,15 @@
 //! What it refuses to do: decide. Rules about shares, blocks and money live with the actors; the
 //! database only guards what must never be false (unique references, non-negative balances,
 //! append-only entries, the fencing epoch).
+mod bind;
 mod column;
 mod connect;
 mod db;
+mod entry;
 mod error;
 mod joined;
 mod migrate;
+mod open;
 mod parts;
 mod schema;
 mod sql;

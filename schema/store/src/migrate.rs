@@ -16,9 +16,11 @@ use crate::{OpenError, db};
 
 mod coded;
 mod join;
+mod tx;
 
-use coded::{Coded, TxOf};
+use coded::Coded;
 pub use join::Joining;
+use tx::TxOf;
 
 const LITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const PG: EmbeddedMigrations = embed_migrations!("migrations/postgres");

@@ -8,54 +8,10 @@ use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 
+pub(crate) use crate::bind::{Bind, binds};
 use crate::db::Conn;
 use crate::sqlstate::Question;
 use crate::{Result, Store};
-
-/// A parameter.
-#[derive(Debug, Clone)]
-pub(crate) enum Bind {
-    Int(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-}
-
-impl From<i64> for Bind {
-    fn from(value: i64) -> Bind {
-        Bind::Int(Some(value))
-    }
-}
-impl From<Option<i64>> for Bind {
-    fn from(value: Option<i64>) -> Bind {
-        Bind::Int(value)
-    }
-}
-impl From<&str> for Bind {
-    fn from(value: &str) -> Bind {
-        Bind::Text(Some(value.to_owned()))
-    }
-}
-impl From<String> for Bind {
-    fn from(value: String) -> Bind {
-        Bind::Text(Some(value))
-    }
-}
-impl From<Option<String>> for Bind {
-    fn from(value: Option<String>) -> Bind {
-        Bind::Text(value)
-    }
-}
-impl From<Vec<u8>> for Bind {
-    fn from(value: Vec<u8>) -> Bind {
-        Bind::Bytes(value)
-    }
-}
-
-/// The parameters of a query, in order.
-macro_rules! binds {
-    ($($value:expr),* $(,)?) => { vec![$(crate::sql::Bind::from($value)),*] };
-}
-pub(crate) use binds;
 
 /// A row of either database, its columns found by name.
 pub(crate) trait Row: QueryableByName<Pg> + QueryableByName<Sqlite> + Send + 'static {}
@@ -68,13 +24,13 @@ macro_rules! bound {
         let mut query = diesel::sql_query($text.to_owned()).into_boxed::<'static, $backend>();
         for bind in $binds {
             query = match bind {
-                $crate::sql::Bind::Int(value) => {
+                $crate::bind::Bind::Int(value) => {
                     query.bind::<diesel::sql_types::Nullable<diesel::sql_types::BigInt>, _>(value)
                 }
-                $crate::sql::Bind::Text(value) => {
+                $crate::bind::Bind::Text(value) => {
                     query.bind::<diesel::sql_types::Nullable<diesel::sql_types::Text>, _>(value)
                 }
-                $crate::sql::Bind::Bytes(value) => query.bind::<diesel::sql_types::Binary, _>(value),
+                $crate::bind::Bind::Bytes(value) => query.bind::<diesel::sql_types::Binary, _>(value),
             };
         }
         query

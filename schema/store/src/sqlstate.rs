@@ -13,9 +13,9 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use crate::bind::Bind;
 use crate::db::{Conn, Lite};
 use crate::error::described;
-use crate::sql::Bind;
 use crate::{Result, StoreError};
 
 /// Of a check constraint.
@@ -144,7 +144,7 @@ fn put_literal(out: &mut String, bind: &Bind) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::binds;
+    use crate::bind::binds;
 
     #[test]
     fn parameters_become_literals_and_cannot_end_one() {

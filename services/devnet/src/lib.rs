@@ -19,6 +19,7 @@ mod coins;
 mod control;
 mod events;
 mod faults;
+mod gossip;
 mod hasher;
 mod http;
 pub mod load;

@@ -16,10 +16,11 @@ use units::{PolicyId, Seq};
 
 use super::{Fold, FoldCursor, FoldError, unanswered};
 use crate::aside::{ITEMS_MAX, KnownAside, NO_FILE, RECORDS_MAX, definition, subject};
+use crate::definitions::Definitions;
 use crate::intake::Asker;
 use crate::reader::Step;
 use crate::record::{Frame, Record, TemplateDefinition, frame};
-use crate::step::{Definitions, RECORDS_PER_STEP, Sorted, StepBuilder};
+use crate::step::{RECORDS_PER_STEP, Sorted, StepBuilder};
 
 /// A record of the step, kept for many tries.
 struct Entry {

@@ -4,72 +4,15 @@
 //! them, so a record is folded or set aside, once, whatever is killed when.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary};
-use units::{Minute, Seq};
 
-use super::{FoldStep, storable};
+use super::step::{AsideRecords, FoldStep, ItemRef, NewItem};
+use super::storable;
 use crate::db::Conn;
 use crate::sql::binds;
 use crate::{Result, StoreError};
 
 /// A row takes no more records when it has so many: one row is appended to the log at once when it is retried.
 const RECORDS_PER_ROW: i64 = 500;
-
-/// What was refused: a record by itself, or a definition and with it all that refers to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewItem {
-    /// `line`, `share`, `verdict`, `rejects` or `candidate`.
-    pub kind: &'static str,
-    /// Position of the record that failed.
-    pub seq: Seq,
-    /// The definition as the log has it, for kind `line`; else empty.
-    pub definition: Vec<u8>,
-    /// What the database said.
-    pub why: String,
-}
-
-/// The item that records belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemRef {
-    /// One that is there.
-    Known(i64),
-    /// One that this step brings.
-    New(NewItem),
-}
-
-/// Records of one item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AsideRecords {
-    /// Whose.
-    pub item: ItemRef,
-    /// First and last position.
-    pub first: Seq,
-    /// See `first`.
-    pub last: Seq,
-    /// How many.
-    pub records: u64,
-    /// The records with their positions, and what they refer to.
-    pub body: Vec<u8>,
-}
-
-/// Records that were set aside and are in the log again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retried {
-    /// Row of the records.
-    pub row: i64,
-    /// New position of the first one.
-    pub first: Seq,
-    /// The minute that its shares are booked to now.
-    pub minute: Minute,
-}
-
-/// What a step does with records that the database refuses, or refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Aside {
-    /// Set aside by this step.
-    pub records: Vec<AsideRecords>,
-    /// In the log again by this step.
-    pub retried: Vec<Retried>,
-}
 
 /// Packs records for a row.
 pub(crate) fn pack(body: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use chain::{Address, Network};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 
-use super::coded::Tx;
+use super::tx::Tx;
 use crate::ledger::{Balance, MONEY_LEASE, NewEntry, account_parts};
 use crate::sql::binds;
 use crate::{Result, StoreError, column};

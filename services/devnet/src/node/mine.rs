@@ -9,7 +9,7 @@ use super::rules::{self, FUTURE_SECS_MAX, Invalid};
 use super::tree::{Added, Block, FINALITY_DEPTH};
 use super::{NetworkView, Node};
 use crate::coins::{self, Keys, Payment};
-use crate::peers::News;
+use crate::gossip::News;
 use crate::persist::PersistError;
 
 /// Why a block did not enter the chain.

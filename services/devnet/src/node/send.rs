@@ -10,7 +10,7 @@ use super::Node;
 use super::idempotency::Namespace;
 use super::wallet::{InputChoice, Outpoint, Plan, SendRecipient, SendRecord, SentTo, SpendRefusal, View};
 use crate::coins::{self, Keys, MEMO_BYTES_MAX, Payment, RING_SIZE};
-use crate::peers::News;
+use crate::gossip::News;
 
 const INPUTS_MAX: usize = 256;
 const OUTPUTS_MAX: usize = 256;

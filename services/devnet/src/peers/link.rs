@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::wire::{Peer, PeerError, PeerTip};
-use super::{News, SyncRun, Taken, take};
+use super::{Taken, take};
+use crate::gossip::{News, SyncRun};
 use crate::http::Instance;
 use crate::http::answer::Stop;
 use crate::node::tree::FINALITY_DEPTH;

@@ -6,7 +6,7 @@
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Text};
 
-use crate::migrate::coded::Tx;
+use crate::migrate::tx::Tx;
 use crate::sql::binds;
 use crate::{Result, StoreError};
 

@@ -3,7 +3,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::Result;
-use crate::migrate::coded::Tx;
+use crate::migrate::tx::Tx;
 use crate::sql::binds;
 
 #[derive(QueryableByName, Clone)]
