@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keepers::PenaltyKeeper;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
-use messages::validation::{ChooseRechecks, StorePenalties, VoidWork};
+use messages::validation::{ChooseRechecks, VoidWork};
+use messages::write_behind::StorePenalties;
 use rand::Rng;
 use runtime::{ActorRef, Host};
 use settings::Settings;
@@ -13,9 +15,7 @@ use store::Store;
 use store::penalties::ProvenPair;
 use tokio::sync::watch;
 use units::HostId;
-use validation::{
-    AuditSampler, AuditSamplerParts, Penalties, PenaltyKeeper, Validation, VoidProcessor, VoidProcessorParts,
-};
+use validation::{AuditSampler, AuditSamplerParts, Penalties, Validation, VoidProcessor, VoidProcessorParts};
 
 use crate::policies;
 
@@ -34,8 +34,8 @@ impl TrustAtStart {
         clock: &Clock,
     ) -> store::Result<TrustAtStart> {
         let now = clock();
-        let stored = store.suspects_list(now).await?;
-        let penalties = Penalties::new(stored, settings.validation.clone(), Arc::clone(counters), now);
+        let penalties = Penalties::new(Vec::new(), settings.validation.clone(), Arc::clone(counters), now);
+        PenaltyKeeper::load(&penalties, store, now).await?;
         let since = now.minus(validation::TRUST_MEMORY).minute();
         let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await?;
         Ok(TrustAtStart { penalties: Arc::new(penalties), known: Arc::new(known) })

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use blocks::{BlockLifecycle, BlockSubmitter, LifecycleParts, Policy, SubmitterParts};
 use boot::{GRACE, Log, ServiceNotifier, Shutdown, Telemetry};
+use keepers::{BanKeeper, HintKeeper};
 use live::{Live, LiveParts, Snapshot};
 use messages::blocks::LifecycleTick;
 use messages::conditions::Conditions;
@@ -17,6 +18,7 @@ use messages::retention::RetentionTick;
 use messages::share_ledger::{FoldNow, ReopenClaims};
 use messages::template::{RefreshReason, RefreshTemplate};
 use messages::validation::ValidationTick;
+use messages::write_behind::{StoreBans, StoreHints};
 use payout::Payout;
 use rand::Rng;
 use retention::Retention;
@@ -25,9 +27,7 @@ use secrecy::ExposeSecret;
 use settings::Settings;
 use share_ledger::{DiskStall, LogDirectory, ShareLedger, ShareLedgerParts};
 use store::Store;
-use stratum::{
-    BanKeeper, Bans, HintKeeper, Hints, Listeners, OriginSalt, ProcessNumber, StoreBans, StoreHints, StratumParts,
-};
+use stratum::{Bans, Hints, Listeners, OriginSalt, ProcessNumber, StratumParts};
 use template::{Published, TemplateActor, TemplateSource};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
@@ -188,9 +188,9 @@ impl Pool {
         let era = ProcessNumber(store.meta_count_above("stratum_era", used.highest()).await.map_err(database)?);
         used.raise(era.0).map_err(config)?;
         let hints = Arc::new(Hints::new(Arc::clone(&counters)));
-        hints.load(store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await.map_err(database)?);
-        let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(database)?;
-        let bans = Bans::new(stored, Arc::clone(&counters), clock());
+        HintKeeper::load(&*hints, &store, clock()).await.map_err(database)?;
+        let bans = Bans::new(Vec::new(), Arc::clone(&counters), clock());
+        BanKeeper::load(&bans, &store, clock()).await.map_err(database)?;
         let memory = TrustAtStart::load(&settings, &store, &counters, &clock).await.map_err(database)?;
         let settings = Arc::new(settings);
         let daemons = daemons::sources(&settings);
@@ -271,7 +271,8 @@ impl Pool {
         let parts = self.payout_parts(epoch.clone());
         host.start(&payout, policies::MONEY, move || Payout::new(parts.clone()));
         // Early, so that it closes late: sessions that a drain ends still note what they measured.
-        let keeper = HintKeeper::factory(Arc::clone(&self.hints), self.store.clone(), Arc::clone(&clock));
+        let hints = Arc::clone(&self.hints);
+        let keeper = HintKeeper::factory(hints, self.store.clone(), Arc::clone(&clock));
         host.start(&hint_keeper, policies::COSMETIC, keeper);
         let bans = Arc::clone(&self.bans);
         host.start(&ban_keeper, policies::COSMETIC, BanKeeper::factory(bans, self.store.clone(), Arc::clone(&clock)));

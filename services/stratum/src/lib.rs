@@ -20,14 +20,12 @@
 mod accept;
 mod active_restrictions;
 mod assignment;
-mod ban_keeper;
 mod bans;
 mod buffer_pool;
 mod client;
 mod connection_limiter;
 #[doc(hidden)]
 pub mod fuzzing;
-mod hint_keeper;
 mod hints;
 mod in_doubt;
 mod inbound;
@@ -66,10 +64,8 @@ use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
 
-pub use ban_keeper::{BanKeeper, StoreBans};
 pub use bans::Bans;
 pub use client::Client;
-pub use hint_keeper::{HintKeeper, StoreHints};
 pub use hints::Hints;
 /// Acknowledged shares of one arbiter that Validation has not taken yet.
 pub const OFFERS_MAX: usize = validation_queue::OWED_MAX;

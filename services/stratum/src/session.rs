@@ -38,7 +38,7 @@ pub(crate) struct Session {
     /// It logged in, and is in the gauge of sessions.
     pub(crate) counted: Cell<bool>,
     /// Submits whose answer is not written yet.
-    pub(crate) under_way: Cell<u32>,
+    under_way: Cell<u32>,
     transport: Transport,
     out: RefCell<Vec<u8>>,
     out_since: Cell<Option<Instant>>,
@@ -200,6 +200,11 @@ impl Session {
         self.stage.set(Stage::Gone);
         self.reason.set(self.reason.get().or(Some(reason)));
         self.wake.notify_one();
+    }
+
+    /// A submit passed its checks: the connection does not end before its answer is written.
+    pub(crate) fn will_answer(&self) {
+        self.under_way.set(self.under_way.get() + 1);
     }
 
     /// An answer was written: one less under way.

@@ -46,7 +46,7 @@ impl SubmitPipeline {
     ) {
         match params.and_then(|submit| self.checks.check(session, id, &submit, read_at)) {
             Ok((pending, share, prove_first)) => {
-                session.under_way.set(session.under_way.get() + 1);
+                session.will_answer();
                 if prove_first {
                     actix_rt::spawn(Rc::clone(self).prove(pending, share));
                 } else {
