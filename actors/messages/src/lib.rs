@@ -18,3 +18,4 @@ pub mod retention;
 pub mod share_ledger;
 pub mod template;
 pub mod validation;
+pub mod write_behind;

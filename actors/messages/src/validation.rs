@@ -155,13 +155,3 @@ impl Message for ValidationTick {
     const NAME: &'static str = "validation_tick";
     const URGENT: bool = true;
 }
-
-/// Store new strikes; now and then take over stored ones.
-#[derive(Debug)]
-pub struct StorePenalties;
-
-impl Message for StorePenalties {
-    type Reply = ();
-    const NAME: &'static str = "keep_suspects";
-    const URGENT: bool = true;
-}

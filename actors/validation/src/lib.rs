@@ -16,7 +16,6 @@ mod audit_sampler;
 mod lanes;
 mod outbox;
 mod penalties;
-mod penalty_keeper;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -45,7 +44,6 @@ use units::{Seq, Timestamp};
 pub use audit_sampler::{AuditSampler, AuditSamplerParts};
 pub use lanes::{Checked, Lanes, LanesError};
 pub use penalties::{Penalties, SUSPECTS_MAX};
-pub use penalty_keeper::PenaltyKeeper;
 
 pub use void_processor::{VoidProcessor, VoidProcessorParts};
 

@@ -1,14 +1,14 @@
 //! TrustTable that sent false shares: strikes, forced proofs and quarantine, each with an end.
 //!
 //! Decided in memory and in force at once, whatever the database does; written behind by
-//! [`crate::PenaltyKeeper`]. It survives the actor, and blames nobody beyond the (address, origin).
+//! the keeper of penalties. It survives the actor, and blames nobody beyond the (address, origin).
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::counters::Counters;
-use messages::facts::{Origin, Quarantine, Restrictions, TrustKey};
+use messages::facts::{Quarantine, Restrictions, TrustKey};
+use messages::write_behind::{PenaltyRecord, WrittenBehind};
 use settings::ValidationSettings;
-use store::penalties::SuspectRow;
 use tokio::sync::watch;
 use units::Timestamp;
 
@@ -57,13 +57,13 @@ impl Penalties {
     /// With what was stored.
     #[must_use]
     pub fn new(
-        stored: Vec<SuspectRow>,
+        stored: Vec<PenaltyRecord>,
         settings: ValidationSettings,
         counters: Arc<Counters>,
         now: Timestamp,
     ) -> Penalties {
         let penalties = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
-        penalties.refresh(stored, now);
+        penalties.load(stored, now);
         penalties
     }
 
@@ -165,16 +165,19 @@ impl Penalties {
         self.counters.pairs_quarantined.set(restrictions.quarantined.len() as u64);
         self.published.send_replace(Arc::new(restrictions));
     }
+}
 
-    /// What is still to be stored; it counts as stored until [`Penalties::put_back`].
-    pub(crate) fn take_dirty(&self) -> Vec<SuspectRow> {
+impl WrittenBehind for Penalties {
+    type Record = PenaltyRecord;
+
+    fn take_unsaved(&self, limit: usize) -> Vec<PenaltyRecord> {
         let mut kept = self.kept();
-        let dirty = std::mem::take(&mut kept.dirty);
-        let row = |pair: TrustKey| {
-            let penalty = kept.penalties.get(&pair)?;
-            Some(SuspectRow {
-                address: pair.0.to_string(),
-                origin: pair.1.0,
+        let pairs: Vec<TrustKey> = kept.dirty.iter().take(limit).cloned().collect();
+        let mut records = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            kept.dirty.remove(&pair);
+            records.extend(kept.penalties.get(&pair).map(|penalty| PenaltyRecord {
+                pair,
                 reason: REASON.to_owned(),
                 strikes: penalty.strikes,
                 struck_at: penalty.struck_at,
@@ -182,43 +185,47 @@ impl Penalties {
                 quarantined_until: penalty.quarantined_until,
                 void_before: penalty.void_before,
                 ends_at: penalty.ends(&self.settings),
-            })
-        };
-        dirty.into_iter().filter_map(row).collect()
+            }));
+        }
+        records
     }
 
-    /// What could not be stored.
-    pub(crate) fn put_back(&self, rows: &[SuspectRow]) {
-        self.kept().dirty.extend(rows.iter().map(pair_of));
+    fn put_back(&self, records: &[PenaltyRecord]) {
+        self.kept().dirty.extend(records.iter().map(|record| record.pair.clone()));
     }
 
-    /// Takes over what is stored: other hosts judge too, and an operator forgives a pair by deleting its row. What is
-    /// not stored yet stays.
-    pub(crate) fn refresh(&self, stored: Vec<SuspectRow>, now: Timestamp) {
+    /// Other hosts judge too, and an operator forgives a pair by deleting its row. What is not stored yet stays.
+    fn load(&self, stored: Vec<PenaltyRecord>, now: Timestamp) {
         let mut kept = self.kept();
         let PenaltyTable { penalties, dirty, .. } = &mut *kept;
         penalties.retain(|pair, _| dirty.contains(pair));
-        for row in stored.into_iter().take(SUSPECTS_MAX) {
+        for record in stored.into_iter().take(SUSPECTS_MAX) {
             let penalty = Penalty {
-                strikes: row.strikes,
-                struck_at: row.struck_at,
-                forced_until: row.forced_until,
-                quarantined_until: row.quarantined_until,
-                void_before: row.void_before,
+                strikes: record.strikes,
+                struck_at: record.struck_at,
+                forced_until: record.forced_until,
+                quarantined_until: record.quarantined_until,
+                void_before: record.void_before,
             };
-            penalties.entry(pair_of(&row)).or_insert(penalty);
+            penalties.entry(record.pair).or_insert(penalty);
         }
         self.publish(&mut kept, now);
     }
-}
 
-fn pair_of(row: &SuspectRow) -> TrustKey {
-    (row.address.as_str().into(), Origin(row.origin))
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        now
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+    use keepers::{PenaltyKeeper, PenaltyTable, Table};
+    use messages::facts::Origin;
+    use store::Store;
 
     use super::*;
 
@@ -278,23 +285,22 @@ mod tests {
         for _ in 0..3 {
             penalties.strike(&pair(1), NOW);
         }
-        let rows = penalties.take_dirty();
-        assert!(rows.len() == 1 && penalties.take_dirty().is_empty());
+        let rows = penalties.take_unsaved(9);
+        assert!(rows.len() == 1 && penalties.take_unsaved(9).is_empty());
         let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
         assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
         assert_eq!(again.counters.pairs_quarantined.get(), 1);
         assert!(again.strike(&pair(1), NOW));
         penalties.put_back(&rows);
-        assert_eq!(penalties.take_dirty(), rows);
-        penalties.refresh(Vec::new(), NOW);
+        assert_eq!(penalties.take_unsaved(9), rows);
+        penalties.load(Vec::new(), NOW);
         assert!(!is_forced(&penalties, 1), "an operator has deleted the row");
     }
 
     #[test]
     fn the_number_of_suspects_is_bounded_and_the_oldest_goes_first() {
-        let rows = (0..SUSPECTS_MAX).map(|n| SuspectRow {
-            address: n.to_string(),
-            origin: [1; 16],
+        let rows = (0..SUSPECTS_MAX).map(|n| PenaltyRecord {
+            pair: pair(n),
             reason: String::new(),
             strikes: 1,
             struck_at: NOW.plus(Duration::from_millis(n as u64)),
@@ -315,14 +321,14 @@ mod tests {
         let penalties = penalties();
         assert!(penalties.to_void().is_none());
         penalties.strike(&pair(1), NOW);
-        let again = Penalties::new(penalties.take_dirty(), ValidationSettings::default(), Arc::default(), NOW);
+        let again = Penalties::new(penalties.take_unsaved(9), ValidationSettings::default(), Arc::default(), NOW);
         assert_eq!(again.to_void(), Some((pair(1), NOW)));
         again.strike(&pair(1), NOW.plus(HOUR));
         again.voided(&pair(1), NOW);
         assert_eq!(again.to_void(), Some((pair(1), NOW.plus(HOUR))), "there was another one meanwhile");
         again.voided(&pair(1), NOW.plus(HOUR));
         assert!(again.to_void().is_none());
-        assert_eq!(again.take_dirty()[0].void_before, None);
+        assert_eq!(again.take_unsaved(9)[0].void_before, None);
     }
 
     #[test]
@@ -331,5 +337,37 @@ mod tests {
         let penalties = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
         assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW)));
         assert!(penalties.restrictions().quarantined.is_empty());
+    }
+
+    #[test]
+    fn a_strike_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON suspects WHEN NEW.address = '2' \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        let penalties = Arc::new(penalties());
+        let strike = |n: usize| {
+            penalties.strike(&pair(n), NOW);
+        };
+        (1..=5).for_each(strike);
+        let memory = Arc::clone(&penalties);
+        let mut keeper = PenaltyKeeper::factory(memory, store.clone(), Arc::new(|| NOW))();
+        runtime::block_on(async {
+            let refused = keeper.keep().await.unwrap_err().to_string();
+            assert!(refused.contains("not this one"), "{refused}");
+            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 4);
+            strike(6);
+            for _ in 1..PenaltyTable::TICKS_PER_REFRESH {
+                keeper.keep().await.unwrap_err();
+            }
+            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 5);
+            assert_eq!(penalties.restrictions().forced.len(), 6, "it is in force all the same");
+            sql("DROP TRIGGER refusal");
+            keeper.keep().await.unwrap();
+            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 6);
+        });
     }
 }

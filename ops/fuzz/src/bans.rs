@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use messages::counters::Counters;
-use store::bans::BanRow;
+use messages::write_behind::{BanRecord, WrittenBehind};
 use stratum::{Bans, Client, fuzzing};
 use units::Timestamp;
 
@@ -25,9 +25,9 @@ struct Story {
     counters: Arc<Counters>,
     now: Timestamp,
     /// Rows of the database.
-    stored: BTreeMap<String, BanRow>,
+    stored: BTreeMap<String, BanRecord>,
     /// What the table must know; whether it is still to be stored.
-    known: BTreeMap<String, (BanRow, bool)>,
+    known: BTreeMap<String, (BanRecord, bool)>,
 }
 
 /// A script of bans, saves that succeed or fail, other hosts, an operator who lifts bans, and restarts. Three bytes are
@@ -72,14 +72,14 @@ impl Story {
             3 => self.save(client, more),
             4 => {
                 let rows = self.list();
-                fuzzing::refresh(&self.bans, rows, self.now);
+                self.bans.load(rows, self.now);
                 self.known.retain(|_, (_, unsaved)| *unsaved);
                 self.take_over();
             }
             5 => drop(self.stored.remove(&client.to_string())),
             6 => {
                 let until = self.now.plus(u32::from(more) * 7 * MINUTE);
-                let row = BanRow {
+                let row = BanRecord {
                     client: client.to_string(),
                     reason: "elsewhere".into(),
                     begun: self.now,
@@ -105,7 +105,7 @@ impl Story {
         let mut length = 10 * MINUTE;
         (1..times).for_each(|_| length = (length * 4).min(DAY));
         let client_text = client.to_string();
-        let row = BanRow {
+        let row = BanRecord {
             client: client_text.clone(),
             reason: reason.into(),
             begun: self.now,
@@ -124,15 +124,14 @@ impl Story {
 
     /// Saves; it may fail, and a client may be banned while the database is busy.
     fn save(&mut self, client: Client, how: u8) {
-        let rows = fuzzing::unsaved(&self.bans);
+        let rows = self.bans.take_unsaved(usize::MAX);
         if how & 1 != 0 {
             self.ban(client, REASONS[0]);
         }
         if how & 2 != 0 {
-            return;
+            return self.bans.put_back(&rows);
         }
         self.put(rows.clone());
-        fuzzing::saved(&self.bans, &rows);
         for row in rows {
             if let Some((_, unsaved)) = self.known.get_mut(&row.client).filter(|(known, _)| *known == row) {
                 *unsaved = false;
@@ -141,7 +140,7 @@ impl Story {
     }
 
     /// Of two bans of one client the one that ends later stays, and what is forgotten goes.
-    fn put(&mut self, rows: Vec<BanRow>) {
+    fn put(&mut self, rows: Vec<BanRecord>) {
         for row in rows {
             match self.stored.get(&row.client) {
                 Some(stored) if stored.until >= row.until => {}
@@ -152,7 +151,7 @@ impl Story {
         self.stored.retain(|_, row| row.until >= begin);
     }
 
-    fn list(&self) -> Vec<BanRow> {
+    fn list(&self) -> Vec<BanRecord> {
         let begin = Bans::memory_begins(self.now);
         self.stored.values().filter(|row| row.until >= begin).cloned().collect()
     }
@@ -165,7 +164,8 @@ impl Story {
     }
 
     fn check(&self) {
-        let mut unsaved = fuzzing::unsaved(&self.bans);
+        let mut unsaved = self.bans.take_unsaved(usize::MAX);
+        self.bans.put_back(&unsaved);
         unsaved.sort_by(|one, other| one.client.cmp(&other.client));
         let due: Vec<_> = self.known.values().filter(|(_, unsaved)| *unsaved).map(|(row, _)| row.clone()).collect();
         assert_eq!(unsaved, due, "what is still to be stored");

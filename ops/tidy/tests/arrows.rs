@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Crates that hold an actor: they share messages, never each other.
-const WITH_ACTOR: [&str; 6] = ["template", "validation", "share-ledger", "blocks", "payout", "live"];
+const WITH_ACTOR: [&str; 7] = ["template", "validation", "share-ledger", "blocks", "payout", "live", "keepers"];
 
 /// Folder of each workspace crate and the workspace crates it depends on, tests not counted.
 fn arrows() -> BTreeMap<String, (String, BTreeSet<String>)> {

@@ -1,45 +1,78 @@
 //! From the listening socket to a session, or to a polite refusal.
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use messages::closed::CloseReason;
+use messages::counters::Counters;
+use messages::facts::SessionIds;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::StratumParts;
 use crate::client::Peer;
-use crate::connection_limiter::ConnectionLimiter;
+use crate::connection_limiter::{ConnectionLimiter, ConnectionPermit};
+use crate::inbound::{ListenerKind, RequestReader};
 use crate::limits::PROXY_DEADLINE;
+use crate::open_sessions::OpenSessions;
+use crate::origin::OriginSalt;
 use crate::proxy;
-use crate::session::TLS_HANDSHAKE;
-use crate::shard::StratumShard;
-use crate::tls::TlsGate;
+use crate::retargeter::Retargeter;
+use crate::session::Session;
+use crate::tls::HANDSHAKE_BYTE;
 
 /// The real client comes back at once when it is only closed, and after 2 s when its login is refused.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listening socket takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ListenerKind {
-    /// Plain text, and TLS from those who begin with it.
-    Any,
-    /// TLS only.
-    Tls,
-}
-
 /// What the arbiters have in common about connections. No share touches it.
-pub(crate) struct Shared {
-    pub(crate) gate: Arc<ConnectionLimiter>,
-    pub(crate) tls: Option<Arc<TlsGate>>,
+pub(crate) struct SharedLimits {
+    pub(crate) limiter: Arc<ConnectionLimiter>,
     pub(crate) proxy_headers: Arc<Semaphore>,
 }
 
-impl StratumShard {
+/// Takes one arbiter's connections: who may come in, and what is noted when they are gone.
+pub(crate) struct Acceptor {
+    shared: Arc<SharedLimits>,
+    /// Whose PROXY headers are believed.
+    proxy_from: Vec<IpNet>,
+    ids: Arc<SessionIds>,
+    salt: OriginSalt,
+    sessions: Rc<OpenSessions>,
+    reader: RequestReader,
+    /// Keeps what a session has measured.
+    retargeter: Rc<Retargeter>,
+    draining: Cell<bool>,
+    counters: Arc<Counters>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        parts: &StratumParts,
+        shared: Arc<SharedLimits>,
+        sessions: Rc<OpenSessions>,
+        reader: RequestReader,
+        retargeter: Rc<Retargeter>,
+    ) -> Rc<Acceptor> {
+        Rc::new(Acceptor {
+            shared,
+            proxy_from: parts.settings.proxy_from.clone(),
+            ids: Arc::clone(&parts.sessions),
+            salt: parts.salt.clone(),
+            sessions,
+            reader,
+            retargeter,
+            draining: Cell::new(false),
+            counters: Arc::clone(&parts.counters),
+        })
+    }
+
     /// Takes connections until the drain. One that cannot be taken costs itself only.
     pub(crate) async fn accept(
         self: Rc<Self>,
@@ -57,7 +90,7 @@ impl StratumShard {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    self.parts.counters.stratum_connections_total.add(1);
+                    self.counters.stratum_connections_total.add(1);
                     self.greet(stream, Peer::direct(peer.ip()), door);
                 }
                 Err(error) => {
@@ -68,42 +101,47 @@ impl StratumShard {
         }
     }
 
+    /// Lets nobody in any more: whoever is still to send a PROXY header is closed after it.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.set(true);
+    }
+
     fn greet(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: ListenerKind) {
-        if !self.parts.settings.proxy_from.iter().any(|net| net.contains(&peer.address)) {
+        if !self.proxy_from.iter().any(|net| net.contains(&peer.address)) {
             return self.admit(stream, peer, door);
         }
         let Ok(turn) = Arc::clone(&self.shared.proxy_headers).try_acquire_owned() else {
-            return self.parts.counters.stratum_closed.add(CloseReason::ProxyHeader);
+            return self.counters.stratum_closed.add(CloseReason::ProxyHeader);
         };
-        let front = Rc::clone(self);
+        let acceptor = Rc::clone(self);
         actix_rt::spawn(async move {
             let mut stream = stream;
             match timeout(PROXY_DEADLINE, proxy::read_header(&mut stream)).await {
                 Ok(Ok(client)) => {
                     drop(turn);
-                    front.admit(stream, client.map_or(peer, Peer::named), door);
+                    acceptor.admit(stream, client.map_or(peer, Peer::named), door);
                 }
                 outcome => {
                     debug!(peer = %peer.address, ?outcome, "no PROXY header from a trusted peer");
-                    front.parts.counters.stratum_closed.add(CloseReason::ProxyHeader);
+                    acceptor.counters.stratum_closed.add(CloseReason::ProxyHeader);
                 }
             }
         });
     }
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: ListenerKind) {
-        if self.is_draining() {
-            return self.parts.counters.stratum_closed.add(CloseReason::Drained);
+        if self.draining.get() {
+            return self.counters.stratum_closed.add(CloseReason::Drained);
         }
-        let (gate, now) = (&self.shared.gate, Instant::now());
-        match gate.enter(peer, now) {
+        let (limiter, now) = (&self.shared.limiter, Instant::now());
+        match limiter.enter(peer, now) {
             Ok(place) => {
                 actix_rt::spawn(Rc::clone(self).serve(stream, place, door));
             }
             Err(why) => {
-                self.parts.counters.stratum_connections_refused_total.add(1);
-                self.parts.counters.stratum_closed.add(why.reason());
-                if let Some(turn) = gate.refusal_turn(peer, now) {
+                self.counters.stratum_connections_refused_total.add(1);
+                self.counters.stratum_closed.add(why.reason());
+                if let Some(turn) = limiter.refusal_turn(peer, now) {
                     actix_rt::spawn(async move {
                         refuse(stream, &why).await;
                         drop(turn);
@@ -111,6 +149,26 @@ impl StratumShard {
                 }
             }
         }
+    }
+
+    /// Serves a connection until it ends.
+    async fn serve(self: Rc<Self>, stream: TcpStream, place: ConnectionPermit, door: ListenerKind) {
+        let (id, origin) = (self.ids.take(), self.salt.origin(place.peer.address));
+        let session = Rc::new(Session::new(id, stream, origin, place));
+        let slot = self.sessions.enter(&session);
+        let reason = self.reader.run(&session, door).await;
+        self.retargeter.note_measured(&session, Instant::now());
+        match reason {
+            CloseReason::LineTooLong
+            | CloseReason::NotUtf8
+            | CloseReason::InvalidLines
+            | CloseReason::Bytes
+            | CloseReason::LoginDeadline
+            | CloseReason::TlsDeadline => self.shared.limiter.strike(session.place.peer, reason, Instant::now()),
+            // A slow line, a bad certificate, a limit: honest miners have these too.
+            _ => {}
+        }
+        self.sessions.leave(slot, &session, reason);
     }
 }
 
@@ -123,7 +181,7 @@ async fn refuse(mut stream: TcpStream, why: &impl std::fmt::Display) {
         let mut read = BufReader::with_capacity(1024, read.take(wire::LINE_MAX as u64));
         let mut line = Vec::new();
         read.read_until(b'\n', &mut line).await?;
-        if !matches!(line.first(), None | Some(&TLS_HANDSHAKE)) {
+        if !matches!(line.first(), None | Some(&HANDSHAKE_BYTE)) {
             let mut answer = Vec::new();
             wire::write_error(&mut answer, id_of(&line), why);
             write.write_all(&answer).await?;

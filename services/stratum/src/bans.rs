@@ -2,13 +2,13 @@
 //!
 //! A ban falls on a client, never on a payout address, and keeps new connections out; what is connected stays, for
 //! honest miners may share the client's address. It is decided in memory and written behind by
-//! [`crate::BanKeeper`]. A client that is banned again soon is banned for longer.
+//! the keeper of bans. A client that is banned again soon is banned for longer.
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use messages::counters::Counters;
-use store::bans::BanRow;
+use messages::write_behind::{BanRecord, WrittenBehind};
 use units::Timestamp;
 
 use crate::client::Client;
@@ -35,10 +35,10 @@ pub(crate) struct Ban {
 }
 
 impl Ban {
-    pub(crate) fn row(&self, client: Client) -> BanRow {
-        BanRow {
+    pub(crate) fn record(&self, client: Client) -> BanRecord {
+        BanRecord {
             client: client.to_string(),
-            reason: self.reason.to_string(),
+            reason: Arc::clone(&self.reason),
             begun: self.begun,
             until: self.until,
             times: self.times,
@@ -61,11 +61,11 @@ struct BanTable {
 }
 
 impl Bans {
-    /// With what was stored. Rows that name no client are left out.
+    /// With what was stored. Records that name no client are left out.
     #[must_use]
-    pub fn new(stored: Vec<BanRow>, counters: Arc<Counters>, now: Timestamp) -> Bans {
+    pub fn new(stored: Vec<BanRecord>, counters: Arc<Counters>, now: Timestamp) -> Bans {
         let bans = Bans { kept: Mutex::default(), counters };
-        bans.refresh(stored, now);
+        bans.load(stored, now);
         bans
     }
 
@@ -105,39 +105,6 @@ impl Bans {
         ban
     }
 
-    /// What is still to be stored.
-    pub(crate) fn unsaved(&self) -> Vec<BanRow> {
-        let kept = self.kept();
-        let row = |client: &Client| Some(kept.bans.get(client)?.row(*client));
-        kept.dirty.iter().filter_map(row).collect()
-    }
-
-    /// These are stored. A client that was banned again meanwhile is still to be.
-    pub(crate) fn saved(&self, rows: &[BanRow]) {
-        let mut kept = self.kept();
-        for row in rows {
-            let Ok(client) = row.client.parse() else { continue };
-            if kept.bans.get(&client).is_some_and(|ban| ban.row(client) == *row) {
-                kept.dirty.remove(&client);
-            }
-        }
-    }
-
-    /// Takes over what is stored: other hosts ban too, and an operator lifts a ban by deleting its row. What is not
-    /// stored yet stays.
-    pub(crate) fn refresh(&self, stored: Vec<BanRow>, now: Timestamp) {
-        let mut kept = self.kept();
-        let BanTable { bans, dirty } = &mut *kept;
-        bans.retain(|client, _| dirty.contains(client));
-        for row in stored.into_iter().take(BANS_MAX) {
-            if let Ok(client) = row.client.parse::<Client>() {
-                let ban = Ban { reason: row.reason.into(), begun: row.begun, until: row.until, times: row.times };
-                bans.entry(client).or_insert(ban);
-            }
-        }
-        self.count(&kept, now);
-    }
-
     /// When the oldest ban ended that is still remembered: one that ends later belongs into [`Bans::new`].
     #[must_use]
     pub fn memory_begins(now: Timestamp) -> Timestamp {
@@ -150,8 +117,55 @@ impl Bans {
     }
 }
 
+impl WrittenBehind for Bans {
+    type Record = BanRecord;
+
+    fn take_unsaved(&self, limit: usize) -> Vec<BanRecord> {
+        let mut kept = self.kept();
+        let clients: Vec<Client> = kept.dirty.iter().take(limit).copied().collect();
+        let mut records = Vec::with_capacity(clients.len());
+        for client in clients {
+            kept.dirty.remove(&client);
+            records.extend(kept.bans.get(&client).map(|ban| ban.record(client)));
+        }
+        records
+    }
+
+    fn put_back(&self, records: &[BanRecord]) {
+        let mut kept = self.kept();
+        for client in records.iter().filter_map(|record| record.client.parse().ok()) {
+            if kept.bans.contains_key(&client) {
+                kept.dirty.insert(client);
+            }
+        }
+    }
+
+    /// Other hosts ban too, and an operator lifts a ban by deleting its row. What is not stored yet stays.
+    fn load(&self, stored: Vec<BanRecord>, now: Timestamp) {
+        let mut kept = self.kept();
+        let BanTable { bans, dirty } = &mut *kept;
+        bans.retain(|client, _| dirty.contains(client));
+        for record in stored.into_iter().take(BANS_MAX) {
+            if let Ok(client) = record.client.parse::<Client>() {
+                let BanRecord { reason, begun, until, times, .. } = record;
+                bans.entry(client).or_insert(Ban { reason, begun, until, times });
+            }
+        }
+        self.count(&kept, now);
+    }
+
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        Bans::memory_begins(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+    use keepers::{BanKeeper, BanTable, Table};
+    use store::Store;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
@@ -181,28 +195,28 @@ mod tests {
     fn what_was_stored_is_in_force_again_and_keeps_its_count() {
         let bans = Bans::default();
         bans.add(client(1), "bytes", NOW);
-        let rows = bans.unsaved();
-        assert_eq!(bans.unsaved(), rows, "until it is known to be stored");
-        bans.saved(&rows);
-        assert!(bans.unsaved().is_empty());
+        let rows = bans.take_unsaved(9);
+        assert!(rows.len() == 1 && bans.take_unsaved(9).is_empty());
+        bans.put_back(&rows);
+        assert_eq!(bans.take_unsaved(9), rows, "it was not stored after all");
         let again = Bans::new(rows.clone(), Arc::default(), NOW);
         assert_eq!(again.find(client(1), NOW), bans.find(client(1), NOW));
         assert_eq!(again.counters.stratum_bans.get(), 1);
         assert_eq!(again.add(client(1), "bytes", NOW).times, 2);
-        again.saved(&rows);
-        assert_eq!(again.unsaved().len(), 1, "another ban than the one that was stored");
+        again.take_unsaved(9);
+        assert_eq!(again.add(client(1), "bytes", NOW).times, 3);
+        assert_eq!(again.take_unsaved(9).len(), 1, "another ban than the one that is being stored");
     }
 
     #[test]
     fn a_row_that_was_deleted_lifts_the_ban_and_one_not_yet_stored_stays() {
         let bans = Bans::default();
         bans.add(client(1), "bytes", NOW);
-        let stored = bans.unsaved();
-        bans.saved(&stored);
+        let stored = bans.take_unsaved(9);
         bans.add(client(2), "bytes", NOW);
-        bans.refresh(stored, NOW);
+        bans.load(stored, NOW);
         assert!(bans.find(client(1), NOW).is_some() && bans.find(client(2), NOW).is_some());
-        bans.refresh(Vec::new(), NOW);
+        bans.load(Vec::new(), NOW);
         assert!(bans.find(client(1), NOW).is_none() && bans.find(client(2), NOW).is_some());
     }
 
@@ -215,5 +229,42 @@ mod tests {
         let kept = bans.kept();
         assert_eq!((kept.bans.len(), kept.dirty.len()), (BANS_MAX, BANS_MAX));
         assert!(!kept.bans.contains_key(&client(0)) && kept.bans.contains_key(&client(BANS_MAX as u32 + 9)));
+    }
+
+    #[test]
+    fn a_ban_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON client_bans WHEN NEW.client = '10.0.0.2' \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        let bans = Arc::new(Bans::default());
+        (1..=5).for_each(|n| drop(bans.add(client(n), "bytes", NOW)));
+        let memory = Arc::clone(&bans);
+        let mut keeper = BanKeeper::factory(memory, store.clone(), Arc::new(|| NOW))();
+        let unsaved = || bans.kept().dirty.len();
+        runtime::block_on(async {
+            let refused = keeper.keep().await.unwrap_err().to_string();
+            assert!(refused.contains("not this one"), "{refused}");
+            assert_eq!(store.bans_list(Bans::memory_begins(NOW)).await.unwrap().len(), 4);
+            assert_eq!(unsaved(), 1);
+            // Later ones are stored too, and what others stored is heard of.
+            bans.add(client(6), "bytes", NOW);
+            let other = Ban { reason: "bytes".into(), begun: NOW, until: NOW.plus(FIRST), times: 1 };
+            BanTable.put(&store, &[other.record(client(7))], NOW).await.unwrap();
+            for _ in 1..BanTable::TICKS_PER_REFRESH {
+                assert!(bans.find(client(7), NOW).is_none());
+                keeper.keep().await.unwrap_err();
+            }
+            assert!(bans.find(client(7), NOW).is_some() && bans.find(client(2), NOW).is_some());
+            assert_eq!(store.bans_list(Bans::memory_begins(NOW)).await.unwrap().len(), 6);
+            assert_eq!(unsaved(), 1);
+            sql("DROP TRIGGER refusal");
+            keeper.keep().await.unwrap();
+            assert_eq!(store.bans_list(Bans::memory_begins(NOW)).await.unwrap().len(), 7);
+            assert_eq!(unsaved(), 0);
+        });
     }
 }

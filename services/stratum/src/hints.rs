@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::counters::Counters;
 use messages::facts::Origin;
-use store::hints::HintRow;
+use messages::write_behind::{HINTS_MAX, HintRecord, WrittenBehind};
 use units::{Difficulty, Timestamp};
 
 use crate::vardiff::FORGOTTEN;
 
 /// Workers that are remembered, in memory and in the database.
-pub(crate) const CAPACITY: usize = 100_000;
+const CAPACITY: usize = HINTS_MAX as usize;
 
 /// Address and worker.
 pub(crate) type Worker = (Arc<str>, Arc<str>);
@@ -47,15 +47,6 @@ struct HintGenerations {
 }
 
 impl Hints {
-    /// Hints worth loading at once: as many as are kept without pushing out any other.
-    pub const LOADED_MAX: u32 = CAPACITY as u32 / 2;
-
-    /// Hints from before this moment are worth nothing.
-    #[must_use]
-    pub fn oldest(now: Timestamp) -> Timestamp {
-        now.minus(FORGOTTEN)
-    }
-
     /// None yet.
     #[must_use]
     pub fn new(counters: Arc<Counters>) -> Hints {
@@ -68,19 +59,6 @@ impl Hints {
             kept: Mutex::new(HintGenerations { young, old, unwritten, generation_max: (capacity / 2).max(1) }),
             counters,
         }
-    }
-
-    /// Takes over what is stored, the newest first; what is known better stays.
-    pub fn load(&self, rows: Vec<HintRow>) {
-        let mut kept = self.lock();
-        for row in rows {
-            let worker = (row.address.into(), row.worker.into());
-            let hint = Hint { difficulty: row.difficulty, measured_at: row.measured_at, origin: Origin(row.origin) };
-            if kept.young.len() < kept.generation_max {
-                kept.note(worker, hint, &self.counters);
-            }
-        }
-        self.counters.difficulty_hints.set(kept.len());
     }
 
     pub(crate) fn find(&self, worker: &Worker) -> Option<Hint> {
@@ -98,40 +76,52 @@ impl Hints {
         self.counters.difficulty_hints.set(kept.len());
     }
 
-    /// Hints to be stored, at most `limit`; they count as stored until they are put back.
-    pub(crate) fn take_unwritten(&self, limit: usize) -> Vec<HintRow> {
+    fn lock(&self) -> MutexGuard<'_, HintGenerations> {
+        // A panic between two inserts leaves nothing that a login could not live with.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WrittenBehind for Hints {
+    type Record = HintRecord;
+
+    fn take_unsaved(&self, limit: usize) -> Vec<HintRecord> {
         let mut kept = self.lock();
         let workers: Vec<Worker> = kept.unwritten.iter().take(limit).cloned().collect();
-        let mut rows = Vec::with_capacity(workers.len());
+        let mut records = Vec::with_capacity(workers.len());
         for worker in workers {
             kept.unwritten.remove(&worker);
-            if let Some(hint) = kept.find(&worker) {
-                rows.push(HintRow {
-                    address: worker.0.as_ref().to_owned(),
-                    worker: worker.1.as_ref().to_owned(),
-                    origin: hint.origin.0,
-                    difficulty: hint.difficulty,
-                    measured_at: hint.measured_at,
-                });
+            if let Some(Hint { difficulty, measured_at, origin }) = kept.find(&worker) {
+                let (address, worker) = worker;
+                records.push(HintRecord { address, worker, origin, difficulty, measured_at });
             }
         }
-        rows
+        records
     }
 
-    /// The database did not take them.
-    pub(crate) fn put_back(&self, rows: Vec<HintRow>) {
+    fn put_back(&self, records: &[HintRecord]) {
         let mut kept = self.lock();
-        for row in rows {
-            let worker = (row.address.into(), row.worker.into());
+        for record in records {
+            let worker = (Arc::clone(&record.address), Arc::clone(&record.worker));
             if kept.find(&worker).is_some() {
                 kept.unwritten.insert(worker);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HintGenerations> {
-        // A panic between two inserts leaves nothing that a login could not live with.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The newest come first; what is known better stays.
+    fn load(&self, stored: Vec<HintRecord>, _now: Timestamp) {
+        let mut kept = self.lock();
+        for HintRecord { address, worker, origin, difficulty, measured_at } in stored {
+            if kept.young.len() < kept.generation_max {
+                kept.note((address, worker), Hint { difficulty, measured_at, origin }, &self.counters);
+            }
+        }
+        self.counters.difficulty_hints.set(kept.len());
+    }
+
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        now.minus(FORGOTTEN)
     }
 }
 
@@ -163,6 +153,11 @@ impl HintGenerations {
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+    use keepers::{HintKeeper, HintTable, Table};
+    use store::Store;
+
     use super::*;
 
     fn worker(name: &str) -> Worker {
@@ -184,19 +179,19 @@ mod tests {
         hints.note([(worker("a"), hint(60, 1)), (worker("b"), hint(70, 1))]);
         hints.note([(worker("a"), hint(80, 2)), (worker("b"), hint(90, 1))]);
         assert_eq!([hints.find(&worker("a")), hints.find(&worker("b"))], [Some(hint(80, 2)), Some(hint(70, 1))]);
-        assert_eq!(hints.take_unwritten(1).len(), 1);
-        assert_eq!(hints.take_unwritten(10).len(), 1);
-        assert_eq!(hints.take_unwritten(10), []);
+        assert_eq!(hints.take_unsaved(1).len(), 1);
+        assert_eq!(hints.take_unsaved(10).len(), 1);
+        assert_eq!(hints.take_unsaved(10), []);
     }
 
     #[test]
     fn what_the_database_did_not_take_is_offered_again_with_what_came_since() {
         let hints = hints(10);
         hints.note([(worker("a"), hint(60, 1))]);
-        let refused = hints.take_unwritten(10);
+        let refused = hints.take_unsaved(10);
         hints.note([(worker("a"), hint(80, 2))]);
-        hints.put_back(refused);
-        let again = hints.take_unwritten(10);
+        hints.put_back(&refused);
+        let again = hints.take_unsaved(10);
         assert_eq!(again.iter().map(|row| row.difficulty.get()).collect::<Vec<_>>(), [80]);
     }
 
@@ -204,15 +199,13 @@ mod tests {
     fn what_is_loaded_is_not_written_again_and_replaces_nothing_newer() {
         let hints = hints(10);
         hints.note([(worker("a"), hint(60, 5))]);
-        let rows = hints.take_unwritten(10);
-        hints.load(vec![HintRow {
-            measured_at: Timestamp::from_ms(4),
-            difficulty: Difficulty::ONE,
-            ..rows[0].clone()
-        }]);
-        hints.load(vec![HintRow { worker: "b".to_owned(), ..rows[0].clone() }]);
+        let rows = hints.take_unsaved(10);
+        let now = Timestamp::from_ms(6);
+        let older = HintRecord { measured_at: Timestamp::from_ms(4), difficulty: Difficulty::ONE, ..rows[0].clone() };
+        hints.load(vec![older], now);
+        hints.load(vec![HintRecord { worker: "b".into(), ..rows[0].clone() }], now);
         assert_eq!([hints.find(&worker("a")), hints.find(&worker("b"))], [Some(hint(60, 5)); 2]);
-        assert_eq!(hints.take_unwritten(10), []);
+        assert_eq!(hints.take_unsaved(10), []);
     }
 
     #[test]
@@ -227,8 +220,47 @@ mod tests {
         }
         assert!(hints.find(&worker("0")).is_none() && hints.find(&worker("999")).is_some());
         assert!(hints.lock().len() <= 10 && hints.lock().unwritten.len() <= 10);
-        let kept = hints.take_unwritten(1000).len() as u64;
+        let kept = hints.take_unsaved(1000).len() as u64;
         assert_eq!(hints.counters.difficulty_hints.get(), hints.lock().len());
         assert!(hints.counters.difficulty_hints_dropped_total.get() >= 1001 - kept - 10);
+    }
+
+    #[test]
+    fn a_hint_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON vardiff_hints WHEN NEW.worker = 'rig-7' \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        let now = Timestamp::from_ms(1_795_000_000_000);
+        let hints = Arc::new(Hints::new(Arc::default()));
+        let measured = |n: usize| (worker(&format!("rig-{n}")), hint(60, now.ms()));
+        const MANY: usize = HintTable::BATCH + 10;
+        hints.note((0..MANY).map(measured));
+        let elsewhere = HintRecord {
+            address: "W1".into(),
+            worker: "elsewhere".into(),
+            origin: Origin([1; 16]),
+            difficulty: Difficulty::ONE,
+            measured_at: now,
+        };
+        let memory = Arc::clone(&hints);
+        let mut keeper = HintKeeper::factory(memory, store.clone(), Arc::new(move || now))();
+        runtime::block_on(async {
+            HintTable::default().put(&store, &[elsewhere], now).await.unwrap();
+            let stored = async || store.hints_since(hints.oldest(now), 10_000).await.unwrap().len() - 1;
+            let refused = keeper.keep().await.unwrap_err().to_string();
+            assert!(refused.contains("not this one"), "{refused}");
+            assert_eq!(stored().await, MANY - 1);
+            assert!(hints.find(&worker("elsewhere")).is_some(), "what other hosts stored was read");
+            hints.note([measured(MANY)]);
+            keeper.keep().await.unwrap_err();
+            assert_eq!(stored().await, MANY);
+            sql("DROP TRIGGER refusal");
+            keeper.keep().await.unwrap();
+            assert_eq!(stored().await, MANY + 1);
+        });
     }
 }

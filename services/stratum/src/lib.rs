@@ -4,6 +4,11 @@
 //! they need to hear (job, restrictions, notices, drain) is published to them; what they have read goes to
 //! `ShareLedger` in batches, one message per arbiter and moment.
 //!
+//! From a socket to an answer: `accept` (connections and their limits), `inbound` (lines and requests), `login`,
+//! `submit_checks`, `submit`, `ledger_client`, `replies`. What goes its own way beside it: `in_doubt`,
+//! `validation_queue`, `job_pusher`, `retargeter`, `reject_log`. Each part owns its fields and holds the parts that it
+//! may use; `shard` builds them for one arbiter.
+//!
 //! What it refuses to do: ask the database for anything, hash, and keep a miner waiting for another one.
 //!
 //! Bounds: connections in all, per client and per network; logins, names, invalid lines and bytes per client; bytes of
@@ -13,35 +18,43 @@
 #![warn(missing_docs)]
 
 mod accept;
+mod active_restrictions;
 mod assignment;
-mod ban_keeper;
 mod bans;
 mod buffer_pool;
 mod client;
 mod connection_limiter;
 #[doc(hidden)]
 pub mod fuzzing;
-mod hint_keeper;
 mod hints;
 mod in_doubt;
-mod ledger_link;
+mod inbound;
+mod job_pusher;
+mod ledger_client;
 mod limits;
 mod listen;
 mod login;
+mod notices;
+mod open_sessions;
 mod origin;
+mod pending;
 mod proxy;
 mod pushes;
 mod ranges;
-mod rejects;
+mod reject_counts;
+mod reject_log;
+mod replies;
+mod retargeter;
 mod session;
 mod shard;
 mod submit;
+mod submit_checks;
 mod tls;
 mod transport;
+mod validation_queue;
 mod vardiff;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
@@ -51,13 +64,11 @@ use runtime::Recipient;
 use settings::{StratumSettings, VardiffSettings};
 use tokio::sync::{broadcast, watch};
 
-pub use ban_keeper::{BanKeeper, StoreBans};
 pub use bans::Bans;
 pub use client::Client;
-pub use hint_keeper::{HintKeeper, StoreHints};
 pub use hints::Hints;
 /// Acknowledged shares of one arbiter that Validation has not taken yet.
-pub const OFFERS_MAX: usize = ledger_link::OWED_MAX;
+pub const OFFERS_MAX: usize = validation_queue::OWED_MAX;
 pub use listen::{ListenError, Listeners, Stratum};
 pub use origin::OriginSalt;
 pub use ranges::ProcessNumber;
@@ -111,11 +122,6 @@ pub struct StratumParts {
     /// Ids of connections.
     pub sessions: Arc<SessionIds>,
 }
-
-/// How long the ledger may take for one batch. Longer means that the disk hangs.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a proof before the acknowledgement may take, its wait for a lane included.
-const PROOF_PATIENCE: Duration = Duration::from_secs(60);
 
 impl StratumParts {
     /// Binds and serves.

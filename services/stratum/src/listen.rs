@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::StratumParts;
-use crate::accept::{ListenerKind, Shared};
+use crate::accept::SharedLimits;
 use crate::connection_limiter::ConnectionLimiter;
+use crate::inbound::ListenerKind;
 use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
 use crate::ranges::ARBITERS_MAX;
 use crate::shard::StratumShard;
@@ -100,9 +101,9 @@ impl Stratum {
         let Listeners { plain, secure, tls } = listeners;
         let locals = |all: &[StdListener]| all.iter().map(StdListener::local_addr).collect::<io::Result<Vec<_>>>();
         let (addresses, tls_addresses) = (locals(&plain)?, locals(&secure)?);
-        let gate = ConnectionLimiter::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
+        let limiter = ConnectionLimiter::new(Limits::of(settings), Arc::clone(&parts.bans), Arc::clone(&parts.clock));
         let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_AT_ONCE));
-        let shared = Arc::new(Shared { gate, tls: tls.clone(), proxy_headers });
+        let shared = Arc::new(SharedLimits { limiter, proxy_headers });
         let (draining, drain) = watch::channel(false);
         let (done, drained) = mpsc::channel(usize::from(ARBITERS_MAX));
         let (mut arbiters, mut pulses) = (Vec::new(), Vec::new());
@@ -112,16 +113,16 @@ impl Stratum {
             let doors = plain.chain(secure).map(|(listener, door)| Ok((listener.try_clone()?, door)));
             let doors = doors.collect::<io::Result<Vec<_>>>()?;
             let (parts, shared, drain, done) = (parts.clone(), Arc::clone(&shared), drain.clone(), done.clone());
-            let watched = (index == 0).then(|| tls.clone());
+            let (tls, watches_tls) = (tls.clone(), index == 0);
             let arbiter = Arbiter::new();
             let pulse = LoopProgress::new("stratum sessions");
             pulses.push(Arc::clone(&pulse));
             arbiter.spawn_fn(move || {
                 actix_rt::spawn(async move { pulse.beat(PULSE_EVERY).await });
-                if let Some(tls) = watched {
-                    actix_rt::spawn(tls::watch(tls));
+                if watches_tls {
+                    actix_rt::spawn(tls::watch(tls.clone()));
                 }
-                actix_rt::spawn(serve(StratumShard::new(parts, shared, index), doors, drain, done));
+                actix_rt::spawn(serve(StratumShard::new(&parts, shared, tls, index), doors, drain, done));
             });
             arbiters.push(arbiter);
         }

@@ -1,9 +1,8 @@
-//! One connection: what it read, what it was sent, what it is still owed.
-mod inbound;
-
+//! One connection: whom it mines for, what it was sent, what it is still owed, and how it ends.
+//!
+//! What it refuses to do: understand what it reads.
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
-use std::rc::Rc;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,17 +13,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use units::Difficulty;
 
-use crate::accept::ListenerKind;
 use crate::assignment::Assignments;
 use crate::buffer_pool;
 use crate::connection_limiter::ConnectionPermit;
-use crate::hints::Worker;
 use crate::limits::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Pace, RateWindow};
-use crate::shard::StratumShard;
-use crate::transport::Transport;
+use crate::transport::{Tls, Transport};
 use crate::vardiff::Vardiff;
-
-pub(crate) use inbound::TLS_HANDSHAKE;
 
 /// Bytes that a connection may leave unread before it is closed.
 const OUT_MAX: usize = 64 * 1024;
@@ -32,6 +26,7 @@ const OUT_MAX: usize = 64 * 1024;
 const OUT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a closed connection may take to read its last answers: one that is closed over unread bytes loses them.
 const LINGER: Duration = Duration::from_secs(1);
+
 /// A connection. Everything in it belongs to one thread.
 pub(crate) struct Session {
     pub(crate) id: SessionId,
@@ -43,9 +38,8 @@ pub(crate) struct Session {
     /// It logged in, and is in the gauge of sessions.
     pub(crate) counted: Cell<bool>,
     /// Submits whose answer is not written yet.
-    pub(crate) under_way: Cell<u32>,
+    under_way: Cell<u32>,
     transport: Transport,
-    door: ListenerKind,
     out: RefCell<Vec<u8>>,
     out_since: Cell<Option<Instant>>,
     wake: Notify,
@@ -53,16 +47,10 @@ pub(crate) struct Session {
     /// The first reason to close it counts.
     reason: Cell<Option<CloseReason>>,
     opened_at: Instant,
-    begun: Cell<bool>,
-    /// When what is being looked at was read: the receive time of its lines.
-    read_at: Cell<Instant>,
+    /// When its last line was read.
     line_at: Cell<Instant>,
-    /// Whole lines wait for their turn.
-    backlog: Cell<bool>,
     /// Answers of one turn leave together.
     corked: Cell<bool>,
-    invalid: Cell<Pace>,
-    bytes: Cell<Pace>,
 }
 
 /// Whom a session mines for.
@@ -75,11 +63,6 @@ pub(crate) struct Miner {
 }
 
 impl Miner {
-    /// The worker that hints are kept for.
-    pub(crate) fn worker(line: &WorkerIdentity) -> Worker {
-        (Arc::clone(&line.address), Arc::clone(&line.worker))
-    }
-
     /// What the next job gets: never above the network's, or a miner would keep blocks to itself.
     pub(crate) fn next_difficulty(&self) -> Difficulty {
         let wanted = self.vardiff.difficulty();
@@ -105,13 +88,7 @@ enum Stage {
 }
 
 impl Session {
-    pub(crate) fn new(
-        id: SessionId,
-        stream: TcpStream,
-        door: ListenerKind,
-        origin: Origin,
-        place: ConnectionPermit,
-    ) -> Session {
+    pub(crate) fn new(id: SessionId, stream: TcpStream, origin: Origin, place: ConnectionPermit) -> Session {
         let now = Instant::now();
         Session {
             id,
@@ -123,58 +100,54 @@ impl Session {
             counted: Cell::new(false),
             under_way: Cell::new(0),
             transport: Transport::new(stream),
-            door,
             out: RefCell::default(),
             out_since: Cell::new(None),
             wake: Notify::new(),
             stage: Cell::new(Stage::Open),
             reason: Cell::new(None),
             opened_at: now,
-            begun: Cell::new(false),
-            read_at: Cell::new(now),
-            backlog: Cell::new(false),
-            corked: Cell::new(false),
             line_at: Cell::new(now),
-            invalid: Cell::default(),
-            bytes: Cell::default(),
+            corked: Cell::new(false),
         }
     }
 
-    /// Reads and writes until the connection ends; says why it did.
-    pub(crate) async fn run(self: Rc<Self>, front: Rc<StratumShard>) -> CloseReason {
-        let mut partial = Vec::new();
-        while !self.is_over() {
-            if self.backlog.get() {
-                self.read(&front, &mut partial);
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let (reading, writing) = (self.stage.get() == Stage::Open, self.has_unsent());
-            tokio::select! {
-                ready = self.transport.readable(), if reading => {
-                    if ready.is_err() {
-                        self.end_now(CloseReason::Failed);
-                    } else {
-                        self.read(&front, &mut partial);
-                    }
+    // === the socket ===
+
+    /// Waits until the socket has or takes bytes, or somebody wants something else; writes what it takes. True when
+    /// there is something to read.
+    pub(crate) async fn ready(&self) -> bool {
+        let (reading, writing) = (self.stage.get() == Stage::Open, self.has_unsent());
+        tokio::select! {
+            ready = self.transport.readable(), if reading => {
+                if ready.is_err() {
+                    self.end_now(CloseReason::Failed);
                 }
-                ready = self.transport.writable(), if writing => {
-                    if ready.is_err() {
-                        self.end_now(CloseReason::Failed);
-                    } else {
-                        self.write_out();
-                    }
-                }
-                () = self.wake.notified() => {}
+                ready.is_ok()
             }
-            if self.stage.get() == Stage::Draining && !self.backlog.get() {
-                self.read(&front, &mut partial);
-                while self.backlog.get() {
-                    self.read(&front, &mut partial);
+            ready = self.transport.writable(), if writing => {
+                if ready.is_err() {
+                    self.end_now(CloseReason::Failed);
+                } else {
+                    self.write_out();
                 }
-                self.finish(CloseReason::Drained);
+                false
             }
+            () = self.wake.notified() => false,
         }
+    }
+
+    /// Reads what is there, without waiting.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.transport.try_read(buffer)
+    }
+
+    /// Goes on in TLS; `received` are its first bytes.
+    pub(crate) fn begin_tls(&self, tls: Box<Tls>, received: &[u8]) -> io::Result<()> {
+        self.transport.begin_tls(tls, received)
+    }
+
+    /// Says why the connection ended, once the other side has read its last answers or had time to.
+    pub(crate) async fn close(&self) -> CloseReason {
         let reason = self.reason.get().unwrap_or(CloseReason::Failed);
         if self.stage.get() == Stage::Finishing && self.transport.shut().is_ok() {
             let over = async { while self.transport.readable().await.is_ok() && self.transport.discard() {} };
@@ -184,7 +157,9 @@ impl Session {
         reason
     }
 
-    fn is_over(&self) -> bool {
+    // === its end ===
+
+    pub(crate) fn is_over(&self) -> bool {
         match self.stage.get() {
             Stage::Open | Stage::Draining => false,
             Stage::Finishing => self.under_way.get() == 0 && !self.has_unsent(),
@@ -196,8 +171,12 @@ impl Session {
         !self.out.borrow().is_empty() || self.transport.has_unsent()
     }
 
-    fn is_reading(&self) -> bool {
+    pub(crate) fn is_reading(&self) -> bool {
         matches!(self.stage.get(), Stage::Open | Stage::Draining)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage.get() == Stage::Draining
     }
 
     /// The pool stops: what has arrived is answered, then the connection ends.
@@ -223,12 +202,34 @@ impl Session {
         self.wake.notify_one();
     }
 
+    /// A submit passed its checks: the connection does not end before its answer is written.
+    pub(crate) fn will_answer(&self) {
+        self.under_way.set(self.under_way.get() + 1);
+    }
+
     /// An answer was written: one less under way.
     pub(crate) fn answered(&self) {
         self.under_way.set(self.under_way.get() - 1);
         if self.stage.get() == Stage::Finishing {
             self.wake.notify_one();
         }
+    }
+
+    // === what it is sent ===
+
+    /// Notes that a line was read.
+    pub(crate) fn heard(&self, at: Instant) {
+        self.line_at.set(at);
+    }
+
+    /// Keeps answers until [`Session::uncork`], so that those of one turn leave together.
+    pub(crate) fn cork(&self) {
+        self.corked.set(true);
+    }
+
+    pub(crate) fn uncork(&self) {
+        self.corked.set(false);
+        self.write_out();
     }
 
     /// Sends at once what the socket takes; the rest waits, within a bound.
@@ -289,9 +290,8 @@ impl Session {
     }
 
     /// Ends a connection that did not log in, said nothing, or did not read, for too long.
-    pub(crate) fn look(&self, front: &StratumShard, now: Instant) {
+    pub(crate) fn look(&self, idle_timeout: Duration, now: Instant) {
         let for_longer = |since, limit| now.saturating_duration_since(since) > limit;
-        let idle_timeout = front.parts.settings.idle_timeout;
         let exempt = self.place.peer.is_exempt();
         // The operator's patience bounds ours.
         let over =

@@ -16,6 +16,8 @@ use tracing::{info, warn};
 use crate::limits::HANDSHAKES_AT_ONCE;
 use crate::transport::Tls;
 
+/// The first byte of TLS. No request begins with it.
+pub(crate) const HANDSHAKE_BYTE: u8 = 0x16;
 /// How often the files are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Ciphertext that may wait for a slow socket.

@@ -75,7 +75,7 @@ fn signs_of_life_come_while_every_loop_turns_and_end_when_one_hangs() {
 
     pool.drill(&json!({ "hang": "live" }));
     wait_until("the end of patience", MINUTE, || manager.has_lost_patience());
-    pool.process.wait_log("an event loop does not turn", MINUTE);
+    pool.process.wait_log("event loop stalled", MINUTE);
     // Most of it still works, which is why nobody else would have noticed.
     assert_eq!(pool.try_get("/livez").unwrap().status, 200);
     // What the manager does then, and what comes after.

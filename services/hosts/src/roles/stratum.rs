@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::stratum::{
-    BanKeeper, Bans, HintKeeper, Hints, Listeners, OriginSalt, ProcessNumber, StoreBans, StoreHints, StratumParts,
-};
+use ::stratum::{Bans, Hints, Listeners, OriginSalt, ProcessNumber, StratumParts};
 use blocks::{BlockSubmitter, SubmitterParts};
 use boot::GRACE;
+use keepers::{BanKeeper, HintKeeper};
 use messages::facts::SessionIds;
 use messages::share_ledger::FoldNow;
 use messages::template::{RefreshReason, RefreshTemplate};
+use messages::write_behind::{StoreBans, StoreHints};
 use runtime::{ActorRef, Host};
 use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
 use template::{FailoverTimeouts, Pace, TemplateActor, TemplateParts, TemplateSettings};
@@ -121,10 +121,10 @@ impl StratumFront {
         let era = store.meta_count_above("stratum_era", used.highest()).await.map_err(HostError::database)?;
         used.raise(era).map_err(HostError::config)?;
         let hints = Arc::new(Hints::new(Arc::clone(&context.counters)));
-        let stored = store.hints_since(Hints::oldest(clock()), Hints::LOADED_MAX).await;
-        hints.load(stored.map_err(HostError::database)?);
-        let stored = store.bans_list(Bans::memory_begins(clock())).await.map_err(HostError::database)?;
-        let bans = Arc::new(Bans::new(stored, Arc::clone(&context.counters), clock()));
+        HintKeeper::load(&*hints, store, clock()).await.map_err(HostError::database)?;
+        let bans = Bans::new(Vec::new(), Arc::clone(&context.counters), clock());
+        BanKeeper::load(&bans, store, clock()).await.map_err(HostError::database)?;
+        let bans = Arc::new(bans);
         let listeners = Listeners::bind(&settings.stratum, &context.counters).map_err(HostError::config)?;
         Ok(StratumFront { listeners, era: ProcessNumber(era), salt: OriginSalt(bytes), hints, bans })
     }
@@ -132,12 +132,12 @@ impl StratumFront {
     /// Early, so that they close late: sessions that a drain ends still note what they measured.
     fn start_keepers(&self, context: &HostContext<'_>, host: &mut Host) {
         let hint_keeper = ActorRef::<HintKeeper>::unbound(policies::QUIET);
-        let (store, clock) = (context.store.clone(), Arc::clone(&context.clock));
-        host.start(&hint_keeper, policies::COSMETIC, HintKeeper::factory(Arc::clone(&self.hints), store, clock));
+        let (store, clock, hints) = (context.store.clone(), Arc::clone(&context.clock), Arc::clone(&self.hints));
+        host.start(&hint_keeper, policies::COSMETIC, HintKeeper::factory(hints, store, clock));
         host.tick(&hint_keeper, Duration::from_secs(5), || StoreHints);
         let ban_keeper = ActorRef::<BanKeeper>::unbound(policies::QUIET);
-        let (store, clock) = (context.store.clone(), Arc::clone(&context.clock));
-        host.start(&ban_keeper, policies::COSMETIC, BanKeeper::factory(Arc::clone(&self.bans), store, clock));
+        let (store, clock, bans) = (context.store.clone(), Arc::clone(&context.clock), Arc::clone(&self.bans));
+        host.start(&ban_keeper, policies::COSMETIC, BanKeeper::factory(bans, store, clock));
         host.tick(&ban_keeper, Duration::from_secs(5), || StoreBans);
     }
 

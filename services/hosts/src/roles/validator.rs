@@ -5,14 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keepers::PenaltyKeeper;
 use messages::facts::Restrictions;
-use messages::validation::{ChooseRechecks, StorePenalties, ValidationTick, VoidWork};
+use messages::validation::{ChooseRechecks, ValidationTick, VoidWork};
+use messages::write_behind::StorePenalties;
 use runtime::{ActorRef, Host};
 use store::penalties::ProvenPair;
 use tokio::sync::watch;
 use validation::{
-    AuditSampler, AuditSamplerParts, Lanes, Penalties, PenaltyKeeper, Validation, ValidationParts, VoidProcessor,
-    VoidProcessorParts,
+    AuditSampler, AuditSamplerParts, Lanes, Penalties, Validation, ValidationParts, VoidProcessor, VoidProcessorParts,
 };
 
 use super::Running;
@@ -41,9 +42,9 @@ pub(crate) struct ValidatorRole {
 impl ValidatorRole {
     pub(crate) async fn prepare(context: &HostContext<'_>, lanes: Arc<Lanes>) -> Result<ValidatorRole, HostError> {
         let (store, now) = (&context.store, (context.clock)());
-        let stored = store.suspects_list(now).await.map_err(HostError::database)?;
         let settings = context.settings.validation.clone();
-        let penalties = Penalties::new(stored, settings, Arc::clone(&context.counters), now);
+        let penalties = Penalties::new(Vec::new(), settings, Arc::clone(&context.counters), now);
+        PenaltyKeeper::load(&penalties, store, now).await.map_err(HostError::database)?;
         let since = now.minus(validation::TRUST_MEMORY).minute();
         let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await;
         let known = Arc::new(known.map_err(HostError::database)?);

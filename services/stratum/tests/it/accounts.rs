@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::{Address, Network};
-use messages::facts::{Quarantine, Restrictions};
-use store::hints::HintRow;
+use messages::facts::{Origin, Quarantine, Restrictions};
+use messages::write_behind::{HintRecord, WrittenBehind};
 use units::Difficulty;
 
 use crate::miner::{Job, Miner, address, login_line, login_ok, share_ok};
@@ -76,13 +76,14 @@ fn a_quarantine_cannot_be_left_by_dropping_the_checksum() {
 fn both_forms_of_an_address_have_one_difficulty() {
     let measured = |setup: &mut crate::pool::Setup| {
         setup.vardiff.enabled = true;
-        setup.hints.load(vec![HintRow {
-            address: address(1),
-            worker: "rig".to_owned(),
-            origin: [1; 16],
+        let hint = HintRecord {
+            address: address(1).into(),
+            worker: "rig".into(),
+            origin: Origin([1; 16]),
             difficulty: Difficulty::new(97).unwrap(),
             measured_at: now(),
-        }]);
+        };
+        setup.hints.load(vec![hint], now());
     };
     with_pool(measured, async |pool| {
         pool.mine(&template(41_237));

@@ -2,10 +2,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keepers::BanKeeper;
 use messages::closed::CloseReason;
+use messages::write_behind::StoreBans;
 use runtime::{ActorRef, Host, Limits, OnExhausted, Policy, Restart};
 use store::Store;
-use stratum::{BanKeeper, Bans, OriginSalt, StoreBans};
+use stratum::{Bans, OriginSalt};
 
 use crate::miner::{Miner, address, error, login_line, login_ok, share_ok};
 use crate::pool::{Pool, now, template, with_pool};
@@ -413,7 +415,9 @@ fn a_ban_survives_a_restart_and_a_deleted_row_lifts_it() {
     let stored = runtime::block_on(store.bans_list(now())).unwrap();
     assert_eq!((stored[0].client.as_str(), stored[0].reason.as_str()), ("10.0.0.1", "line_too_long"));
     let restored = |setup: &mut crate::pool::Setup| {
-        setup.bans = Arc::new(Bans::new(stored.clone(), Arc::clone(&setup.counters), now()));
+        let bans = Bans::new(Vec::new(), Arc::clone(&setup.counters), now());
+        runtime::block_on(BanKeeper::load(&bans, &store, now())).unwrap();
+        setup.bans = Arc::new(bans);
     };
     with_pool(restored, async |pool| {
         assert_eq!(pool.counters.stratum_bans.get(), 1);

@@ -12,11 +12,11 @@ use wire::RejectCode;
 const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
-pub(crate) struct Rejects {
+pub(crate) struct RejectCounts {
     counts: HashMap<(u64, RejectCode, Minute), (Arc<WorkerIdentity>, u32)>,
 }
 
-impl Rejects {
+impl RejectCounts {
     /// False when it found no place.
     pub(crate) fn count(&mut self, line: &Arc<WorkerIdentity>, code: RejectCode, minute: Minute) -> bool {
         let key = (line.local_id, code, minute);
@@ -71,20 +71,20 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_added_to_what_was_counted_meanwhile() {
-        let (mut rejects, line) = (Rejects::default(), line(1));
+        let (mut rejects, line) = (RejectCounts::default(), line(1));
         for _ in 0..3 {
             assert!(rejects.count(&line, RejectCode::Duplicate, Minute(7)));
         }
         let events = rejects.take();
-        assert_eq!(Rejects::sum(&events), 3);
+        assert_eq!(RejectCounts::sum(&events), 3);
         assert!(rejects.count(&line, RejectCode::Duplicate, Minute(7)));
         assert_eq!(rejects.put_back(events), 0);
-        assert_eq!(Rejects::sum(&rejects.take()), 4);
+        assert_eq!(RejectCounts::sum(&rejects.take()), 4);
     }
 
     #[test]
     fn what_finds_no_place_any_more_is_said() {
-        let mut rejects = Rejects::default();
+        let mut rejects = RejectCounts::default();
         rejects.count(&line(0), RejectCode::Duplicate, Minute(7));
         let events = rejects.take();
         for id in 1..=KEPT_MAX {
