@@ -1,5 +1,5 @@
 //! Why a Stratum connection ended: exactly one reason for each that was accepted.
-use crate::counters::Counter;
+use crate::counter::Counter;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal),* $(,)?) => {

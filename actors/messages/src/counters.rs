@@ -1,9 +1,10 @@
 //! Counters that many threads write and `Live` and `/metrics` read. Since the start of the process.
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use units::Timestamp;
 
 use crate::closed::Closed;
+pub use crate::counter::Counter;
 use crate::rejected::Rejected;
 
 macro_rules! counters {
@@ -28,29 +29,6 @@ macro_rules! counters {
             }
         }
     };
-}
-
-/// One number that only grows, or a gauge that goes up and down with [`Counter::sub`].
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-    /// Takes `n` away (gauges only).
-    pub fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-    /// Sets a gauge.
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-    /// Its value.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 counters! {

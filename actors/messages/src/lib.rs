@@ -9,6 +9,7 @@ pub mod blocks;
 mod claim_permits;
 pub mod closed;
 pub mod conditions;
+mod counter;
 pub mod counters;
 pub mod facts;
 pub mod live;

@@ -1,7 +1,7 @@
 //! How many submits were refused, by reason.
 use wire::RejectCode;
 
-use crate::counters::Counter;
+use crate::counter::Counter;
 
 /// One counter for each canonical reason.
 #[derive(Debug, Default)]

@@ -21,19 +21,12 @@ const DRILL: &str = "/api/devnet/drill";
 /// Whoever asks below one of these needs a key, also for what does not exist there.
 const CLOSED: [&str; 4] = ["/api/miners", "/api/health", "/api/daemon/logs/stream", "/api/admin/{tail:.*}"];
 
-/// Public routes below `/api`.
-pub(crate) fn public() -> Vec<&'static str> {
-    PUBLIC.iter().map(|(path, _)| *path).collect()
-}
-
-/// Routes that ask for a key and answer whoever has one.
-pub(crate) fn protected(drills: bool) -> Vec<&'static str> {
-    if drills { vec![DRILL] } else { Vec::new() }
-}
-
 /// Every route but the page.
 pub(crate) fn configure(config: &mut web::ServiceConfig, drills: bool) {
+    let public = PUBLIC.iter().map(|(path, _)| *path).collect();
+    let protected = if drills { vec![DRILL] } else { Vec::new() };
     config
+        .app_data(web::Data::new(stats::RouteList { public, protected }))
         .service(read("/livez", health::alive))
         .service(read("/readyz", health::ready))
         .service(read("/metrics", health::metrics));

@@ -3,12 +3,20 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 use units::Amount;
 
-use crate::{WebParts, lists, routes};
+use crate::{WebParts, lists};
 
 /// Seconds between two blocks that the network aims at; until a second block was seen.
 const BLOCK_SECONDS: f64 = 300.0;
 
-pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
+/// Routes below `/api` that there are.
+pub(crate) struct RouteList {
+    /// For everybody.
+    pub(crate) public: Vec<&'static str>,
+    /// Those that ask for a key and answer whoever has one.
+    pub(crate) protected: Vec<&'static str>,
+}
+
+pub(crate) async fn info(parts: web::Data<WebParts>, routes: web::Data<RouteList>) -> HttpResponse {
     let settings = &parts.settings;
     HttpResponse::Ok().json(json!({
         "pool_name": settings.pool.name,
@@ -35,8 +43,8 @@ pub(crate) async fn info(parts: web::Data<WebParts>) -> HttpResponse {
         "payout_provisional_cap_multiplier": settings.pplns.provisional_cap_multiplier,
         "api_auth_configured": !parts.keys.is_empty(),
         "started_at": parts.started_at,
-        "public_endpoints": routes::public(),
-        "protected_endpoints": routes::protected(parts.drill.is_some()),
+        "public_endpoints": routes.public,
+        "protected_endpoints": routes.protected,
     }))
 }
 
