@@ -55,7 +55,7 @@ fn both_forms_of_an_address_are_one_miner_with_one_balance_and_one_page() {
         });
         assert_eq!(other["address"], json!(text));
         assert_eq!(other["workers"].as_array().unwrap().len(), 1, "{other}");
-        assert_eq!(confirmed(&pool, &text), confirmed(&pool, &legacy));
+        wait_until("one balance", MINUTE, || confirmed(&pool, &text) == confirmed(&pool, &legacy));
         assert_eq!(config.books().balance(&legacy), (0, 0, 0));
         audit(&config).assert_clean();
         assert_eq!(pool.terminate(), 0);
