@@ -5,8 +5,7 @@
 //! that it belongs to. A data directory without the file (a new one, another host) knows nothing and takes the number of
 //! the books over. A data directory that was put back together with its database is as old as that and notices nothing:
 //! only a daemon that lists its sends can tell then.
-use std::fs::File;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 use crate::error::PayoutError;
@@ -25,15 +24,8 @@ fn read(file: &Path) -> Result<Option<u64>> {
     }
 }
 
-/// Replaces the file; durable when it returns.
 fn write(file: &Path, steps: u64) -> Result<()> {
-    let beside = file.with_extension("steps.new");
-    let mut new = File::create(&beside)?;
-    writeln!(new, "{steps}")?;
-    new.sync_all()?;
-    std::fs::rename(&beside, file)?;
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
+    runtime::replace_file(file, steps.to_string().as_bytes())
 }
 
 /// Disks may hang; the arbiter must not.

@@ -133,15 +133,8 @@ impl LogDirectory {
     /// # Errors
     /// [`LogError::Io`].
     pub fn set_host_name(&self, name: &str) -> Result<(), LogError> {
-        let (path, fresh) = (self.path.join("host"), self.path.join("host.new"));
-        let write = || {
-            let mut file = File::create(&fresh)?;
-            file.write_all(name.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            sync_directory(&self.path)
-        };
-        write().map_err(at(&path))
+        let path = self.path.join("host");
+        runtime::replace_file(&path, name.as_bytes()).map_err(at(&path))
     }
 
     /// The name, if one was drawn.

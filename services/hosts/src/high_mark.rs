@@ -1,6 +1,6 @@
 //! A number that the data directory remembers beside the database, which may be put back from an older copy.
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The highest number of one kind that was used here. Never goes back.
@@ -32,15 +32,8 @@ impl HighMark {
             return Ok(());
         }
         let path = self.dir.join(self.name);
-        let fresh = path.with_extension("new");
-        let write = || {
-            let mut file = File::create(&fresh)?;
-            file.write_all(number.to_string().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| format!("data.dir {}: {error}", path.display()))?;
+        runtime::replace_file(&path, number.to_string().as_bytes())
+            .map_err(|error| format!("data.dir {}: {error}", path.display()))?;
         self.highest = number;
         Ok(())
     }

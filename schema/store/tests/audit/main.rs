@@ -5,16 +5,15 @@ mod adopted;
 mod common;
 mod damage;
 
+use common::credits::{credit, weigh};
 use common::log::{EPOCH, Log, at, hash, line};
 use common::money::{NOW, entry, intent, intent_id, later, lease, line as recipient, moved, reserved, settled};
 use common::{TestDb, for_each_database};
 use damage::{BLOCKS, BOOKS, PAYOUTS, SHARES};
 use store::audit::{Difference, Priced};
 use store::batch::ShareBatch;
-use store::blocks::{Block, BlockState, BlockWeight};
-use store::ledger::{NewEntry, NewPosting};
 use store::payouts::{IntentChange, IntentState};
-use units::{Amount, Work};
+use units::Amount;
 
 async fn audit(db: &TestDb) -> Vec<Difference> {
     let mut found = db.store.audit_entries().await.unwrap();
@@ -22,41 +21,6 @@ async fn audit(db: &TestDb) -> Vec<Difference> {
     found.extend(db.store.audit_blocks(|_| Priced::default()).await.unwrap());
     found.extend(db.store.audit_payouts().await.unwrap());
     found
-}
-
-/// Weighs a block as the lifecycle does, with a simple split: by weight, the rest to the pool.
-async fn weigh(db: &TestDb, epoch: i64, block: &Block) -> Vec<(String, u64)> {
-    db.store.block_move(epoch, block.id, BlockState::Candidate, BlockState::Seen).await.unwrap();
-    let (works, verdicts) = db.store.block_window_work(block.id).await.unwrap();
-    let weight = |verified: Work, provisional: Work| verified.get() + provisional.get().min(19 * verified.get());
-    let total: u64 = works.iter().map(|work| weight(work.verified, work.provisional)).sum();
-    let pot = u128::from(block.reward.atoms() / 100 * 99);
-    let mut credits = Vec::new();
-    let mut weights = Vec::new();
-    for work in &works {
-        let weight = weight(work.verified, work.provisional);
-        let credit = u64::try_from(pot * u128::from(weight) / u128::from(total)).unwrap();
-        credits.push((work.address.clone(), credit));
-        weights.push(BlockWeight {
-            miner: work.miner,
-            verified: work.verified,
-            provisional: Work::new(weight - work.verified.get()).unwrap(),
-            weight: i64::try_from(weight).unwrap(),
-            credit: Amount::from_atoms(credit).unwrap(),
-        });
-    }
-    db.store.block_weights_store(epoch, block.id, weights, "digest", verdicts).await.unwrap();
-    credits
-}
-
-fn credit(reference: &str, block: &Block, credits: &[(String, u64)], fee_to: &str) -> NewEntry {
-    let mut postings = vec![("chain_rewards".to_owned(), -block.reward.to_i64())];
-    let credited: u64 = credits.iter().map(|(_, credit)| credit).sum();
-    postings.push((fee_to.to_owned(), i64::try_from(block.reward.atoms() - credited).unwrap()));
-    postings.extend(credits.iter().map(|(to, credit)| (format!("payable:{to}"), i64::try_from(*credit).unwrap())));
-    let postings = postings.into_iter().filter(|(_, amount)| *amount != 0);
-    let postings = postings.map(|(account, amount)| NewPosting { account, amount }).collect();
-    NewEntry { kind: "block_credited", reference: reference.into(), postings }
 }
 
 /// Three miners over some hours, late verdicts, rejects; a block credited, one credited, reversed and credited again,

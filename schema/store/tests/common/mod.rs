@@ -6,6 +6,7 @@
     clippy::print_stdout,
     reason = "a test says where it is, and fails when it lacks something"
 )]
+pub mod credits;
 pub mod log;
 pub mod money;
 

@@ -1,17 +1,17 @@
 //! What an older program leaves behind: miners under both texts of their addresses, in all that is stored.
 use chain::{Address, Network};
 use store::audit::{Difference, Priced};
-use store::blocks::{Block, BlockState, BlockWeight};
 use store::hints::HintRow;
 use store::ledger::{Balance, NewEntry, NewPosting};
 use store::payouts::{IntentChange, IntentState};
 use store::penalties::SuspectRow;
 use store::{Joining, Store};
-use units::{Amount, Difficulty, Timestamp, Work};
+use units::{Amount, Difficulty, Timestamp};
 
 use crate::common::TestDb;
+pub(crate) use crate::common::credits::{credit, weigh};
 use crate::common::log::{EPOCH, Log, at, hash, line};
-use crate::common::money::{self, NOW, intent, intent_id, lease, line as recipient, reserved, settled};
+use crate::common::money::{NOW, intent, intent_id, lease, line as recipient, reserved, settled};
 
 pub(crate) use crate::common::money::later;
 
@@ -248,40 +248,4 @@ async fn side_tables(db: &TestDb) {
         legacy(0)
     );
     db.sql(&gone).unwrap();
-}
-
-/// Weighs a block as the lifecycle does, with a simple split: by weight, the rest to the pool.
-pub(crate) async fn weigh(db: &TestDb, epoch: i64, block: &Block) -> Vec<(String, u64)> {
-    db.store.block_move(epoch, block.id, BlockState::Candidate, BlockState::Seen).await.unwrap();
-    assert_eq!(db.store.block_window_close(epoch, block.id).await.unwrap(), [""; 0]);
-    let (works, verdicts) = db.store.block_window_work(block.id).await.unwrap();
-    let weight = |verified: Work, provisional: Work| verified.get() + provisional.get().min(19 * verified.get());
-    let total: u64 = works.iter().map(|work| weight(work.verified, work.provisional)).sum();
-    let pot = u128::from(block.reward.atoms() / 100 * 99);
-    let mut credits = Vec::new();
-    let mut weights = Vec::new();
-    for work in &works {
-        let weight = weight(work.verified, work.provisional);
-        let credit = u64::try_from(pot * u128::from(weight) / u128::from(total)).unwrap();
-        credits.push((work.address.clone(), credit));
-        weights.push(BlockWeight {
-            miner: work.miner,
-            verified: work.verified,
-            provisional: Work::new(weight - work.verified.get()).unwrap(),
-            weight: i64::try_from(weight).unwrap(),
-            credit: Amount::from_atoms(credit).unwrap(),
-        });
-    }
-    db.store.block_weights_store(epoch, block.id, weights, "digest", verdicts).await.unwrap();
-    credits
-}
-
-pub(crate) fn credit(reference: &str, block: &Block, credits: &[(String, u64)], fee_to: &str) -> NewEntry {
-    let credited: u64 = credits.iter().map(|(_, credit)| credit).sum();
-    let fee = i64::try_from(block.reward.atoms() - credited).unwrap();
-    let mut postings = vec![("chain_rewards".to_owned(), -block.reward.to_i64()), (fee_to.to_owned(), fee)];
-    postings.extend(credits.iter().map(|(to, credit)| (format!("payable:{to}"), i64::try_from(*credit).unwrap())));
-    let postings: Vec<(&str, i64)> =
-        postings.iter().filter(|(_, amount)| *amount != 0).map(|(key, amount)| (key.as_str(), *amount)).collect();
-    money::entry("block_credited", reference, &postings)
 }
