@@ -3,6 +3,7 @@
 
 mod answers;
 mod basic;
+mod counted;
 mod crash;
 mod database;
 mod gates;
