@@ -203,80 +203,74 @@ fn the_log_format_is_known_although_other_keys_are_wrong() {
     assert_eq!(settings::log_format(&load), LogFormat::Text);
 }
 
+/// A setting that another one, or a bound, contradicts, and what is said.
+const CONTRADICTIONS: &[(&str, &str)] = &[
+    ("[blocks]\nconfirmations = 59", "blocks.confirmations: 59, below 60, is for pool.network = \"devnet\" only"),
+    (
+        "[pool]\nnetwork = \"testnet\"\n[validation]\npow_memory_kib = 1024",
+        "validation.pow_memory_kib: 1024 instead of 2097152 is for pool.network = \"devnet\" only",
+    ),
+    (
+        "[pool]\nnetwork = \"devnet\"\n[validation]\npow_memory_kib = 10",
+        "validation.pow_memory_kib: must be at least 8 and a multiple of 4, not 10",
+    ),
+    ("[pool]\nnetwork = \"devnet\"\n[blocks]\nconfirmations = 0", "blocks.confirmations: must be at least 1"),
+    ("[vardiff]\nmin = 9\nmax = 8\ninitial = 9", "vardiff.min: 9 is above vardiff.max, 8"),
+    ("[vardiff]\nmin = 61", "vardiff.initial: 60 is below vardiff.min, 61"),
+    ("[vardiff]\nmax = 59", "vardiff.initial: 60 is above vardiff.max, 59"),
+    ("[vardiff]\ntolerance = nan", "vardiff.tolerance: must be between 0.01 and 0.95, not NaN"),
+    ("[vardiff]\nwindow = \"0s\"", "vardiff.window: must be at least 1s, not 0s"),
+    ("[validation]\nsample_rate = 1.1", "validation.sample_rate: must be between 0 and 1, not 1.1"),
+    (
+        "[validation]\nquarantine_duration = \"2h\"\nmax_quarantine_duration = \"1h\"",
+        "validation.max_quarantine_duration: 1h is below validation.quarantine_duration, 2h",
+    ),
+    ("[validation]\nlanes = 3\ncapacity = 2", "validation.capacity: 2 is below validation.lanes, 3"),
+    ("[ledger]\nsegment_size = 8\nbacklog_max = 4", "ledger.backlog_max: 4 is below ledger.segment_size, 8"),
+    ("[stratum]\nmax_connections = 0", "stratum.max_connections: must be at least 1"),
+    ("[stratum]\nidle_timeout = \"5s\"", "stratum.idle_timeout: must be between 30s and 1day, not 5s"),
+    ("[pplns]\nwindow = \"0s\"", "pplns.window: must be at least 1s, not 0s"),
+    ("[payout]\ninterval = \"10ms\"", "payout.interval: must be at least 1s, not 10ms"),
+    ("[payout]\nmin_amount = \"0\"", "payout.min_amount: must be more than 0"),
+    (
+        "[payout]\nmax_per_recipient = \"0.01\"",
+        "payout.max_per_recipient: 0.01000000 is below payout.min_amount, 0.10000000, so that nothing could be sent",
+    ),
+    ("[retention]\ninterval = \"1m\"", "retention.interval: must be at least 5m, not 1m"),
+    ("[monitor]\ninterval = \"0s\"", "monitor.interval: must be at least 1s, not 0s"),
+    ("[daemon]\npoll_interval = \"0s\"", "daemon.poll_interval: must be at least 100ms, not 0s"),
+    ("[daemon]\nurl = \"127.0.0.1:8332\"", "daemon.url: expected `http://` and a host, not \"127.0.0.1:8332\""),
+    ("[daemon]\nurl = \"https://a\"", "daemon.url: expected `http://` and a host, not \"https://a\""),
+    ("[daemon]\nurl = \"http://:8332\"", "daemon.url: expected `http://` and a host, not \"http://:8332\""),
+    ("[daemon]\nurl = \"http://u:p@a\"", "daemon.url: must not hold a user or password, use the token"),
+    ("[pool]\nurl = \"pool.example\"", "pool.url: expected `http://` or `https://` and a host, not \"pool.example\""),
+    ("[pool]\nname = \" \"", "pool.name: must not be blank"),
+    ("[data]\ndir = \"\"", "data.dir: must not be blank"),
+    ("[pool]\nreward_address = \"0\"", "pool.reward_address: invalid base58 address"),
+    (
+        "[pool]\nfee_address = \"W3QZrW5EncuqPh7Y5NFCGW5b8QaDAWVwcKMuUiBfzoSTfG1nEdu98X1vdjUUzJjphDEJUXrLh5uWfiwxEx3P7Ya4i6gTA\"",
+        "pool.fee_address: invalid address checksum",
+    ),
+    ("[stratum]\ntls_listen = \"127.0.0.1:3334\"", "stratum.tls_listen: needs stratum.tls_cert and stratum.tls_key"),
+    ("[stratum]\ntls_cert = \"cert.pem\"", "stratum.tls_cert: stratum.tls_cert and stratum.tls_key go together"),
+    (
+        "[stratum]\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_listen = \"127.0.0.1:3333\"",
+        "stratum.tls_listen: must differ from stratum.listen",
+    ),
+    (
+        "[stratum]\nlisten = [\"0.0.0.0:1\", \"[::]:2\"]\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_listen = \"[::]:2\"",
+        "stratum.tls_listen: must differ from stratum.listen",
+    ),
+    (
+        "[telemetry]\notlp_endpoint = \"a:1\"",
+        "telemetry.otlp_endpoint: expected `http://` or `https://` and a host, not \"a:1\"",
+    ),
+    ("[database]\nurl = \"mysql://hunter2\"", "database.url: must be blank or begin with `sqlite:` or `postgres://`"),
+];
+
 #[test]
 fn rules_between_keys_name_the_key_and_its_place() {
-    for (toml, text) in [
-        ("[blocks]\nconfirmations = 59", "blocks.confirmations: 59, below 60, is for pool.network = \"devnet\" only"),
-        (
-            "[pool]\nnetwork = \"testnet\"\n[validation]\npow_memory_kib = 1024",
-            "validation.pow_memory_kib: 1024 instead of 2097152 is for pool.network = \"devnet\" only",
-        ),
-        (
-            "[pool]\nnetwork = \"devnet\"\n[validation]\npow_memory_kib = 10",
-            "validation.pow_memory_kib: must be at least 8 and a multiple of 4, not 10",
-        ),
-        ("[pool]\nnetwork = \"devnet\"\n[blocks]\nconfirmations = 0", "blocks.confirmations: must be at least 1"),
-        ("[vardiff]\nmin = 9\nmax = 8\ninitial = 9", "vardiff.min: 9 is above vardiff.max, 8"),
-        ("[vardiff]\nmin = 61", "vardiff.initial: 60 is below vardiff.min, 61"),
-        ("[vardiff]\nmax = 59", "vardiff.initial: 60 is above vardiff.max, 59"),
-        ("[vardiff]\ntolerance = nan", "vardiff.tolerance: must be between 0.01 and 0.95, not NaN"),
-        ("[vardiff]\nwindow = \"0s\"", "vardiff.window: must be at least 1s, not 0s"),
-        ("[validation]\nsample_rate = 1.1", "validation.sample_rate: must be between 0 and 1, not 1.1"),
-        (
-            "[validation]\nquarantine_duration = \"2h\"\nmax_quarantine_duration = \"1h\"",
-            "validation.max_quarantine_duration: 1h is below validation.quarantine_duration, 2h",
-        ),
-        ("[validation]\nlanes = 3\ncapacity = 2", "validation.capacity: 2 is below validation.lanes, 3"),
-        ("[ledger]\nsegment_size = 8\nbacklog_max = 4", "ledger.backlog_max: 4 is below ledger.segment_size, 8"),
-        ("[stratum]\nmax_connections = 0", "stratum.max_connections: must be at least 1"),
-        ("[stratum]\nidle_timeout = \"5s\"", "stratum.idle_timeout: must be between 30s and 1day, not 5s"),
-        ("[pplns]\nwindow = \"0s\"", "pplns.window: must be at least 1s, not 0s"),
-        ("[payout]\ninterval = \"10ms\"", "payout.interval: must be at least 1s, not 10ms"),
-        ("[payout]\nmin_amount = \"0\"", "payout.min_amount: must be more than 0"),
-        (
-            "[payout]\nmax_per_recipient = \"0.01\"",
-            "payout.max_per_recipient: 0.01000000 is below payout.min_amount, 0.10000000, so that nothing could be sent",
-        ),
-        ("[retention]\ninterval = \"1m\"", "retention.interval: must be at least 5m, not 1m"),
-        ("[monitor]\ninterval = \"0s\"", "monitor.interval: must be at least 1s, not 0s"),
-        ("[daemon]\npoll_interval = \"0s\"", "daemon.poll_interval: must be at least 100ms, not 0s"),
-        ("[daemon]\nurl = \"127.0.0.1:8332\"", "daemon.url: expected `http://` and a host, not \"127.0.0.1:8332\""),
-        ("[daemon]\nurl = \"https://a\"", "daemon.url: expected `http://` and a host, not \"https://a\""),
-        ("[daemon]\nurl = \"http://:8332\"", "daemon.url: expected `http://` and a host, not \"http://:8332\""),
-        ("[daemon]\nurl = \"http://u:p@a\"", "daemon.url: must not hold a user or password, use the token"),
-        (
-            "[pool]\nurl = \"pool.example\"",
-            "pool.url: expected `http://` or `https://` and a host, not \"pool.example\"",
-        ),
-        ("[pool]\nname = \" \"", "pool.name: must not be blank"),
-        ("[data]\ndir = \"\"", "data.dir: must not be blank"),
-        ("[pool]\nreward_address = \"0\"", "pool.reward_address: invalid base58 address"),
-        (
-            "[pool]\nfee_address = \"W3QZrW5EncuqPh7Y5NFCGW5b8QaDAWVwcKMuUiBfzoSTfG1nEdu98X1vdjUUzJjphDEJUXrLh5uWfiwxEx3P7Ya4i6gTA\"",
-            "pool.fee_address: invalid address checksum",
-        ),
-        (
-            "[stratum]\ntls_listen = \"127.0.0.1:3334\"",
-            "stratum.tls_listen: needs stratum.tls_cert and stratum.tls_key",
-        ),
-        ("[stratum]\ntls_cert = \"cert.pem\"", "stratum.tls_cert: stratum.tls_cert and stratum.tls_key go together"),
-        (
-            "[stratum]\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_listen = \"127.0.0.1:3333\"",
-            "stratum.tls_listen: must differ from stratum.listen",
-        ),
-        (
-            "[stratum]\nlisten = [\"0.0.0.0:1\", \"[::]:2\"]\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_listen = \"[::]:2\"",
-            "stratum.tls_listen: must differ from stratum.listen",
-        ),
-        (
-            "[telemetry]\notlp_endpoint = \"a:1\"",
-            "telemetry.otlp_endpoint: expected `http://` or `https://` and a host, not \"a:1\"",
-        ),
-        (
-            "[database]\nurl = \"mysql://hunter2\"",
-            "database.url: must be blank or begin with `sqlite:` or `postgres://`",
-        ),
-    ] {
+    for (toml, text) in CONTRADICTIONS {
         assert_eq!(Setup::new(toml).refusal(&[]), format!("config: {text} in FILE"), "{toml}");
     }
 }

@@ -166,10 +166,7 @@ impl Harness {
         let from = self.folded;
         let place = |index: usize| Seq(from + 1 + index as u64);
         let minute = FOUND_AT.minute();
-        let lines: Vec<IdentityKey> = works
-            .iter()
-            .map(|(address, _)| IdentityKey { address: (*address).to_owned(), worker: "w".to_owned(), origin: [7; 16] })
-            .collect();
+        let lines: Vec<IdentityKey> = works.iter().map(|(address, _)| identity(address)).collect();
         let segments = works.iter().enumerate().map(|(line, (_, work))| SegmentDelta {
             line,
             minute,
@@ -180,16 +177,7 @@ impl Harness {
             first_at: FOUND_AT,
             last_at: FOUND_AT,
         });
-        let shares = works.iter().enumerate().map(|(line, (_, work))| StoredShare {
-            seq: place(line),
-            line: u32::try_from(line).unwrap(),
-            template: 0,
-            nonce: Nonce::new(from + line as u64),
-            difficulty: Difficulty::new(*work).unwrap(),
-            received_at: FOUND_AT,
-            minute,
-            flags: 0,
-        });
+        let shares = works.iter().enumerate().map(|(line, (_, work))| share(place(line), line, from, *work));
         let batch = ShareBatch { lines: lines.clone(), templates: vec![merkle_root(n)], shares: shares.collect() };
         let last = place(works.len() - 1);
         let row = BatchRow {
@@ -212,21 +200,12 @@ impl Harness {
             booked_until: FOUND_AT,
         });
         self.folded = last.0 + u64::from(found);
-        let template = TemplateRow {
-            merkle_root: merkle_root(n),
-            height: Height::new(FIRST_HEIGHT + n),
-            prev_hash: id(0).to_string(),
-            header_base: vec![0; 92],
-            difficulty: Difficulty::new(60).unwrap(),
-            reward: Amount::from_atoms(1_000_003).unwrap(),
-            seen_at: FOUND_AT,
-        };
         let step = FoldStep {
             host: self.host,
             from: Seq(from),
             to: Seq(self.folded),
             lines,
-            templates: vec![template],
+            templates: vec![template_row(n)],
             batch: Some(row),
             segments: segments.collect(),
             verdicts: Vec::new(),
@@ -242,11 +221,6 @@ impl Harness {
 
     /// The shares of a find that began after this position were found true.
     pub(crate) async fn verify(&mut self, from: u64, works: &[(&str, u64)]) {
-        let line = |(address, _): &(&str, u64)| IdentityKey {
-            address: (*address).to_owned(),
-            worker: "w".to_owned(),
-            origin: [7; 16],
-        };
         let seq = Seq(self.folded + 1);
         let verdicts = works.iter().enumerate().map(|(line, (_, work))| VerdictRow {
             line,
@@ -260,7 +234,7 @@ impl Harness {
             host: self.host,
             from: Seq(self.folded),
             to: seq,
-            lines: works.iter().map(line).collect(),
+            lines: works.iter().map(|(address, _)| identity(address)).collect(),
             templates: Vec::new(),
             batch: None,
             segments: Vec::new(),
@@ -346,5 +320,35 @@ impl Harness {
             *balance = self.store.account_balance(account).await.unwrap();
         }
         balances
+    }
+}
+
+fn identity(address: &str) -> IdentityKey {
+    IdentityKey { address: address.to_owned(), worker: "w".to_owned(), origin: [7; 16] }
+}
+
+/// The share of the step's identity `line`.
+fn share(seq: Seq, line: usize, from: u64, work: u64) -> StoredShare {
+    StoredShare {
+        seq,
+        line: u32::try_from(line).unwrap(),
+        template: 0,
+        nonce: Nonce::new(from + line as u64),
+        difficulty: Difficulty::new(work).unwrap(),
+        received_at: FOUND_AT,
+        minute: FOUND_AT.minute(),
+        flags: 0,
+    }
+}
+
+fn template_row(n: u64) -> TemplateRow {
+    TemplateRow {
+        merkle_root: merkle_root(n),
+        height: Height::new(FIRST_HEIGHT + n),
+        prev_hash: id(0).to_string(),
+        header_base: vec![0; 92],
+        difficulty: Difficulty::new(60).unwrap(),
+        reward: Amount::from_atoms(1_000_003).unwrap(),
+        seen_at: FOUND_AT,
     }
 }
