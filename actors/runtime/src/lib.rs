@@ -47,7 +47,7 @@ pub use crate::mark::TraceMark;
 pub use crate::policy::{OnExhausted, Policy, Restart};
 pub use crate::recipient::Recipient;
 pub use crate::reply::{Reply, continue_with};
-pub use crate::task::{Task, block_on, spawn};
+pub use crate::task::{Task, block_on, spawn, spawn_detached};
 pub use crate::watchdog::Stuck;
 /// One more thread with an event loop, for work that is no actor, such as connections. Stop it when done.
 pub use actix_rt::Arbiter;

@@ -31,6 +31,15 @@ pub fn spawn(work: impl Future<Output = ()> + 'static) -> Task {
     Task(actix_rt::spawn(work.in_current_span()))
 }
 
+/// Starts a task on the current arbiter that nobody owns: it runs to its end, or until the arbiter ends. For what the
+/// peer of a connection decides the length of, and for work that must not end with the one who began it.
+///
+/// # Panics
+/// Not called on an arbiter or inside [`block_on`].
+pub fn spawn_detached(work: impl Future<Output = ()> + 'static) {
+    drop(actix_rt::spawn(work.in_current_span()));
+}
+
 /// Makes an actor system on this thread and runs `work` in it: for `main`, and for tests.
 ///
 /// # Panics

@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod audit_sampler;
+mod candidates;
 mod lanes;
 mod outbox;
 mod penalties;
@@ -22,7 +23,6 @@ mod trust;
 mod void_processor;
 mod work;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,24 +35,23 @@ use messages::validation::{
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Refused, Reply, Task};
+use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Reply, Task};
 use settings::ValidationSettings;
 use store::penalties::ProvenPair;
-use tracing::{error, warn};
+use tracing::warn;
 use units::{Seq, Timestamp};
 
 pub use audit_sampler::{AuditSampler, AuditSamplerParts};
 pub use lanes::{Checked, Lanes, LanesError};
 pub use penalties::{Penalties, SUSPECTS_MAX};
-
 pub use void_processor::{VoidProcessor, VoidProcessorParts};
+pub use work::RECHECKS_MAX;
 
+use candidates::{Candidates, candidate_of};
 use lanes::Subject;
 use outbox::Outbox;
 use trust::TrustTable;
 use work::Work;
-
-pub use work::RECHECKS_MAX;
 
 /// Checks that may be owed. Beyond it a share stays provisional, and is counted.
 pub const OWED_MAX: usize = 65_536;
@@ -61,7 +60,7 @@ pub const OWED_MAX: usize = 65_536;
 pub const CANDIDATES_MAX: usize = 1024;
 /// Verdicts that may wait for the log before the lanes rest.
 pub const VERDICTS_MAX: usize = 65_536;
-/// TrustTable whose trust is read from the database at the start.
+/// Pairs whose trust is read from the database at the start.
 pub const KNOWN_MAX: usize = trust::PAIRS_MAX;
 /// How long a pair's verified shares are remembered after the last one.
 pub const TRUST_MEMORY: Duration = trust::FORGET_AFTER;
@@ -100,8 +99,7 @@ pub struct Validation {
     chance: StdRng,
     pairs: TrustTable,
     work: Work,
-    /// Candidates for the submitter, and whether their hash is known to be true.
-    unsent: VecDeque<(SubmitCandidate, bool)>,
+    candidates: Candidates,
     outbox: Outbox,
     sender: Option<Task>,
 }
@@ -115,7 +113,7 @@ impl Validation {
             pairs: TrustTable::new(&parts.known),
             parts: parts.clone(),
             work: Work::default(),
-            unsent: VecDeque::new(),
+            candidates: Candidates::new(parts.submitter.clone()),
             outbox: Outbox::default(),
             sender: None,
         }
@@ -178,43 +176,18 @@ impl Validation {
         counters.proofs_waiting.set(self.work.proofs_waiting() as u64);
         counters.rechecks_waiting.set(self.work.rechecks() as u64);
         counters.verdicts_waiting.set(self.outbox.len() as u64);
-        counters.candidates_waiting.set(self.unsent.len() as u64);
+        counters.candidates_waiting.set(self.candidates.waiting() as u64);
         counters.pairs_known.set(self.pairs.len() as u64);
     }
 
     /// Hands a candidate to the submitter, which knows a block that it was given before.
     fn submit(&mut self, share: &BookedShare, proven: bool) {
-        self.hand_over(
-            SubmitCandidate {
-                share: share.seq,
-                line: Arc::clone(&share.line),
-                template: Arc::clone(&share.template),
-                nonce: share.nonce,
-                received_at: share.received_at,
-                session: share.session,
-                logged: false,
-            },
-            proven,
-        );
+        self.hand_over(candidate_of(share), proven);
     }
 
     fn hand_over(&mut self, candidate: SubmitCandidate, proven: bool) {
-        self.unsent.push_back((candidate, proven));
-        self.send_candidates();
-        if self.unsent.len() > CANDIDATES_MAX {
-            let unproven = self.unsent.iter().position(|(_, proven)| !proven);
-            self.unsent.remove(unproven.unwrap_or(0));
-            self.parts.counters.candidates_forgone_total.add(1);
-            error!("block submitter busy, candidate dropped; a verified one is restored from the share log");
-        }
-    }
-
-    fn send_candidates(&mut self) {
-        while let Some((candidate, proven)) = self.unsent.pop_front() {
-            if let Err(Refused::Busy(candidate) | Refused::Down(candidate)) = self.parts.submitter.tell(candidate) {
-                return self.unsent.push_front((candidate, proven));
-            }
-        }
+        let kept_all = self.candidates.hand_over(candidate, proven);
+        self.parts.counters.candidates_forgone_total.add(u64::from(!kept_all));
     }
 
     fn judged(&mut self, share: Box<BookedShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
@@ -414,7 +387,7 @@ impl Handler<ValidationTick> for Validation {
         }
         self.pairs.prune(now);
         self.parts.penalties.look(now);
-        self.send_candidates();
+        self.candidates.send();
         self.continue_work(now);
         reply.send(());
         Ok(())

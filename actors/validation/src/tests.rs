@@ -6,7 +6,7 @@ use chain::{HeaderBase, PowHash, Target};
 use crossbeam_channel::Receiver;
 use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
 use messages::validation::ClaimPermits;
-use runtime::{Limits, Message};
+use runtime::{Limits, Message, Refused};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use units::{Amount, Difficulty, Minute, Nonce};

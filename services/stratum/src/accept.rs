@@ -114,7 +114,7 @@ impl Acceptor {
             return self.counters.stratum_closed.add(CloseReason::ProxyHeader);
         };
         let acceptor = Rc::clone(self);
-        actix_rt::spawn(async move {
+        runtime::spawn_detached(async move {
             let mut stream = stream;
             match timeout(PROXY_DEADLINE, proxy::read_header(&mut stream)).await {
                 Ok(Ok(client)) => {
@@ -136,13 +136,13 @@ impl Acceptor {
         let (limiter, now) = (&self.shared.limiter, Instant::now());
         match limiter.enter(peer, now) {
             Ok(place) => {
-                actix_rt::spawn(Rc::clone(self).serve(stream, place, door));
+                runtime::spawn_detached(Rc::clone(self).serve(stream, place, door));
             }
             Err(why) => {
                 self.counters.stratum_connections_refused_total.add(1);
                 self.counters.stratum_closed.add(why.reason());
                 if let Some(turn) = limiter.refusal_turn(peer, now) {
-                    actix_rt::spawn(async move {
+                    runtime::spawn_detached(async move {
                         refuse(stream, &why).await;
                         drop(turn);
                     });

@@ -58,7 +58,7 @@ impl InDoubtShares {
         let shares: Vec<_> = pending.into_iter().filter_map(|pending| self.in_doubt(pending)).collect();
         self.counters.shares_in_doubt.add(shares.len() as u64);
         let batch = InDoubtBatch { shares, after, since: Instant::now(), told: false };
-        actix_rt::spawn(Rc::clone(self).decide(batch));
+        runtime::spawn_detached(Rc::clone(self).decide(batch));
     }
 
     fn in_doubt(&self, pending: Pending) -> Option<InDoubtShare> {
@@ -78,7 +78,7 @@ impl InDoubtShares {
     /// Asks again about everything that is still in doubt.
     pub(crate) fn ask_again(self: &Rc<Self>) {
         for batch in self.waiting.take() {
-            actix_rt::spawn(Rc::clone(self).decide(batch));
+            runtime::spawn_detached(Rc::clone(self).decide(batch));
         }
     }
 

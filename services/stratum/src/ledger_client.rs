@@ -67,7 +67,7 @@ impl LedgerClient {
         batch.pending.push(pending);
         batch.shares.push(share);
         if batch.pending.len() == SHARES_PER_MESSAGE {
-            actix_rt::spawn(Rc::clone(self).append_batch(batch.take()));
+            runtime::spawn_detached(Rc::clone(self).append_batch(batch.take()));
         }
     }
 
@@ -79,7 +79,7 @@ impl LedgerClient {
             tokio::task::yield_now().await;
             let batch = self.batch.borrow_mut().take();
             if !batch.pending.is_empty() {
-                actix_rt::spawn(Rc::clone(&self).append_batch(batch));
+                runtime::spawn_detached(Rc::clone(&self).append_batch(batch));
             }
         }
     }

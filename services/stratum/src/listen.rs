@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::Arbiter;
 use listenfd::ListenFd;
 use messages::counters::Counters;
-use runtime::LoopProgress;
+use runtime::{Arbiter, LoopProgress};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Listen, StratumSettings};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -118,11 +118,11 @@ impl Stratum {
             let pulse = LoopProgress::new("stratum sessions");
             pulses.push(Arc::clone(&pulse));
             arbiter.spawn_fn(move || {
-                actix_rt::spawn(async move { pulse.beat(PULSE_EVERY).await });
+                runtime::spawn_detached(async move { pulse.beat(PULSE_EVERY).await });
                 if watches_tls {
-                    actix_rt::spawn(tls::watch(tls.clone()));
+                    runtime::spawn_detached(tls::watch(tls.clone()));
                 }
-                actix_rt::spawn(serve(StratumShard::new(&parts, shared, tls, index), doors, drain, done));
+                runtime::spawn_detached(serve(StratumShard::new(&parts, shared, tls, index), doors, drain, done));
             });
             arbiters.push(arbiter);
         }
@@ -175,17 +175,17 @@ async fn serve(
     done: mpsc::Sender<()>,
 ) {
     front.start();
-    let mut accepting = Vec::new();
+    let mut accepting = JoinSet::new();
     for (listener, door) in doors {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
-                accepting.push(actix_rt::spawn(Rc::clone(&front).accept(listener, door, drain.clone())));
+                accepting.spawn_local(Rc::clone(&front).accept(listener, door, drain.clone()));
             }
             Err(error) => warn!(%error, "stratum cannot listen"),
         }
     }
-    for task in accepting {
-        if task.await.is_err() {
+    while let Some(ended) = accepting.join_next().await {
+        if ended.is_err() {
             warn!("stratum stopped accepting connections on one thread");
         }
     }

@@ -48,7 +48,7 @@ impl RejectLog {
     pub(crate) fn start_logging(self: &Rc<Self>) {
         if !self.is_logging.replace(true) {
             let log = Rc::clone(self);
-            actix_rt::spawn(async move {
+            runtime::spawn_detached(async move {
                 log.log().await;
                 log.is_logging.set(false);
             });

@@ -100,12 +100,12 @@ impl StratumShard {
 
     /// Starts the loops that listen to facts and clocks. They end with the arbiter.
     pub(crate) fn start(self: &Rc<Self>) {
-        actix_rt::spawn(Rc::clone(&self.ledger).append_loop());
-        actix_rt::spawn(Rc::clone(&self.jobs).follow(Rc::clone(&self.sessions)));
-        actix_rt::spawn(Rc::clone(&self.restrictions).follow());
+        runtime::spawn_detached(Rc::clone(&self.ledger).append_loop());
+        runtime::spawn_detached(Rc::clone(&self.jobs).follow(Rc::clone(&self.sessions)));
+        runtime::spawn_detached(Rc::clone(&self.restrictions).follow());
         let (notices, sessions) = (self.notices.subscribe(), Rc::clone(&self.sessions));
-        actix_rt::spawn(notices::follow(notices, sessions, Arc::clone(&self.counters)));
-        actix_rt::spawn(Rc::clone(self).tick());
+        runtime::spawn_detached(notices::follow(notices, sessions, Arc::clone(&self.counters)));
+        runtime::spawn_detached(Rc::clone(self).tick());
     }
 
     /// Takes connections until the drain.

@@ -48,7 +48,7 @@ impl SubmitPipeline {
             Ok((pending, share, prove_first)) => {
                 session.will_answer();
                 if prove_first {
-                    actix_rt::spawn(Rc::clone(self).prove(pending, share));
+                    runtime::spawn_detached(Rc::clone(self).prove(pending, share));
                 } else {
                     self.ledger.append(pending, share);
                 }

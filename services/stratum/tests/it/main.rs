@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 
 mod accounts;
+mod bans;
 mod claims;
 mod drain;
 mod framing;
 mod hostile;
 mod in_doubt;
+mod jobs;
 mod ledger;
 mod limits;
 mod miner;
