@@ -9,6 +9,7 @@ use messages::conditions::ConditionKind;
 use messages::facts::Tip;
 use runtime::{Actor, Fault, Handler, Reply};
 use store::blocks::{Block, BlockState, BlockWeight, HELD_UNCHECKED, WindowWork};
+use store::ledger::Balances;
 use tracing::{info, warn};
 use units::{Amount, BlockRowId, PolicyId, Work};
 
@@ -217,7 +218,7 @@ impl BlockLifecycle {
         let reference = reference(&block.hash, block.credits);
         let entry = self.credit_entry(block, policy, reference).await?;
         let at = (self.parts.clock)();
-        if self.parts.store.block_credit(epoch, block.id, entry.parts().into(), at).await? {
+        if self.parts.store.block_credit(epoch, block.id, entry, at).await? {
             info!(height = %block.height, hash = block.hash, reward = %block.reward, "block credited");
         }
         Ok(())
@@ -229,13 +230,9 @@ impl BlockLifecycle {
         let credited = self.credit_entry(block, &policy, credit.clone()).await?;
         let undo = reference(&block.hash, block.reversals);
         let at = (self.parts.clock)();
-        let build = move |balances: &[(String, i64)]| {
-            let balance = |account: &accounting::Account| {
-                let key = account.to_string();
-                balances.iter().find(|(name, _)| *name == key).map_or(0, |(_, balance)| *balance)
-            };
-            let entry = Entry::block_reversed(undo, &credited, balance).expect("a credit of a block can be reversed");
-            entry.parts().into()
+        let build = move |balances: &Balances| {
+            let entry = Entry::block_reversed(undo, &credited, |account| balances.of(account));
+            entry.expect("a credit of a block can be reversed")
         };
         self.parts.store.block_reverse(epoch, block.id, &credit, at, build).await?;
         warn!(height = %block.height, hash = block.hash, "credited block left the chain, credit reversed");

@@ -6,9 +6,9 @@ mod hosts;
 #[path = "lifecycle/joined.rs"]
 mod joined;
 
+use accounting::{Entry, EntryKind};
 use common::{FIRST_HEIGHT, Harness, id};
 use store::blocks::BlockState;
-use store::ledger::{NewEntry, NewPosting};
 use units::{Amount, BasisPoints, Timestamp};
 
 const REWARD: i64 = 1_000_003;
@@ -279,8 +279,8 @@ async fn what_was_paid_already_is_taken_from_the_pools_fees_and_then_lost() {
     harness.chain_has(100, id(1));
     harness.tick(103).await;
     let postings = [("payable:B", -742_503), ("paid_out:B", 742_503)];
-    let postings = postings.map(|(account, amount)| NewPosting { account: account.to_owned(), amount }).to_vec();
-    let paid = NewEntry { kind: "adjustment", reference: "paid".to_owned(), postings };
+    let postings = postings.map(|(key, amount)| (key.parse().unwrap(), amount));
+    let paid = Entry::new(EntryKind::Adjustment, "paid", postings).unwrap();
     harness.store.entry_post(harness.epoch, paid, Timestamp::from_ms(1)).await.unwrap();
     harness.chain_has(100, id(77));
     harness.tick(104).await;

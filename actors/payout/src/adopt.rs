@@ -17,11 +17,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use accounting::{Account, Entry, Paid, gross_of_nets};
+use accounting::{Entry, Paid, gross_of_nets};
 use messages::counters::Counters;
 use messages::facts::Clock;
 use settings::NetworkFee;
 use store::Store;
+use store::ledger::Balances;
 use store::payouts::{Intent, IntentLine, IntentState, SendDecision, SendPlace, UnknownSend};
 use tracing::warn;
 use units::{Amount, Height};
@@ -199,16 +200,12 @@ impl Adoption {
             attempts: Vec::new(),
         };
         let (memo, fee) = (send.memo.clone(), send.fee);
-        let reserve = move |balances: &[(String, i64)]| {
-            let balance = |account: &Account| {
-                let key = account.to_string();
-                balances.iter().find(|(name, _)| *name == key).map_or(0, |(_, balance)| *balance)
-            };
-            let entry = Entry::payout_adopted(&memo, &paid(&lines), fee, balance);
-            entry.expect("sums that fit empty accounts fit all others").parts().into()
+        let reserve = move |balances: &Balances| {
+            let entry = Entry::payout_adopted(&memo, &paid(&lines), fee, |account| balances.of(account));
+            entry.expect("sums that fit empty accounts fit all others")
         };
         let at = (self.clock)();
-        self.store.payout_adopt(epoch, intent, reserve, settle.parts().into(), at).await?;
+        self.store.payout_adopt(epoch, intent, reserve, settle, at).await?;
         self.counters.payouts_adopted_total.add(1);
         warn!(payout = send.memo, txid = send.txid, sum = %send.total(), "payout adopted: it was sent without these books");
         Ok(())

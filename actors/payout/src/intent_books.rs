@@ -79,7 +79,7 @@ impl IntentBooks {
         let paid: Vec<Paid<'_>> =
             intent.lines.iter().map(|line| Paid { address: &line.address, gross: line.gross, net: line.net }).collect();
         let entry = Entry::payout_settled(&intent.id, &paid, fee).map_err(|error| books(intent, error))?;
-        self.close(intent, IntentState::Settled, &entry, epoch).await?;
+        self.close(intent, IntentState::Settled, entry, epoch).await?;
         let counters = &self.counters;
         counters.payouts_settled_total.add(1);
         counters.payouts_settled_atoms_total.add(intent.lines.iter().map(|line| line.net.atoms()).sum());
@@ -92,7 +92,7 @@ impl IntentBooks {
         self.change(intent, epoch, change).await?;
         let gross: Vec<(&str, Amount)> = intent.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
         let entry = Entry::payout_released(&intent.id, &gross).map_err(|error| books(intent, error))?;
-        self.close(intent, IntentState::Released, &entry, epoch).await?;
+        self.close(intent, IntentState::Released, entry, epoch).await?;
         self.counters.payouts_released_total.add(1);
         warn!(payout = intent.id, outcome, "payout not sent, amounts payable again");
         Ok(())
@@ -132,9 +132,9 @@ impl IntentBooks {
         Ok(())
     }
 
-    async fn close(&self, intent: &mut Intent, to: IntentState, entry: &Entry, epoch: i64) -> Result<(), PayoutError> {
+    async fn close(&self, intent: &mut Intent, to: IntentState, entry: Entry, epoch: i64) -> Result<(), PayoutError> {
         let at = (self.clock)();
-        self.store.intent_close(epoch, &intent.id, intent.state, to, entry.parts().into(), at).await?;
+        self.store.intent_close(epoch, &intent.id, intent.state, to, entry, at).await?;
         intent.state = to;
         Ok(())
     }

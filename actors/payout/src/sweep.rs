@@ -180,7 +180,7 @@ impl RunPlanner {
             let entry = accounting::Entry::payout_reserved(&intent.id, &gross)
                 .map_err(|error| PayoutError::Books { id: intent.id.clone(), why: error.to_string() })?;
             let at = intent.created_at;
-            self.store.intent_reserve(now.epoch, intent.clone(), entry.parts().into(), at).await?;
+            self.store.intent_reserve(now.epoch, intent.clone(), entry, at).await?;
             run.recipients_left = run.recipients_left.map(|left| left.saturating_sub(draft.lines.len()));
             run.total_left = run.total_left.map(|left| left.checked_sub(intent.gross).unwrap_or(Amount::ZERO));
             run.is_first = false;

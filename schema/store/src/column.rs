@@ -1,4 +1,5 @@
 //! Columns as the types they stand for. A value outside its type's range is damage, never a default.
+use accounting::Account;
 use units::{Amount, Difficulty, Height, Minute, Work};
 
 use crate::{Result, StoreError};
@@ -10,6 +11,14 @@ fn damaged(what: &str, value: i64) -> StoreError {
 /// A money column.
 pub(crate) fn amount(atoms: i64, what: &str) -> Result<Amount> {
     Amount::from_i64(atoms).ok_or_else(|| damaged(what, atoms))
+}
+
+/// An account's key.
+pub(crate) fn account(key: &str) -> Result<Account> {
+    key.parse().map_err(|error: accounting::UnknownAccount| StoreError::Damaged {
+        what: "account".to_owned(),
+        why: error.to_string(),
+    })
 }
 
 /// A work column.

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use accounting::Entry;
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 
 use crate::db::Conn;
-use crate::entry::{NewEntry, NewPosting, account_parts};
 use crate::sql::{Bind, binds, values};
 use crate::{Result, Store};
 
@@ -63,8 +63,8 @@ impl Joined {
 }
 
 fn account_now<'a>(key: &str, now: impl FnOnce(&str) -> Option<&'a String>) -> String {
-    let (kind, address) = account_parts(key);
-    address.and_then(now).map_or_else(|| key.to_owned(), |address| format!("{kind}:{address}"))
+    let parts = key.split_once(':').and_then(|(kind, address)| Some((kind, now(address)?)));
+    parts.map_or_else(|| key.to_owned(), |(kind, address)| format!("{kind}:{address}"))
 }
 
 impl Store {
@@ -82,8 +82,8 @@ impl Store {
 
 /// The entry on the accounts that its own are now: payouts and credits that were begun under a text which was joined end
 /// on the account of the other one.
-pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a NewEntry) -> Result<Cow<'a, NewEntry>> {
-    let addresses: Vec<&str> = entry.postings.iter().filter_map(|posting| account_parts(&posting.account).1).collect();
+pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a Entry) -> Result<Cow<'a, Entry>> {
+    let addresses: Vec<&str> = entry.postings().iter().filter_map(|posting| posting.account.owner()).collect();
     let mut joined = HashMap::new();
     for page in addresses.chunks(ADDRESSES_PER_QUERY) {
         let select = format!(
@@ -97,22 +97,16 @@ pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a NewEntry) -> Resu
     if joined.is_empty() {
         return Ok(Cow::Borrowed(entry));
     }
-    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
-    for posting in &entry.postings {
-        let sum = sums.entry(account_now(&posting.account, |address| joined.get(address))).or_default();
-        *sum = sum.checked_add(posting.amount).ok_or_else(|| too_large(entry))?;
-    }
-    let postings = sums.into_iter().filter(|(_, amount)| *amount != 0);
-    let postings = postings.map(|(account, amount)| NewPosting { account, amount }).collect();
-    Ok(Cow::Owned(NewEntry { kind: entry.kind, reference: entry.reference.clone(), postings }))
+    let postings = entry.postings().iter().map(|posting| {
+        let now = posting.account.owner().and_then(|address| joined.get(address));
+        (now.map_or_else(|| posting.account.clone(), |address| posting.account.of(address)), posting.amount)
+    });
+    let now = Entry::new(entry.kind(), entry.reference(), postings).map_err(|error| crate::StoreError::Damaged {
+        what: format!("entry {} {}", entry.kind(), entry.reference()),
+        why: error.to_string(),
+    })?;
+    Ok(Cow::Owned(now))
 }
 
 /// Well below either database's limit of parameters.
 const ADDRESSES_PER_QUERY: usize = 500;
-
-fn too_large(entry: &NewEntry) -> crate::StoreError {
-    crate::StoreError::Damaged {
-        what: format!("entry {} {}", entry.kind, entry.reference),
-        why: "a sum of it is too large".to_owned(),
-    }
-}

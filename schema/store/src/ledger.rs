@@ -1,15 +1,15 @@
 //! Double entry: entries that sum to zero, unique references, running balances; and the lease that lets one
 //! writer at a time post them.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use accounting::{Account, Entry, Posting};
 use diesel::QueryableByName;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use units::{Amount, Timestamp};
 
 use crate::db::{Conn, txn};
-pub(crate) use crate::entry::account_parts;
-pub use crate::entry::{NewEntry, NewPosting};
 use crate::sql::{Bind, binds, values};
 use crate::{Result, Store, StoreError, column, joined};
 
@@ -28,6 +28,37 @@ pub struct Balance {
     pub inflight: Amount,
     /// Sum of what settled payouts sent it, without network fee.
     pub paid: Amount,
+}
+
+/// What accounts hold, under lock until the transaction ends.
+#[derive(Debug, Default)]
+pub struct Balances(BTreeMap<Account, i64>);
+
+impl Balances {
+    /// Signed atoms; 0 for an account that was not asked for.
+    #[must_use]
+    pub fn of(&self, account: &Account) -> i64 {
+        self.0.get(account).copied().unwrap_or(0)
+    }
+
+    /// All of them, ordered by account.
+    pub fn iter(&self) -> impl Iterator<Item = (&Account, i64)> {
+        self.0.iter().map(|(account, balance)| (account, *balance))
+    }
+
+    /// The accounts of rows `key`, `balance`.
+    pub(crate) async fn load(c: &mut Conn<'_>, select: &str, binds: Vec<Bind>) -> Result<Balances> {
+        #[derive(QueryableByName)]
+        struct Held {
+            #[diesel(sql_type = Text)]
+            key: String,
+            #[diesel(sql_type = BigInt)]
+            balance: i64,
+        }
+        let rows: Vec<Held> = c.rows(select, binds).await?;
+        let held = rows.into_iter().map(|row| Ok((column::account(&row.key)?, row.balance)));
+        held.collect::<Result<BTreeMap<_, _>>>().map(Balances)
+    }
 }
 
 /// A lease that is held.
@@ -68,11 +99,7 @@ impl Store {
     /// # Errors
     /// `Conflict` when the reference is there with other postings, or a balance would become negative; `Fenced` when
     /// `epoch` is not the lease's.
-    ///
-    /// # Panics
-    /// When the entry does not balance.
-    pub async fn entry_post(&self, epoch: i64, entry: NewEntry, at: Timestamp) -> Result<bool> {
-        entry.assert_balanced();
+    pub async fn entry_post(&self, epoch: i64, entry: Entry, at: Timestamp) -> Result<bool> {
         self.run(move |db| async move { txn!(db, c => entry_post_in_txn(c, epoch, &entry, at).await?) }).await
     }
 
@@ -162,19 +189,18 @@ pub(crate) async fn money_wait_in_txn(c: &mut Conn<'_>) -> Result<()> {
 
 /// Posts an entry and moves the balances; `false` when the same entry is already there.
 /// Checks the money lease itself.
-pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &NewEntry, at: Timestamp) -> Result<bool> {
-    entry.assert_balanced();
+pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &Entry, at: Timestamp) -> Result<bool> {
     lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
     let entry = &*joined::entry_now(c, entry).await?;
-    entry.assert_balanced();
+    assert!(entry.is_balanced(), "{} sums to zero", entry_name(entry));
     let insert = "INSERT INTO entries (kind, reference, epoch, at) VALUES ($1, $2, $3, $4) \
                   ON CONFLICT (kind, reference) DO NOTHING RETURNING id AS n";
-    let id = c.number(insert, binds![entry.kind, entry.reference.clone(), epoch, at.ms()]).await?;
+    let id = c.number(insert, binds![entry.kind().as_str(), entry.reference(), epoch, at.ms()]).await?;
     let Some(id) = id else {
         entry_compare(c, entry).await?;
         return Ok(false);
     };
-    for postings in entry.postings.chunks(CHUNK) {
+    for postings in entry.postings().chunks(CHUNK) {
         accounts_ensure(c, postings, at).await?;
         postings_insert(c, id, postings).await?;
     }
@@ -184,8 +210,8 @@ pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &NewE
 }
 
 /// Makes the accounts that do not exist yet, and the miners that they name.
-async fn accounts_ensure(c: &mut Conn<'_>, postings: &[NewPosting], at: Timestamp) -> Result<()> {
-    let addresses: Vec<&str> = postings.iter().filter_map(|posting| account_parts(&posting.account).1).collect();
+async fn accounts_ensure(c: &mut Conn<'_>, postings: &[Posting], at: Timestamp) -> Result<()> {
+    let addresses: Vec<&str> = postings.iter().filter_map(|posting| posting.account.owner()).collect();
     if !addresses.is_empty() {
         let miners = format!(
             "WITH v (address) AS (VALUES {}) INSERT INTO miners (address, first_seen_at) \
@@ -204,26 +230,26 @@ async fn accounts_ensure(c: &mut Conn<'_>, postings: &[NewPosting], at: Timestam
         values(postings.len(), 3)
     );
     let parts = postings.iter().flat_map(|posting| {
-        let (kind, address) = account_parts(&posting.account);
-        binds![posting.account.clone(), kind, address.map(str::to_owned)]
+        let account = &posting.account;
+        binds![account.to_string(), account.kind(), account.owner().map(str::to_owned)]
     });
     c.run(&accounts, parts.collect()).await?;
     Ok(())
 }
 
-async fn postings_insert(c: &mut Conn<'_>, entry: i64, postings: &[NewPosting]) -> Result<()> {
+async fn postings_insert(c: &mut Conn<'_>, entry: i64, postings: &[Posting]) -> Result<()> {
     let insert = format!(
         "WITH v (key, amount) AS (VALUES {}) INSERT INTO postings (entry_id, account_id, amount) \
          SELECT {entry}, a.id, v.amount FROM v JOIN accounts a ON a.key = v.key",
         values(postings.len(), 2)
     );
-    let binds = postings.iter().flat_map(|posting| binds![posting.account.clone(), posting.amount]);
+    let binds = postings.iter().flat_map(|posting| binds![posting.account.to_string(), posting.amount]);
     c.run(&insert, binds.collect()).await?;
     Ok(())
 }
 
 /// Reads the entry back: what is stored is what was meant, and it sums to zero.
-async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> {
+async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
     #[derive(QueryableByName)]
     struct Stored {
         #[diesel(sql_type = BigInt)]
@@ -233,7 +259,7 @@ async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> 
     }
     let select = "SELECT COUNT(*) AS count, CAST(SUM(amount) AS BIGINT) AS sum FROM postings WHERE entry_id = $1";
     let stored = c.rows::<Stored>(select, binds![id]).await?;
-    let meant = i64::try_from(entry.postings.len()).unwrap_or(i64::MAX);
+    let meant = i64::try_from(entry.postings().len()).unwrap_or(i64::MAX);
     if stored.iter().any(|row| row.count == meant && row.sum == Some(0)) {
         return Ok(());
     }
@@ -241,7 +267,7 @@ async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> 
 }
 
 /// Adds the entry's postings to the balances. The database refuses negative ones where they must not be.
-async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()> {
+async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
     let update = "UPDATE accounts SET balance = accounts.balance + d.amount, from_blocks = accounts.from_blocks + \
                   CASE WHEN d.kind IN ('block_credited', 'block_reversed') THEN d.amount ELSE 0 END FROM (\
                   SELECT p.account_id, e.kind, CAST(SUM(p.amount) AS BIGINT) AS amount FROM postings p \
@@ -257,14 +283,14 @@ async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &NewEntry) -> Result<()
 }
 
 /// Posting twice is fine, posting something else under the same reference is not.
-async fn entry_compare(c: &mut Conn<'_>, entry: &NewEntry) -> Result<()> {
+async fn entry_compare(c: &mut Conn<'_>, entry: &Entry) -> Result<()> {
     let select = "SELECT a.key AS name, a.kind AS kind, p.amount AS amount FROM entries e \
                   JOIN postings p ON p.entry_id = e.id JOIN accounts a ON a.id = p.account_id \
                   WHERE e.kind = $1 AND e.reference = $2";
-    let rows = c.rows::<NamedAmount>(select, binds![entry.kind, entry.reference.clone()]).await?;
-    let mut stored: Vec<(&str, i64)> = rows.iter().map(|row| (row.name.as_str(), row.amount)).collect();
-    let mut meant: Vec<(&str, i64)> =
-        entry.postings.iter().map(|posting| (posting.account.as_str(), posting.amount)).collect();
+    let rows = c.rows::<NamedAmount>(select, binds![entry.kind().as_str(), entry.reference()]).await?;
+    let mut stored: Vec<(String, i64)> = rows.into_iter().map(|row| (row.name, row.amount)).collect();
+    let mut meant: Vec<(String, i64)> =
+        entry.postings().iter().map(|posting| (posting.account.to_string(), posting.amount)).collect();
     stored.sort_unstable();
     meant.sort_unstable();
     if stored == meant {
@@ -273,6 +299,6 @@ async fn entry_compare(c: &mut Conn<'_>, entry: &NewEntry) -> Result<()> {
     Err(StoreError::Conflict { what: entry_name(entry) })
 }
 
-fn entry_name(entry: &NewEntry) -> String {
-    format!("entry {} {}", entry.kind, entry.reference)
+fn entry_name(entry: &Entry) -> String {
+    format!("entry {} {}", entry.kind(), entry.reference())
 }

@@ -11,7 +11,6 @@ mod bind;
 mod column;
 mod connect;
 mod db;
-mod entry;
 mod error;
 mod joined;
 mod migrate;

@@ -8,11 +8,12 @@ pub(crate) use rows::intents_load;
 pub use standing::{Hold, PayoutBooks, ReadMark};
 pub use unknown::{SendDecision, SendPlace, UnknownSend, UnknownTotals};
 
+use accounting::Entry;
 use serde::{Deserialize, Serialize};
 use units::{Amount, Height, Timestamp};
 
 use crate::db::{Conn, snapshot, txn};
-use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::ledger::{MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
@@ -208,9 +209,8 @@ impl Store {
     ///
     /// # Panics
     /// When the intent is not as it must be at this step: reserved, one attempt, recipients adding up to its gross.
-    pub async fn intent_reserve(&self, epoch: i64, intent: Intent, entry: NewEntry, at: Timestamp) -> Result<()> {
+    pub async fn intent_reserve(&self, epoch: i64, intent: Intent, entry: Entry, at: Timestamp) -> Result<()> {
         assert_reservable(&intent);
-        entry.assert_balanced();
         self.run(move |db| async move {
             txn!(db, c => {
                 // First the entry: it makes the miners' rows that the lines refer to.
@@ -346,19 +346,18 @@ impl Store {
     /// lease's.
     ///
     /// # Panics
-    /// When `from` is closed, `to` is not, or the entry does not balance.
+    /// When `from` is closed, or `to` is not.
     pub async fn intent_close(
         &self,
         epoch: i64,
         id: &str,
         from: IntentState,
         to: IntentState,
-        entry: NewEntry,
+        entry: Entry,
         at: Timestamp,
     ) -> Result<()> {
         assert_open(from);
         assert!(to.is_closed(), "an intent is closed to settled or released");
-        entry.assert_balanced();
         let id = id.to_owned();
         self.run(move |db| async move {
             txn!(db, c => {

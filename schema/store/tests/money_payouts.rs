@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
+use accounting::{Entry, EntryKind};
 use common::money::{
-    HOUR, NOW, atoms, attempt, entry, fund, intent, intent_id, later, lease, line, moved, reserved, settled,
+    HOUR, NOW, atoms, attempt, entry, fund, intent, intent_id, later, lease, line, released, reserved, settled,
 };
 use common::{TestDb, for_each_database};
 use store::StoreError;
@@ -71,8 +72,7 @@ fn an_id_is_used_once() {
         assert!(is_conflict(db.store.intent_reserve(epoch, first.clone(), reserved(&first), NOW).await));
         // The same id with another entry, and another id with the same key.
         let other = intent(&first.id, vec![line("A", 50, 40)]);
-        let mut fresh = reserved(&other);
-        fresh.reference = "fresh".into();
+        let fresh = Entry::payout_reserved("fresh", &[("A", atoms(50))]).unwrap();
         assert!(is_conflict(db.store.intent_reserve(epoch, other, fresh, NOW).await));
         let mut stolen = intent(&intent_id(2), vec![line("A", 50, 40)]);
         stolen.attempts = first.attempts.clone();
@@ -198,7 +198,7 @@ fn a_payout_is_settled_once() {
 fn a_released_payout_is_payable_again() {
     for_each_database(async |db| {
         let (epoch, intent) = with_reserved(db).await;
-        let back = moved("payout_released", &intent, "inflight", "payable");
+        let back = released(&intent);
         db.store
             .intent_close(epoch, &intent.id, IntentState::Reserved, IntentState::Released, back, NOW)
             .await
@@ -258,7 +258,7 @@ fn who_waits_longest_is_due_first() {
         assert_eq!(store.payout_list_due(atoms(150), 10).await.unwrap()[2], due("A", 210, 50));
 
         // What is taken for another reason does not cost its place.
-        let taken = entry("block_reversed", "aa", &[("payable:D", -100), ("chain_rewards", 100)]);
+        let taken = entry(EntryKind::BlockReversed, "aa", &[("payable:D", -100), ("chain_rewards", 100)]);
         store.entry_post(epoch, taken, later(70)).await.unwrap();
         assert_eq!(store.payout_list_due(atoms(150), 10).await.unwrap()[0], due("D", 500, 10));
     });

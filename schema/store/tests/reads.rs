@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get fails it")]
 mod common;
 
+use accounting::EntryKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ fn totals_follow_the_money_of_a_payout() {
     for_each_database(async |db| {
         let epoch = lease(db, "treasury").await;
         let postings = [("chain_rewards", -2_010), ("payable:A", 1_000), ("payable:B", 1_000), ("pool_fee", 10)];
-        db.store.entry_post(epoch, entry("block_credited", "block:1", &postings), NOW).await.unwrap();
+        db.store.entry_post(epoch, entry(EntryKind::BlockCredited, "block:1", &postings), NOW).await.unwrap();
         let intent = intent(&intent_id(1), vec![paid("A", 900, 870), paid("B", 600, 590)]);
         db.store.intent_reserve(epoch, intent.clone(), reserved(&intent), NOW).await.unwrap();
         let totals = db.store.pool_totals().await.unwrap();

@@ -2,7 +2,7 @@
 use accounting::{Booked, Entry};
 use secrecy::ExposeSecret;
 use settings::Settings;
-use store::ledger::{Balance, NewEntry};
+use store::ledger::Balance;
 use store::{Joining, OpenError, Store};
 
 /// Applies the migrations that are missing; their names.
@@ -11,8 +11,8 @@ pub(crate) fn apply(settings: &Settings) -> Result<Vec<String>, OpenError> {
     Store::migrate_joining(settings.database_url().expose_secret(), joining)
 }
 
-fn accounts_joined(from: &str, to: &str, balance: &Balance) -> NewEntry {
+fn accounts_joined(from: &str, to: &str, balance: &Balance) -> Entry {
     let booked = Booked { payable: balance.payable, inflight: balance.inflight, paid_out: balance.paid };
     let entry = Entry::accounts_joined(from, to, &booked);
-    entry.expect("two texts, and something is booked under the first").parts().into()
+    entry.expect("two texts, and something is booked under the first")
 }

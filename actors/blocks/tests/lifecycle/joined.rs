@@ -20,7 +20,7 @@ const JOINING: Joining = Joining {
     network: Network::Testnet,
     entry: |from, to, held| {
         let booked = Booked { payable: held.payable, inflight: held.inflight, paid_out: held.paid };
-        Entry::accounts_joined(from, to, &booked).unwrap().parts().into()
+        Entry::accounts_joined(from, to, &booked).unwrap()
     },
 };
 

@@ -1,4 +1,5 @@
 //! The payout actor between a real database and a simulated daemon whose clock and blocks are the test's.
+use accounting::{Entry, EntryKind};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use runtime::{Handler, Reply};
 use secrecy::SecretString;
 use settings::PayoutSettings;
 use store::Store;
-use store::ledger::{Balance, MONEY_LEASE, NewEntry, NewPosting};
+use store::ledger::{Balance, MONEY_LEASE};
 use store::payouts::{Intent, IntentState};
 use tokio::sync::watch;
 use units::{Amount, Timestamp};
@@ -53,7 +54,7 @@ pub(crate) struct Harness {
     kind: Kind,
     holder: String,
     /// Everything that was owed since the beginning.
-    owed: Vec<NewEntry>,
+    owed: Vec<Entry>,
     scratch: Vec<Scratch>,
 }
 
@@ -196,12 +197,8 @@ impl Harness {
 
     pub(crate) async fn post(&mut self, postings: &[(String, i64)]) {
         self.funded += 1;
-        let posting = |(account, amount): &(String, i64)| NewPosting { account: account.clone(), amount: *amount };
-        let entry = NewEntry {
-            kind: "adjustment",
-            reference: format!("owed {}", self.funded),
-            postings: postings.iter().map(posting).collect(),
-        };
+        let postings = postings.iter().map(|(key, amount)| (key.parse().unwrap(), *amount));
+        let entry = Entry::new(EntryKind::Adjustment, format!("owed {}", self.funded), postings).unwrap();
         let at = START.plus(Duration::from_secs(self.funded));
         self.owed.push(entry.clone());
         assert!(self.store.entry_post(self.epoch, entry, at).await.unwrap());

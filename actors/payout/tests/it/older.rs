@@ -1,11 +1,11 @@
 //! The wallet has sent what the books do not know: they are a copy from before.
-use meshpool_devnet::{Action, Fault, Phase, Routes};
+use meshpool_devnet::{Action, Fault, Phase};
 use messages::conditions::ConditionKind;
 use store::payouts::{IntentChange, IntentState, SendDecision, SendPlace, UnknownSend};
 use units::{Amount, Timestamp};
 
 use crate::database::Kind;
-use crate::harness::{COIN, Harness, address, atoms, settings};
+use crate::harness::{COIN, Harness, address, atoms};
 
 const UNKNOWN: &str = "the wallet has sends that the books do not know";
 const AT: Timestamp = Timestamp::from_ms(1);

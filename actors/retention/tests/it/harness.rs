@@ -1,4 +1,5 @@
 //! A pool whose days pass as fast as they can be written down.
+use accounting::{Entry, EntryKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +14,6 @@ use settings::RetentionSettings;
 use store::Store;
 use store::audit::Priced;
 use store::blocks::{BlockState, BlockWeight};
-use store::ledger::{NewEntry, NewPosting};
 use store::payouts::{IntentChange, IntentState};
 use store::retention::{DAY, SWEPT_HEIGHT};
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use units::{Amount, Minute, Timestamp};
 
 use crate::common::TestDb;
 use crate::common::log::{EPOCH, Log, WINDOW, at, hash, line, template};
-use crate::common::money::{intent, lease, line as recipient, moved, reserved, settled};
+use crate::common::money::{intent, lease, line as recipient, released, reserved, settled};
 
 /// The first minute of the first day.
 pub(crate) const START: u32 = EPOCH / DAY * DAY;
@@ -86,7 +86,7 @@ impl<'a> Pool<'a> {
             Pool { db, log, epoch: lease(db, "treasury").await, day: 0, sums: Sums::default(), now: Arc::default() };
         pool.sums.shares = 1;
         let postings = [("adjustment", -1_000_000_000), ("payable:alice", 1_000_000_000)];
-        let fund = crate::common::money::entry("adjustment", "fund", &postings);
+        let fund = crate::common::money::entry(EntryKind::Adjustment, "fund", &postings);
         db.store.entry_post(pool.epoch, fund, at(START)).await.unwrap();
         pool
     }
@@ -154,20 +154,20 @@ impl<'a> Pool<'a> {
     async fn pay(&self) {
         let (store, now) = (&self.db.store, self.clock()());
         let height = self.log.template.height;
-        for released in [false, true].into_iter().take(if self.day.is_multiple_of(3) { 2 } else { 1 }) {
-            let id = format!("{:032x}", u64::from(self.day) * 2 + u64::from(released));
+        for gives_up in [false, true].into_iter().take(if self.day.is_multiple_of(3) { 2 } else { 1 }) {
+            let id = format!("{:032x}", u64::from(self.day) * 2 + u64::from(gives_up));
             let mut intent = intent(&id, vec![recipient("alice", 900, 870)]);
             (intent.created_at, intent.created_height) = (now, height);
             store.intent_reserve(self.epoch, intent.clone(), reserved(&intent), now).await.unwrap();
-            let (to, entry) = if released {
-                (IntentState::Released, moved("payout_released", &intent, "inflight", "payable"))
+            let (to, entry) = if gives_up {
+                (IntentState::Released, released(&intent))
             } else {
                 let sent = Some((hex(self.day), Amount::from_atoms(20).unwrap(), now));
                 let change = IntentChange { state: Some(IntentState::Confirmed), sent, ..IntentChange::default() };
                 store.intent_change(self.epoch, &id, IntentState::Reserved, change).await.unwrap();
                 (IntentState::Settled, settled(&intent, 20))
             };
-            let from = if released { IntentState::Reserved } else { IntentState::Confirmed };
+            let from = if gives_up { IntentState::Reserved } else { IntentState::Confirmed };
             store.intent_close(self.epoch, &id, from, to, entry, now).await.unwrap();
         }
     }
@@ -190,8 +190,8 @@ impl<'a> Pool<'a> {
             weights.push(BlockWeight { miner: work.miner, verified, provisional, weight, credit });
         }
         postings.push(("pool_fee".to_owned(), left));
-        let postings = postings.into_iter().map(|(account, amount)| NewPosting { account, amount }).collect();
-        let entry = NewEntry { kind: "block_credited", reference: block.hash.clone(), postings };
+        let postings = postings.into_iter().map(|(key, amount)| (key.parse().unwrap(), amount));
+        let entry = Entry::new(EntryKind::BlockCredited, &block.hash, postings).unwrap();
         store.block_weights_store(epoch, block.id, weights, "digest", verdicts).await.unwrap();
         store.block_credit(epoch, block.id, entry, now).await.unwrap();
         store.block_finish(epoch, block.id, now).await.unwrap();

@@ -1,9 +1,10 @@
 //! A block's money: posted and moved in one transaction.
+use accounting::Entry;
 use units::{BlockRowId, Timestamp};
 
 use super::{expect_one, weights};
 use crate::db::txn;
-use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::ledger::{Balances, MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::sql::binds;
 use crate::{Result, Store, StoreError};
 
@@ -13,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// `Fenced`; `Conflict` when the block is in another state, or the reference is there with other postings.
-    pub async fn block_credit(&self, epoch: i64, block: BlockRowId, entry: NewEntry, at: Timestamp) -> Result<bool> {
+    pub async fn block_credit(&self, epoch: i64, block: BlockRowId, entry: Entry, at: Timestamp) -> Result<bool> {
         self.run(move |db| async move {
             txn!(db, c => {
                 let posted = entry_post_in_txn(c, epoch, &entry, at).await?;
@@ -30,7 +31,7 @@ impl Store {
     }
 
     /// Posts the reversal and moves the block from `credited` to `reversed`, in one transaction. The caller's
-    /// `build` gets every affected balance (account key, balance) under lock and returns the entry: those of the credit
+    /// `build` gets every affected balance under lock and returns the entry: those of the credit
     /// entry with the reference `credited`, and the pool's fees.
     ///
     /// # Errors
@@ -44,7 +45,7 @@ impl Store {
         build: F,
     ) -> Result<()>
     where
-        F: FnOnce(&[(String, i64)]) -> NewEntry + Send + 'static,
+        F: FnOnce(&Balances) -> Entry + Send + 'static,
     {
         let credited = credited.to_owned();
         self.run(move |db| async move {
@@ -56,7 +57,7 @@ impl Store {
                 expect_one(moved, block)?;
                 let entry = build(&weights::balances_lock(c, &credited).await?);
                 if !entry_post_in_txn(c, epoch, &entry, at).await? {
-                    let what = format!("entry {} {}, which was there before its block was reversed", entry.kind, entry.reference);
+                    let what = format!("entry {} {}, which was there before its block was reversed", entry.kind(), entry.reference());
                     return Err(StoreError::Conflict { what });
                 }
             })

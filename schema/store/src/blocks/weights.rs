@@ -5,6 +5,7 @@ use units::{BlockRowId, HostId, MinerId, Seq, Timestamp, Work};
 
 use super::{BlockWeight, WindowWork};
 use crate::db::Conn;
+use crate::ledger::Balances;
 use crate::sql::binds;
 use crate::{Result, StoreError, column};
 
@@ -117,17 +118,9 @@ pub(super) async fn insert(c: &mut Conn<'_>, block: BlockRowId, weights: &[Block
     Ok(())
 }
 
-#[derive(QueryableByName)]
-struct BalanceRow {
-    #[diesel(sql_type = Text)]
-    key: String,
-    #[diesel(sql_type = BigInt)]
-    balance: i64,
-}
-
 /// The balances of all accounts of a credit entry and of the pool's fees, locked until the transaction ends. An account of
 /// a miner that was joined into another one is that one's.
-pub(super) async fn balances_lock(c: &mut Conn<'_>, credited: &str) -> Result<Vec<(String, i64)>> {
+pub(super) async fn balances_lock(c: &mut Conn<'_>, credited: &str) -> Result<Balances> {
     let select = format!(
         "SELECT key, balance FROM accounts WHERE key = 'pool_fee' OR id IN \
          (SELECT COALESCE(j.id, a.id) FROM entries e JOIN postings p ON p.entry_id = e.id \
@@ -136,6 +129,5 @@ pub(super) async fn balances_lock(c: &mut Conn<'_>, credited: &str) -> Result<Ve
           WHERE e.kind = 'block_credited' AND e.reference = $1) ORDER BY id{}",
         c.for_update(),
     );
-    let rows: Vec<BalanceRow> = c.rows(&select, binds![credited]).await?;
-    Ok(rows.into_iter().map(|row| (row.key, row.balance)).collect())
+    Balances::load(c, &select, binds![credited]).await
 }

@@ -8,12 +8,13 @@
 //! Runs in the transaction of its migration: it happens wholly, once, or not at all.
 use std::collections::BTreeSet;
 
+use accounting::Entry;
 use chain::{Address, Network};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 
 use super::tx::Tx;
-use crate::ledger::{Balance, MONEY_LEASE, NewEntry, account_parts};
+use crate::ledger::{Balance, MONEY_LEASE};
 use crate::sql::binds;
 use crate::{Result, StoreError, column};
 
@@ -26,7 +27,7 @@ pub struct Joining {
     /// Whose checksum the texts get.
     pub network: Network,
     /// The entry that moves what is booked under the first text to the accounts of the second, `accounts_joined`.
-    pub entry: fn(&str, &str, &Balance) -> NewEntry,
+    pub entry: fn(&str, &str, &Balance) -> Entry,
 }
 
 /// 64 bytes are never longer in base58.
@@ -187,23 +188,23 @@ fn booked(c: &mut Tx<'_>, miner: i64) -> Result<Balance> {
 }
 
 /// Posts an entry as [`crate::Store::entry_post`] does. Whoever holds the money lease waits meanwhile.
-fn post(c: &mut Tx<'_>, entry: &NewEntry, now: &str) -> Result<()> {
-    entry.assert_balanced();
+fn post(c: &mut Tx<'_>, entry: &Entry, now: &str) -> Result<()> {
     let epoch = c.number("SELECT epoch AS n FROM leases WHERE name = $1", binds![MONEY_LEASE])?.unwrap_or(0);
     let insert =
         format!("INSERT INTO entries (kind, reference, epoch, at) VALUES ($1, $2, $3, {now}) RETURNING id AS n");
-    let id = c.number(&insert, binds![entry.kind, entry.reference.clone(), epoch])?;
-    let id = id.ok_or_else(|| StoreError::Conflict { what: format!("entry {} {}", entry.kind, entry.reference) })?;
-    for posting in &entry.postings {
-        let (kind, address) = account_parts(&posting.account);
+    let id = c.number(&insert, binds![entry.kind().as_str(), entry.reference(), epoch])?;
+    let id =
+        id.ok_or_else(|| StoreError::Conflict { what: format!("entry {} {}", entry.kind(), entry.reference()) })?;
+    for posting in entry.postings() {
+        let (key, kind, address) = (posting.account.to_string(), posting.account.kind(), posting.account.owner());
         let account = "INSERT INTO accounts (key, kind, miner_id) \
                        VALUES ($1, $2, (SELECT id FROM miners WHERE address = $3)) ON CONFLICT (key) DO NOTHING";
-        c.run(account, binds![posting.account.clone(), kind, address.map(str::to_owned)])?;
+        c.run(account, binds![key.clone(), kind, address.map(str::to_owned)])?;
         let insert =
             "INSERT INTO postings (entry_id, account_id, amount) SELECT $1, id, $2 FROM accounts WHERE key = $3";
-        c.run(insert, binds![id, posting.amount, posting.account.clone()])?;
+        c.run(insert, binds![id, posting.amount, key.clone()])?;
         let add = "UPDATE accounts SET balance = balance + $1 WHERE key = $2";
-        c.run(add, binds![posting.amount, posting.account.clone()])?;
+        c.run(add, binds![posting.amount, key])?;
     }
     Ok(())
 }

@@ -1,25 +1,14 @@
 //! Books what the wallet has sent without these books.
-use std::collections::BTreeMap;
-
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
+use accounting::{Account, Entry};
 use units::{Amount, Height, Timestamp};
 
 use super::unknown::Named;
 use super::{Intent, IntentState, conflict, rows};
 use crate::db::{Conn, txn};
-use crate::ledger::{MONEY_LEASE, NewEntry, entry_post_in_txn, lease_check_in_txn};
+use crate::ledger::{Balances, MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::retention::SWEPT_HEIGHT;
 use crate::sql::{Bind, binds, values};
 use crate::{Result, Store};
-
-#[derive(QueryableByName)]
-struct Held {
-    #[diesel(sql_type = Text)]
-    name: String,
-    #[diesel(sql_type = BigInt)]
-    amount: i64,
-}
 
 impl Store {
     /// What of the share log and of the blocks below `height` the books do not have yet, although it was there at `at`:
@@ -34,8 +23,8 @@ impl Store {
     }
 
     /// Books a send that an operator adopted: as a payout that is settled, with the entries that set its money aside and
-    /// close it, in one transaction. `reserve` gets the balances of its recipients and of the pool's fees (account key,
-    /// balance) under lock.
+    /// close it, in one transaction. `reserve` gets the balances of its recipients and of the pool's fees under
+    /// lock.
     ///
     /// # Errors
     /// `Fenced`; `Conflict` when it is not to be adopted any more, or its payout is in the books.
@@ -47,16 +36,15 @@ impl Store {
         epoch: i64,
         intent: Intent,
         reserve: F,
-        settle: NewEntry,
+        settle: Entry,
         at: Timestamp,
     ) -> Result<()>
     where
-        F: FnOnce(&[(String, i64)]) -> NewEntry + Send + 'static,
+        F: FnOnce(&Balances) -> Entry + Send + 'static,
     {
         assert!(intent.state == IntentState::Settled && intent.attempts.is_empty(), "adopted payouts have no request");
         let gross = Amount::checked_sum(intent.lines.iter().map(|line| line.gross));
         assert!(gross == Some(intent.gross), "the recipients of payout {} add up to its gross", intent.id);
-        settle.assert_balanced();
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
@@ -102,14 +90,12 @@ async fn lacking(c: &mut Conn<'_>, at: Timestamp, due: i64) -> Result<Option<Str
     Ok((blocks > 0).then(|| format!("{blocks} blocks are not credited yet; `meshpool hosts` shows what they wait for")))
 }
 
-async fn balances_lock(c: &mut Conn<'_>, intent: &Intent) -> Result<Vec<(String, i64)>> {
+async fn balances_lock(c: &mut Conn<'_>, intent: &Intent) -> Result<Balances> {
     let group = values(1, intent.lines.len());
     let select = format!(
-        "SELECT key AS name, balance AS amount FROM accounts WHERE key IN {group} OR key = 'pool_fee' ORDER BY id{}",
+        "SELECT key, balance FROM accounts WHERE key IN {group} OR key = 'pool_fee' ORDER BY id{}",
         c.for_update()
     );
-    let keys = intent.lines.iter().map(|line| Bind::from(format!("payable:{}", line.address)));
-    let rows: Vec<Held> = c.rows(&select, keys.collect()).await?;
-    let balances: BTreeMap<String, i64> = rows.into_iter().map(|row| (row.name, row.amount)).collect();
-    Ok(balances.into_iter().collect())
+    let keys = intent.lines.iter().map(|line| Bind::from(Account::payable(&line.address).to_string()));
+    Balances::load(c, &select, keys.collect()).await
 }

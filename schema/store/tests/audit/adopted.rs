@@ -1,4 +1,6 @@
 //! Payouts that were sent without these books.
+use accounting::EntryKind;
+use store::ledger::Balances;
 use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
 use units::{Height, Timestamp};
 
@@ -13,7 +15,7 @@ async fn adopted(db: &TestDb) -> i64 {
     let epoch = lease(db, "one").await;
     fund(db, epoch, "f1", "A", 500, NOW).await;
     fund(db, epoch, "f2", "B", 1_000, NOW).await;
-    let fees = entry("adjustment", "fees", &[("adjustment", -300), ("pool_fee", 300)]);
+    let fees = entry(EntryKind::Adjustment, "fees", &[("adjustment", -300), ("pool_fee", 300)]);
     db.store.entry_post(epoch, fees, NOW).await.unwrap();
     let id = intent_id(7);
     let send = UnknownSend {
@@ -45,7 +47,8 @@ async fn adopted(db: &TestDb) -> i64 {
         attempts: Vec::new(),
         ..intent(&id, vec![line("A", 900, 870), line("B", 600, 590)])
     };
-    let reserve = |balances: &[(String, i64)]| {
+    let reserve = |balances: &Balances| {
+        let balances: Vec<_> = balances.iter().map(|(account, held)| (account.to_string(), held)).collect();
         let expected = [("payable:A", 500), ("payable:B", 1_000), ("pool_fee", 300)];
         assert_eq!(balances, expected.map(|(key, balance)| (key.to_owned(), balance)));
         let postings = [
@@ -56,7 +59,7 @@ async fn adopted(db: &TestDb) -> i64 {
             ("pool_fee", -300),
             ("orphan_loss", -100),
         ];
-        entry("payout_reserved", "00000000000000000000000000000007", &postings)
+        entry(EntryKind::PayoutReserved, "00000000000000000000000000000007", &postings)
     };
     let close = settled(&payout, 40);
     db.store.payout_adopt(epoch, payout.clone(), reserve, close.clone(), AT).await.unwrap();

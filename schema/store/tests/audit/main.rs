@@ -5,9 +5,10 @@ mod adopted;
 mod common;
 mod damage;
 
+use accounting::{Entry, EntryKind};
 use common::credits::{credit, weigh};
 use common::log::{EPOCH, Log, at, hash, line};
-use common::money::{NOW, entry, intent, intent_id, later, lease, line as recipient, moved, reserved, settled};
+use common::money::{NOW, entry, intent, intent_id, later, lease, line as recipient, released, reserved, settled};
 use common::{TestDb, for_each_database};
 use damage::{BLOCKS, BOOKS, PAYOUTS, SHARES};
 use store::audit::{Difference, Priced};
@@ -61,10 +62,9 @@ async fn history(db: &TestDb) {
     db.store.block_credit(epoch, first.id, credited, at(EPOCH + 100)).await.unwrap();
     let credits = weigh(db, epoch, &second).await;
     let credited = credit(&second.hash, &second, &credits, "payable:B");
-    db.store.block_credit(epoch, second.id, credited.clone(), at(EPOCH + 100)).await.unwrap();
-    let mut undo = credited.clone();
-    undo.kind = "block_reversed";
-    undo.postings.iter_mut().for_each(|posting| posting.amount = -posting.amount);
+    let back = credited.postings().iter().map(|posting| (posting.account.clone(), -posting.amount));
+    let undo = Entry::new(EntryKind::BlockReversed, credited.reference(), back).unwrap();
+    db.store.block_credit(epoch, second.id, credited, at(EPOCH + 100)).await.unwrap();
     db.store.block_reverse(epoch, second.id, &second.hash, at(EPOCH + 101), move |_| undo).await.unwrap();
     let again = credit(&format!("{}:2", second.hash), &second, &credits, "payable:B");
     db.store.block_credit(epoch, second.id, again, at(EPOCH + 102)).await.unwrap();
@@ -99,7 +99,7 @@ async fn payouts(db: &TestDb, epoch: i64) {
                 .unwrap();
         }
         if n == 2 {
-            let back = moved("payout_released", &intent, "inflight", "payable");
+            let back = released(&intent);
             store
                 .intent_close(epoch, &intent.id, IntentState::Reserved, IntentState::Released, back, NOW)
                 .await
@@ -186,7 +186,7 @@ fn a_share_that_two_batches_hold_is_found() {
 fn a_difference_names_what_differs() {
     for_each_database(async |db| {
         let epoch = lease(db, "one").await;
-        let adjust = entry("adjustment", "x", &[("adjustment", -5), ("payable:A", 5)]);
+        let adjust = entry(EntryKind::Adjustment, "x", &[("adjustment", -5), ("payable:A", 5)]);
         db.store.entry_post(epoch, adjust, NOW).await.unwrap();
         damage(db, "UPDATE accounts SET balance = 6 WHERE key = 'payable:A'");
         let found = db.store.audit_entries().await.unwrap();

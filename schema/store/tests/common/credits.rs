@@ -1,6 +1,6 @@
 //! Blocks weighed and credited, without the rules that price them.
+use accounting::Entry;
 use store::blocks::{Block, BlockState, BlockWeight};
-use store::ledger::NewEntry;
 use units::{Amount, Work};
 
 use super::{TestDb, money};
@@ -32,12 +32,7 @@ pub async fn weigh(db: &TestDb, epoch: i64, block: &Block) -> Vec<(String, u64)>
 }
 
 /// The entry of a block's credit; what the miners do not get goes to `fee_to`.
-pub fn credit(reference: &str, block: &Block, credits: &[(String, u64)], fee_to: &str) -> NewEntry {
-    let credited: u64 = credits.iter().map(|(_, credit)| credit).sum();
-    let fee = i64::try_from(block.reward.atoms() - credited).unwrap();
-    let mut postings = vec![("chain_rewards".to_owned(), -block.reward.to_i64()), (fee_to.to_owned(), fee)];
-    postings.extend(credits.iter().map(|(to, credit)| (format!("payable:{to}"), i64::try_from(*credit).unwrap())));
-    let postings: Vec<(&str, i64)> =
-        postings.iter().filter(|(_, amount)| *amount != 0).map(|(key, amount)| (key.as_str(), *amount)).collect();
-    money::entry("block_credited", reference, &postings)
+pub fn credit(reference: &str, block: &Block, credits: &[(String, u64)], fee_to: &str) -> Entry {
+    let credits: Vec<_> = credits.iter().map(|(to, credit)| (to, money::atoms(*credit))).collect();
+    Entry::block_credited(reference, block.reward, &credits, money::account(fee_to)).unwrap()
 }

@@ -1,7 +1,8 @@
 //! Short ways to post money.
 use std::time::Duration;
 
-use store::ledger::{MONEY_LEASE, NewEntry, NewPosting};
+use accounting::{Account, Entry, EntryKind, Paid};
+use store::ledger::MONEY_LEASE;
 use store::payouts::{Attempt, Intent, IntentLine, IntentState};
 use units::{Amount, Height, Timestamp};
 
@@ -18,9 +19,12 @@ pub fn atoms(atoms: u64) -> Amount {
     Amount::from_atoms(atoms).unwrap()
 }
 
-pub fn entry(kind: &'static str, reference: &str, postings: &[(&str, i64)]) -> NewEntry {
-    let postings = postings.iter().map(|(account, amount)| NewPosting { account: (*account).into(), amount: *amount });
-    NewEntry { kind, reference: reference.into(), postings: postings.collect() }
+pub fn account(key: &str) -> Account {
+    key.parse().unwrap()
+}
+
+pub fn entry(kind: EntryKind, reference: &str, postings: &[(&str, i64)]) -> Entry {
+    Entry::new(kind, reference, postings.iter().map(|(key, amount)| (account(key), *amount))).unwrap()
 }
 
 pub async fn lease(db: &TestDb, holder: &str) -> i64 {
@@ -30,7 +34,7 @@ pub async fn lease(db: &TestDb, holder: &str) -> i64 {
 /// Gives `address` `amount` from nowhere.
 pub async fn fund(db: &TestDb, epoch: i64, reference: &str, address: &str, amount: i64, at: Timestamp) {
     let postings = [("adjustment", -amount), (&*format!("payable:{address}"), amount)];
-    db.store.entry_post(epoch, entry("adjustment", reference, &postings), at).await.unwrap();
+    db.store.entry_post(epoch, entry(EntryKind::Adjustment, reference, &postings), at).await.unwrap();
 }
 
 pub fn line(address: &str, gross: u64, net: u64) -> IntentLine {
@@ -74,35 +78,22 @@ pub fn intent(id: &str, lines: Vec<IntentLine>) -> Intent {
     }
 }
 
-/// Moves the intent's money between two kinds of account.
-pub fn moved(kind: &'static str, intent: &Intent, from: &str, to: &str) -> NewEntry {
-    let mut postings = Vec::new();
-    for line in &intent.lines {
-        let gross = line.gross.to_i64();
-        postings.push(NewPosting { account: format!("{from}:{}", line.address), amount: -gross });
-        postings.push(NewPosting { account: format!("{to}:{}", line.address), amount: gross });
-    }
-    NewEntry { kind, reference: intent.id.clone(), postings }
+pub fn reserved(intent: &Intent) -> Entry {
+    Entry::payout_reserved(&intent.id, &gross(intent)).unwrap()
 }
 
-pub fn reserved(intent: &Intent) -> NewEntry {
-    moved("payout_reserved", intent, "payable", "inflight")
+pub fn released(intent: &Intent) -> Entry {
+    Entry::payout_released(&intent.id, &gross(intent)).unwrap()
+}
+
+fn gross(intent: &Intent) -> Vec<(&str, Amount)> {
+    intent.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect()
 }
 
 /// The recipients bear the fee; what is left of it goes to the pool.
-pub fn settled(intent: &Intent, fee: u64) -> NewEntry {
-    let mut postings = Vec::new();
-    let mut left = 0;
-    for line in &intent.lines {
-        postings.push(NewPosting { account: format!("inflight:{}", line.address), amount: -line.gross.to_i64() });
-        postings.push(NewPosting { account: format!("paid_out:{}", line.address), amount: line.net.to_i64() });
-        left += line.gross.to_i64() - line.net.to_i64();
-    }
-    let fee = i64::try_from(fee).unwrap();
-    postings.push(NewPosting { account: "network_fee".into(), amount: fee });
-    postings.push(NewPosting { account: "pool_fee".into(), amount: left - fee });
-    postings.retain(|posting| posting.amount != 0);
-    NewEntry { kind: "payout_settled", reference: intent.id.clone(), postings }
+pub fn settled(intent: &Intent, fee: u64) -> Entry {
+    let paid = intent.lines.iter().map(|line| Paid { address: &line.address, gross: line.gross, net: line.net });
+    Entry::payout_settled(&intent.id, &paid.collect::<Vec<_>>(), atoms(fee)).unwrap()
 }
 
 /// An id as intents have.

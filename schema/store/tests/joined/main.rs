@@ -4,11 +4,13 @@
 mod common;
 mod world;
 
+use accounting::{Account, EntryKind};
 use common::log::{EPOCH, at, hash};
-use common::money::{NOW, entry, fund, intent, intent_id, lease, line as recipient, moved, reserved, settled};
+use common::money::{NOW, entry, fund, intent, intent_id, lease, line as recipient, released, reserved, settled};
 use common::{TestDb, for_each_database};
 use store::blocks::BlockState;
 use store::ledger::Balance;
+use store::ledger::Balances;
 use store::payouts::{IntentChange, IntentState};
 use store::{OpenError, Store};
 use units::Amount;
@@ -91,11 +93,11 @@ fn a_block_that_was_weighed_before_credits_the_account_of_today_and_is_taken_bac
         // The first block was credited under both texts. All of that is where it is looked for.
         let first = db.store.block_find(&hash(1_035)).await.unwrap().unwrap();
         let held = balances(db, &address(0)).await.payable.to_i64();
-        let build = move |balances: &[(String, i64)]| {
-            assert!(balances.contains(&(format!("payable:{}", address(0)), held)), "{balances:?}");
-            assert!(balances.iter().all(|(key, _)| !legacy_of(key)), "{balances:?}");
+        let build = move |balances: &Balances| {
+            assert_eq!(balances.of(&Account::payable(&address(0))), held);
+            assert!(balances.iter().all(|(account, _)| !legacy_of(&account.to_string())), "{balances:?}");
             let postings = [("chain_rewards", 7_200_000_000), ("orphan_loss", -7_200_000_000)];
-            entry("block_reversed", &hash(1_035), &postings)
+            entry(EntryKind::BlockReversed, &hash(1_035), &postings)
         };
         db.store.block_reverse(world.epoch, first.id, &first.hash, at(EPOCH + 201), build).await.unwrap();
         assert_eq!(audit(db).await, []);
@@ -122,7 +124,7 @@ fn open_payouts_end_on_the_account_of_today() {
         store.intent_change(epoch, &to_legacy, IntentState::Reserved, sent).await.unwrap();
         let close = settled(&open[0], 35);
         store.intent_close(epoch, &to_legacy, IntentState::Confirmed, IntentState::Settled, close, NOW).await.unwrap();
-        let back = moved("payout_released", &open[1], "inflight", "payable");
+        let back = released(&open[1]);
         store.intent_close(epoch, &to_both, IntentState::Reserved, IntentState::Released, back, NOW).await.unwrap();
         let after = balances(db, &address(0)).await;
         assert_eq!(after.inflight, Amount::ZERO);

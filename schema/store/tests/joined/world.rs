@@ -1,8 +1,9 @@
 //! What an older program leaves behind: miners under both texts of their addresses, in all that is stored.
+use accounting::{Booked, Entry};
 use chain::{Address, Network};
 use store::audit::{Difference, Priced};
 use store::hints::HintRow;
-use store::ledger::{Balance, NewEntry, NewPosting};
+use store::ledger::Balance;
 use store::payouts::{IntentChange, IntentState};
 use store::penalties::SuspectRow;
 use store::{Joining, Store};
@@ -36,14 +37,9 @@ pub(crate) fn legacy_of(text: &str) -> bool {
 /// As the pool joins.
 pub(crate) const JOINING: Joining = Joining { network: Network::Testnet, entry: joined };
 
-fn joined(from: &str, to: &str, booked: &Balance) -> NewEntry {
-    let sums = [("payable", booked.payable), ("inflight", booked.inflight), ("paid_out", booked.paid)];
-    let postings = sums
-        .into_iter()
-        .filter(|(_, sum)| !sum.is_zero())
-        .flat_map(|(kind, sum)| [(format!("{kind}:{from}"), -sum.to_i64()), (format!("{kind}:{to}"), sum.to_i64())]);
-    let postings = postings.map(|(account, amount)| NewPosting { account, amount }).collect();
-    NewEntry { kind: "accounts_joined", reference: from.to_owned(), postings }
+fn joined(from: &str, to: &str, booked: &Balance) -> Entry {
+    let booked = Booked { payable: booked.payable, inflight: booked.inflight, paid_out: booked.paid };
+    Entry::accounts_joined(from, to, &booked).unwrap()
 }
 
 /// Puts the database back to before the migration that joins.

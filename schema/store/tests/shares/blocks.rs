@@ -1,11 +1,12 @@
 //! Blocks from find to credit and reversal.
+use accounting::{Entry, EntryKind};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use store::StoreError;
 use store::blocks::{Block, BlockState, BlockWeight};
-use store::ledger::NewEntry;
+use store::ledger::Balances;
 use units::{Amount, BlockRowId, Height, HostId, MinerId, Seq, Work};
 
 use crate::common::log::{EPOCH, Log, WINDOW, at, hash, line};
@@ -52,9 +53,9 @@ async fn with_weights(db: &TestDb) -> (Block, i64) {
     (block, epoch)
 }
 
-fn credit(n: u32) -> NewEntry {
+fn credit(n: u32) -> Entry {
     let postings = [("chain_rewards", -105), ("payable:alice", 80), ("payable:bob", 20), ("pool_fee", 5)];
-    entry("block_credited", &format!("block:{n}"), &postings)
+    entry(EntryKind::BlockCredited, &format!("block:{n}"), &postings)
 }
 
 fn is_conflict<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> bool {
@@ -343,14 +344,13 @@ fn a_reversal_sees_the_balances_and_is_booked_once() {
         let (block, epoch) = with_weights(db).await;
         // The pool's part goes to an address that has mined nothing.
         let postings = [("chain_rewards", -105), ("payable:alice", 80), ("payable:bob", 20), ("payable:owner", 5)];
-        let credited = entry("block_credited", "block:1", &postings);
+        let credited = entry(EntryKind::BlockCredited, "block:1", &postings);
         db.store.block_credit(epoch, block.id, credited, at(EPOCH + 9)).await.unwrap();
         // Most of it is being paid to alice already.
-        let reserve = entry("payout_reserved", "p", &[("payable:alice", -70), ("inflight:alice", 70)]);
+        let reserve = entry(EntryKind::PayoutReserved, "p", &[("payable:alice", -70), ("inflight:alice", 70)]);
         db.store.entry_post(epoch, reserve, at(EPOCH + 10)).await.unwrap();
-        let build = |balances: &[(String, i64)]| {
-            let mut balances = balances.to_vec();
-            balances.sort();
+        let build = |balances: &Balances| {
+            let balances: Vec<_> = balances.iter().map(|(account, held)| (account.to_string(), held)).collect();
             let expected = [("chain_rewards", -105), ("payable:alice", 10), ("payable:bob", 20), ("payable:owner", 5)];
             assert_eq!(balances, expected.map(|(key, balance)| (key.to_owned(), balance)));
             let postings = [
@@ -360,7 +360,7 @@ fn a_reversal_sees_the_balances_and_is_booked_once() {
                 ("payable:owner", -5),
                 ("orphan_loss", -70),
             ];
-            entry("block_reversed", "block:1", &postings)
+            entry(EntryKind::BlockReversed, "block:1", &postings)
         };
         db.store.block_reverse(epoch, block.id, "block:1", at(EPOCH + 11), build).await.unwrap();
         assert!(is_conflict(db.store.block_reverse(epoch, block.id, "block:1", at(EPOCH + 11), build).await));

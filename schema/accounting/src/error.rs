@@ -21,7 +21,7 @@ pub enum AccountingError {
         gross: Amount,
     },
     /// More was given away than came in.
-    #[error("{out} of {from} cannot be given away")]
+    #[error("{out} cannot be taken from {from}")]
     Overspent {
         /// What came in.
         from: Amount,
@@ -37,6 +37,12 @@ pub enum AccountingError {
         reference: String,
         /// The sum that should be zero.
         off_by: i128,
+    },
+    /// An entry has no reference that would make it happen once.
+    #[error("entry {kind} has no reference")]
+    Unnamed {
+        /// Kind of the entry.
+        kind: EntryKind,
     },
     /// Fewer than two accounts change.
     #[error("entry {kind} {reference} moves no money")]

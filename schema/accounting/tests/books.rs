@@ -67,11 +67,13 @@ fn adjustment(reference: &str, taken: u64) -> Entry {
 #[test]
 fn more_credit_than_reward_is_refused() {
     let refused = Entry::block_credited("hash", atoms(10), &[("A", atoms(11))], Account::PoolFee).unwrap_err();
-    assert_eq!(refused.to_string(), "0.00000011 of 0.00000010 cannot be given away");
+    assert_eq!(refused.to_string(), "0.00000011 cannot be taken from 0.00000010");
 }
 
 #[test]
 fn what_does_not_balance_or_moves_nothing_is_no_entry() {
+    let unnamed = Entry::new(EntryKind::Adjustment, "", [(Account::PoolFee, 5), (Account::Adjustment, -5)]);
+    assert_eq!(unnamed.unwrap_err().to_string(), "entry adjustment has no reference");
     let off = Entry::new(EntryKind::Adjustment, "x", [(Account::PoolFee, 5), (Account::Adjustment, -4)]).unwrap_err();
     assert_eq!(off.to_string(), "entry adjustment x is off by 1 atoms");
     let empty = Entry::new(EntryKind::Adjustment, "x", [(Account::PoolFee, 5), (Account::PoolFee, -5)]).unwrap_err();

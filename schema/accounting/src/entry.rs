@@ -50,13 +50,17 @@ impl Entry {
     /// Joins the postings of each account, leaves out zeros, orders them by account, and checks that they balance.
     ///
     /// # Errors
-    /// When they do not sum to zero, fewer than two accounts change, or an amount is beyond what an account can hold.
+    /// Without a reference; when they do not sum to zero, fewer than two accounts change, or an amount is beyond what an
+    /// account can hold.
     pub fn new(
         kind: EntryKind,
         reference: impl Into<String>,
         postings: impl IntoIterator<Item = (Account, i64)>,
     ) -> Result<Entry, AccountingError> {
         let reference = reference.into();
+        if reference.is_empty() {
+            return Err(AccountingError::Unnamed { kind });
+        }
         let mut sums = BTreeMap::<Account, i128>::new();
         let mut off_by = 0_i128;
         for (account, amount) in postings {
@@ -236,13 +240,6 @@ impl Entry {
         let moved =
             [both(Account::payable, payable), both(Account::inflight, inflight), both(Account::paid_out, paid_out)];
         Entry::new(EntryKind::AccountsJoined, from, moved.into_iter().flatten())
-    }
-
-    /// Kind, reference, and what each account gains: as the database takes them.
-    #[must_use]
-    pub fn parts(&self) -> (&'static str, &str, Vec<(String, i64)>) {
-        let postings = self.postings.iter().map(|posting| (posting.account.to_string(), posting.amount));
-        (self.kind.as_str(), &self.reference, postings.collect())
     }
 
     /// What happened.

@@ -51,6 +51,17 @@ impl Account {
         Account::PaidOut(address.into())
     }
 
+    /// The same account of another miner; itself where it is no miner's.
+    #[must_use]
+    pub fn of(&self, address: &str) -> Account {
+        match self {
+            Account::Payable(_) => Account::payable(address),
+            Account::Inflight(_) => Account::inflight(address),
+            Account::PaidOut(_) => Account::paid_out(address),
+            shared => shared.clone(),
+        }
+    }
+
     /// The key without the address.
     #[must_use]
     pub fn kind(&self) -> &'static str {
