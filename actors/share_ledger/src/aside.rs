@@ -11,7 +11,8 @@ use store::set_aside::{AsideState, OpenItem};
 use units::Seq;
 
 use crate::definitions::Definitions;
-use crate::record::{Frame, IdentityDefinition, Record, TemplateDefinition, frame};
+use share_log::record::{IdentityDefinition, Record, TemplateDefinition};
+use share_log::{Frame, frame};
 
 /// Items that are set aside at most, of one host: with this many refused it is the database that is at fault.
 pub(crate) const ITEMS_MAX: usize = 100;
@@ -191,8 +192,8 @@ impl AsideWriter {
             encode_line(local_id, line, &mut records.body);
             lines.push(local_id);
         }
-        if let Record::Share(crate::record::Share { template, .. })
-        | Record::Candidate(crate::record::CandidateRecord { template, .. }) = record
+        if let Record::Share(share_log::record::Share { template, .. })
+        | Record::Candidate(share_log::record::CandidateRecord { template, .. }) = record
             && !templates.contains(template)
         {
             let row = known.find_template(*template);

@@ -19,10 +19,10 @@ use store::retention::Mark;
 use store::{Store, StoreError};
 use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
 
-use crate::files::{Durable, LogDirectory, LogError};
-use crate::reader::{LogReader, Step};
-use crate::record::{CandidateRecord, Record, Share, VERIFIED};
 use crate::step::VERDICTS;
+use share_log::record::{CandidateRecord, Record, Share, VERIFIED};
+use share_log::{Durable, LogDirectory, LogError};
+use share_log::{LogReader, Step};
 
 mod aside;
 mod seen;

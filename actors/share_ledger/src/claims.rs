@@ -14,9 +14,9 @@ use messages::validation::BookedShare;
 use serde_json::value::RawValue;
 use units::{Difficulty, Seq, Timestamp};
 
-use crate::files::{Durable, LogDirectory, LogError};
-use crate::reader::{LogReader, Step};
-use crate::record::{CLAIMS_BLOCK, FOUND_TRUE, IdentityDefinition, Record, Share, TemplateDefinition, VERIFIED};
+use share_log::record::{CLAIMS_BLOCK, FOUND_TRUE, IdentityDefinition, Record, Share, TemplateDefinition, VERIFIED};
+use share_log::{Durable, LogDirectory, LogError};
+use share_log::{LogReader, Step};
 
 /// What a restart must look at again.
 #[derive(Debug, Default)]
@@ -197,7 +197,7 @@ mod tests {
     use units::{Amount, Minute, Nonce};
 
     use super::*;
-    use crate::record::{CandidateRecord, VerdictRecord};
+    use share_log::record::{CandidateRecord, VerdictRecord};
 
     const FOUND: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 

@@ -13,12 +13,12 @@ use chain::{HeaderBase, MerkleRoot};
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
 use tracing::warn;
-use units::{HostId, Minute, PolicyId, Seq};
+use units::{HostId, Seq};
 
 use crate::audit::LogAuditError;
-use crate::files::{LogDirectory, LogError};
-use crate::reader::{LogReader, Step};
-use crate::record::{Record, Share};
+use share_log::record::{Record, Share};
+use share_log::{LogDirectory, LogError};
+use share_log::{LogReader, Step};
 
 /// What the comparison came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,41 +31,6 @@ pub enum Continuity {
         /// The last position up to which both are the same.
         agrees: Seq,
     },
-}
-
-/// The first record that a log still has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OldestRecord {
-    /// Its position.
-    pub seq: Seq,
-    /// No share before it was booked to a later minute; 0 when that is not known.
-    pub minute: Minute,
-}
-
-impl LogDirectory {
-    /// The first record that is still stored; `None` for a log without files.
-    ///
-    /// # Errors
-    /// [`LogError`] when its file cannot be read.
-    pub fn oldest(&self) -> Result<Option<OldestRecord>, LogError> {
-        let reader = LogReader::open_oldest(self)?;
-        Ok(reader.map(|reader| OldestRecord { seq: reader.position(), minute: reader.head().minute }))
-    }
-
-    /// The highest number of a policy under which a stored file was written; zero when none says one.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn last_policy(&self) -> Result<PolicyId, LogError> {
-        let mut last = 0;
-        for file in self.files()? {
-            let mut open = std::fs::File::open(&file.path).map_err(crate::files::at(&file.path))?;
-            // One that is damaged is somebody else's finding.
-            let head = crate::files::read_head(&file, &mut open).ok();
-            last = last.max(head.and_then(|(head, _)| head.policy).map_or(0, |policy| policy.0));
-        }
-        Ok(PolicyId(last))
-    }
 }
 
 /// Compares a log whose last record has the position `end` with what the database has folded of `host`, up to `folded`.

@@ -5,7 +5,7 @@ use chain::{Address, HeaderBase, Network};
 use store::fold::{IdentityKey, TemplateRow};
 use units::Difficulty;
 
-use crate::record::{IdentityDefinition, Record, TemplateDefinition};
+use share_log::record::{IdentityDefinition, Record, TemplateDefinition};
 
 /// What the current file has defined so far.
 pub(crate) struct Definitions {

@@ -18,12 +18,12 @@ use tokio::sync::{oneshot, watch};
 use tracing::{Span, error, info_span, warn};
 use units::{Minute, PolicyId, Seq};
 
-use crate::files::{Durable, LogDirectory, LogEnd, LogError};
 use crate::find::find_shares;
 use crate::minute_clock::BookedTime;
 use crate::probe::DiskHealth;
 use crate::step::RECORDS_PER_STEP;
 use crate::writer::{Failure, Writer};
+use share_log::{Durable, LogDirectory, LogEnd, LogError};
 
 /// Most messages that go into one commit: bounds the memory of its buffer and the wait of the first in it.
 const MESSAGES_PER_COMMIT: usize = 1024;

@@ -6,9 +6,9 @@ use chain::HeaderBase;
 use messages::share_ledger::{Appended, FindShares, LoggedShare};
 use units::Seq;
 
-use crate::files::{Durable, LogDirectory, LogError};
-use crate::reader::{LogReader, Step};
-use crate::record::{CLAIMS_BLOCK, Record, VERIFIED};
+use share_log::record::{CLAIMS_BLOCK, Record, VERIFIED};
+use share_log::{Durable, LogDirectory, LogError};
+use share_log::{LogReader, Step};
 
 /// What the log has of the shares in question. Nothing of what is asked for lies before `began`, where this process
 /// began to write.

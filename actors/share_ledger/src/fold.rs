@@ -19,11 +19,11 @@ use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 use crate::aside::{KnownAside, RECORDS_MAX, positions};
 use crate::definitions::Definitions;
 use crate::disk::{LogOwner, Progress, RetriedRows};
-use crate::files::{LogDirectory, LogError};
 use crate::intake::{Asker, Intake};
 use crate::prune::tidy;
-use crate::reader::{LogReader, Step};
 use crate::step::StepBuilder;
+use share_log::{LogDirectory, LogError};
+use share_log::{LogReader, Step};
 
 mod isolate;
 
@@ -368,7 +368,7 @@ impl Fold {
     fn tidy(&self, place: &FoldCursor) -> Result<(), LogError> {
         let (mut backlog, mut done) = (0u64, Vec::new());
         for file in self.directory.files()? {
-            let length = std::fs::metadata(&file.path).map_err(crate::files::at(&file.path))?.len();
+            let length = std::fs::metadata(&file.path).map_err(share_log::at(&file.path))?.len();
             match file.number.cmp(&place.reader.file_number()) {
                 Ordering::Less => done.push((file, length)),
                 Ordering::Equal => backlog += length.saturating_sub(place.reader.offset()),

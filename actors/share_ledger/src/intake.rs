@@ -10,8 +10,8 @@ use store::{Store, StoreError};
 use units::{HostId, Minute, Seq};
 
 use crate::aside::positions;
-use crate::record::{self, CandidateRecord, Record, VerdictRecord};
 use crate::step::Sorted;
+use share_log::record::{self, CandidateRecord, Record, VerdictRecord};
 
 /// Records that come again, while they do.
 #[derive(Debug, Clone, Copy)]

@@ -24,7 +24,7 @@
 //! `meshpool audit` holds the stored log to it.
 //!
 //! A record that the database refuses is set aside there, with its bytes, and the fold goes on (`fold::isolate`); what an
-//! operator has tried again comes into the log again (`record::Retried`), and counts from then on.
+//! operator has tried again comes into the log again (`share_log::record::Retried`), and counts from then on.
 #![warn(missing_docs)]
 
 mod aside;
@@ -33,15 +33,13 @@ mod claims;
 mod continuity;
 mod definitions;
 mod disk;
-mod files;
 mod find;
 mod fold;
+mod host_name;
 mod intake;
 mod minute_clock;
 mod probe;
 mod prune;
-mod reader;
-pub mod record;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -60,6 +58,7 @@ use messages::facts::{Clock, LocalIds, LogPosition};
 use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FindShares, FoldNow, ReopenClaims};
 use messages::validation::OfferShares;
 use runtime::{Actor, Fault, Handler, Recipient, Refused, Reply};
+use share_log::{Durable, LogDirectory};
 use store::Store;
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
@@ -67,10 +66,9 @@ use units::{HostId, PolicyId};
 
 pub use audit::{LogAudit, LogAuditError, audit_log, set_aside_shares};
 pub use claims::OpenClaims;
-pub use continuity::{Continuity, OldestRecord, continuity};
+pub use continuity::{Continuity, continuity};
 pub use disk::{DiskStall, LogOwner};
-pub use files::{Durable, LogDirectory, LogEnd, LogError, LogFile};
-pub use reader::{LogReader, Step};
+pub use host_name::{host_name, set_host_name};
 
 use disk::{Disk, Job, Progress};
 use fold::Fold;

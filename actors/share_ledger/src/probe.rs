@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use messages::conditions::{ConditionKind, Conditions};
 use messages::counters::Counters;
 
-use crate::files::LogDirectory;
 use crate::writer::{Failure, Writer};
+use share_log::LogDirectory;
 
 /// Time between two tries. One costs two syncs of the file system's own records.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(3);
@@ -61,7 +61,7 @@ impl DiskHealth {
     /// [`Failure::Unknown`] when bytes that were tried could not be cut again.
     pub(crate) fn probe(&mut self, directory: &LogDirectory, writer: &Writer) -> Result<(), Failure> {
         self.tried_at = Instant::now();
-        self.unmade = directory.probe().err().map(|error| error.to_string());
+        self.unmade = probe(directory).err().map(|error| error.to_string());
         if let Some((bytes, _)) = self.refused {
             match writer.probe(bytes) {
                 Ok(()) => self.refused = None,
@@ -95,23 +95,21 @@ impl DiskHealth {
     }
 }
 
-impl LogDirectory {
-    /// Makes a file as large as any first write, makes it durable, and removes it.
-    fn probe(&self) -> io::Result<()> {
-        let path = self.path().join("probe");
-        let gone = |outcome: io::Result<()>| match outcome {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        // One that an earlier process left would be no new file.
-        gone(std::fs::remove_file(&path))?;
-        let make = || {
-            let mut file = File::create_new(&path)?;
-            file.write_all(&[0; BYTES])?;
-            file.sync_all()
-        };
-        let made = make();
-        let removed = gone(std::fs::remove_file(&path));
-        made.and(removed)
-    }
+/// Makes a file as large as any first write, makes it durable, and removes it.
+fn probe(directory: &LogDirectory) -> io::Result<()> {
+    let path = directory.path().join("probe");
+    let gone = |outcome: io::Result<()>| match outcome {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    // One that an earlier process left would be no new file.
+    gone(std::fs::remove_file(&path))?;
+    let make = || {
+        let mut file = File::create_new(&path)?;
+        file.write_all(&[0; BYTES])?;
+        file.sync_all()
+    };
+    let made = make();
+    let removed = gone(std::fs::remove_file(&path));
+    made.and(removed)
 }

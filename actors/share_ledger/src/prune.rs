@@ -8,8 +8,8 @@ use std::fs::{File, remove_file};
 use units::Minute;
 
 use crate::CLAIM_HORIZON;
-use crate::files::{LogDirectory, LogError, LogFile, at, read_head, sync_directory};
-use crate::record::FileHead;
+use share_log::record::FileHead;
+use share_log::{LogDirectory, LogError, LogFile, at, read_head, sync_directory};
 
 /// Folded files that stay whatever their age.
 const FILES_KEPT: usize = 4;

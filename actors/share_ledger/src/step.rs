@@ -12,7 +12,7 @@ use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::aside::{AsideWriter, KnownAside};
 use crate::definitions::{Definitions, template_row};
-use crate::record::{CandidateRecord, Record, Share};
+use share_log::record::{CandidateRecord, Record, Share};
 
 /// Names of verdicts, by their number in the log.
 pub(crate) const VERDICTS: [&str; 3] = ["verified", "rejected", "voided"];
@@ -228,7 +228,7 @@ impl StepBuilder {
             minute: share.minute,
             flags: share.flags,
         });
-        if share.flags & crate::record::VERIFIED != 0 {
+        if share.flags & share_log::record::VERIFIED != 0 {
             self.verdicts.push(VerdictRow {
                 line,
                 share_seq: seq,

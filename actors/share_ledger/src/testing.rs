@@ -18,9 +18,9 @@ use tokio::sync::{oneshot, watch};
 use units::{Amount, Difficulty, Height, Nonce, PolicyId, Seq, Timestamp};
 
 use crate::disk::{Disk, Job, LogOwner, Progress};
-use crate::files::{LogDirectory, LogEnd, LogError};
-use crate::reader::{LogReader, Step};
-use crate::record::Record;
+use share_log::record::Record;
+use share_log::{LogDirectory, LogEnd, LogError};
+use share_log::{LogReader, Step};
 
 /// A running disk thread. Ends with what it was given.
 pub(crate) struct TestLog {

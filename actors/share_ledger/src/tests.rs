@@ -1,6 +1,7 @@
 //! The actor among its likes.
 use messages::share_ledger::AppendRefusal;
 use runtime::{ActorRef, AskError, Host, Limits, Message, OnExhausted, Policy, Restart};
+use share_log::{LogReader, Step};
 use tokio::sync::watch;
 use units::Timestamp;
 
@@ -83,7 +84,7 @@ fn a_share_that_a_dying_actor_had_in_hand_is_found_by_the_next_and_is_in_the_log
         loop {
             match reader.next(durable).unwrap() {
                 Step::End => break,
-                Step::Record(_, record::Record::Share(share)) => nonces.push(share.nonce.get()),
+                Step::Record(_, share_log::record::Record::Share(share)) => nonces.push(share.nonce.get()),
                 Step::NewFile | Step::Record(..) => {}
             }
         }

@@ -11,8 +11,8 @@ use messages::share_ledger::{Event, NewShare, Verdict};
 use units::{Minute, PolicyId, Seq};
 
 use crate::aside::frames;
-use crate::files::LogDirectory;
-use crate::record::{
+use share_log::LogDirectory;
+use share_log::record::{
     CLAIMS_BLOCK, CandidateRecord, FILE_HEAD, FOUND_TRUE, FileHead, IdentityDefinition, Record, RejectsRecord, Retried,
     Share, TemplateDefinition, VERIFIED, VerdictRecord,
 };

@@ -3,11 +3,10 @@ use std::fs;
 use std::io::Write;
 
 use arbitrary::Unstructured;
-use share_ledger::record::{
-    CandidateRecord, FileHead, Frame, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition,
-    VerdictRecord, frame,
+use share_log::record::{
+    CandidateRecord, FileHead, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VerdictRecord,
 };
-use share_ledger::{Durable, LogDirectory, LogError, LogReader, Step};
+use share_log::{Durable, Frame, LogDirectory, LogError, LogReader, Step, frame};
 use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::draw;

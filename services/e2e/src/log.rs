@@ -3,7 +3,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use chain::HeaderBase;
-use share_ledger::record::{FileHead, Frame, Record, frame};
+use share_log::record::{FileHead, Record};
+use share_log::{Frame, frame};
 
 /// A share record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -29,7 +29,8 @@ use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::Clock;
 use rand::Rng;
 use runtime::Task;
-use share_ledger::{Continuity, LogDirectory, LogError, LogOwner, OldestRecord, continuity};
+use share_ledger::{Continuity, LogOwner, continuity, host_name, set_host_name};
+use share_log::{LogDirectory, LogError, OldestRecord};
 use store::Store;
 use store::hosts::{HostOpening, HostRow};
 use tracing::{info, warn};
@@ -71,7 +72,7 @@ impl Membership {
             warn!(bytes = end.cut_bytes, "torn tail of the share log truncated; nothing in it was acknowledged");
         }
         let end = Seq(end.next_seq.0.saturating_sub(1));
-        let mut name = directory.host_name(draw).map_err(HostError::config)?;
+        let mut name = host_name(directory, draw).map_err(HostError::config)?;
         // Whichever clock is behind: blocks must rather wait too long than too short a time.
         let at = clock().min(store.now().await.map_err(HostError::database)?);
         let mut replaces = None;
@@ -83,7 +84,7 @@ impl Membership {
                     name = draw();
                     // First the database: a name that no host has yet could not say what it goes on with.
                     store.host_replace(&name, host.id, agrees, at).await.map_err(HostError::database)?;
-                    directory.set_host_name(&name).map_err(HostError::config)?;
+                    set_host_name(directory, &name).map_err(HostError::config)?;
                     note_restored(conditions, &host, &name, agrees, end);
                     replaces = host.is_open().then_some(host.name);
                 } else if let Some((old, agrees)) = &host.replaces {

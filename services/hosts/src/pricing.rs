@@ -1,7 +1,7 @@
 //! The rules that price what this process finds, and the depths at which they bind.
 use blocks::Policy;
 use settings::Settings;
-use share_ledger::LogDirectory;
+use share_log::LogDirectory;
 use units::PolicyId;
 
 use crate::context::HostContext;

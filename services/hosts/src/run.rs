@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use boot::{GRACE, ServiceNotifier, Shutdown};
 use runtime::{Host, LoopProgress, Task};
-use share_ledger::LogDirectory;
+use share_log::LogDirectory;
 use tracing::{error, info};
 use validation::Lanes;
 

@@ -351,9 +351,14 @@ async fn nothing_is_booked_while_a_payout_of_the_old_books_may_or_may_not_have_b
     decide(&harness, SendDecision::Adopt).await;
     let detail = harness.wait_condition(ConditionKind::PayoutsHeld, Some(UNKNOWN)).await;
     assert!(detail.contains("it is not known yet whether payout"), "{detail}");
-    for _ in 0..6 {
+    // What became of the payout is known some blocks after it could have been mined; until then nothing else moves.
+    let held = |harness: &Harness| harness.conditions.list().iter().any(|told| told.kind == ConditionKind::PayoutsHeld);
+    for _ in 0..40 {
         harness.mine(1);
         harness.ticks(3).await;
+        if !held(&harness) {
+            break;
+        }
     }
     harness.wait_condition(ConditionKind::PayoutsHeld, None).await;
     harness.settle().await;

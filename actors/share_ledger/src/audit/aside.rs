@@ -6,7 +6,7 @@ use store::{Store, StoreError};
 use units::{HostId, Minute, Nonce, Seq};
 
 use crate::aside::{frames, positions};
-use crate::record::Record;
+use share_log::record::Record;
 
 /// Rows that are fetched at once.
 const ROWS_PER_PAGE: u32 = 16;

@@ -14,7 +14,7 @@ use units::Amount;
 use super::*;
 use crate::disk::Progress;
 use crate::fold::Fold;
-use crate::record::{FILE_HEAD, FileHead, IdentityDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
+use share_log::record::{FILE_HEAD, FileHead, IdentityDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
 
 pub(crate) const HEADER: [u8; 92] = [5; 92];
 
@@ -42,7 +42,7 @@ impl Host {
 
     pub(crate) fn log(&self) -> LogDirectory {
         let log = LogDirectory::open(&self.place.path().join("log")).unwrap();
-        log.host_name(|| "h1".into()).unwrap();
+        crate::host_name(&log, || "h1".into()).unwrap();
         log
     }
 

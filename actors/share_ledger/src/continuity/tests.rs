@@ -67,7 +67,7 @@ fn what_a_parted_log_has_of_its_own_is_folded_under_the_new_name_and_nothing_twi
         let found = continuity(&host.log(), &host.store, old, Seq(5), Seq(5)).await.unwrap();
         assert_eq!(found, parted(2));
         host.store.host_replace("h2", old, Seq(2), now).await.unwrap();
-        host.log().set_host_name("h2").unwrap();
+        crate::set_host_name(&host.log(), "h2").unwrap();
     });
     host.fold();
     let rows = runtime::block_on(host.store.host_list()).unwrap();

@@ -2,8 +2,8 @@ use messages::share_ledger::{AppendRefusal, Event};
 use units::{Minute, PolicyId};
 
 use super::*;
-use crate::record::FileHead;
 use crate::testing::{TestLog, line, share, template};
+use share_log::record::FileHead;
 
 const ROOM: u64 = 1 << 30;
 

@@ -18,9 +18,10 @@ use super::{Fold, FoldCursor, FoldError, unanswered};
 use crate::aside::{ITEMS_MAX, KnownAside, NO_FILE, RECORDS_MAX, definition, subject};
 use crate::definitions::Definitions;
 use crate::intake::Asker;
-use crate::reader::Step;
-use crate::record::{Frame, Record, TemplateDefinition, frame};
 use crate::step::{RECORDS_PER_STEP, Sorted, StepBuilder};
+use share_log::Step;
+use share_log::record::{Record, TemplateDefinition};
+use share_log::{Frame, frame};
 
 /// A record of the step, kept for many tries.
 struct Entry {

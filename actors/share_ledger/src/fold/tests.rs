@@ -3,7 +3,7 @@ use messages::conditions::ConditionKind;
 use units::{Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
 use crate::audit::tests::{HEADER, Host, log_of, share, verdict};
-use crate::record::{CandidateRecord, IdentityDefinition, Record, RejectsRecord, Share, VerdictRecord};
+use share_log::record::{CandidateRecord, IdentityDefinition, Record, RejectsRecord, Share, VerdictRecord};
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 

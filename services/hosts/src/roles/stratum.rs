@@ -14,7 +14,8 @@ use messages::share_ledger::FoldNow;
 use messages::template::{RefreshReason, RefreshTemplate};
 use messages::write_behind::{StoreBans, StoreHints};
 use runtime::{ActorRef, Host};
-use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
+use share_ledger::{ShareLedger, ShareLedgerParts};
+use share_log::LogDirectory;
 use template::{FailoverTimeouts, Pace, TemplateActor, TemplateParts, TemplateSettings};
 
 use super::Running;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use settings::Settings;
-use share_ledger::LogDirectory;
+use share_log::LogDirectory;
 use store::hosts::HostRow;
 use store::{Store, StoreError};
 use units::{Minute, Seq, Timestamp};

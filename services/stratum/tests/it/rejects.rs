@@ -7,7 +7,8 @@ use diesel::sql_types::{BigInt, Text};
 use messages::conditions::Conditions;
 use messages::share_ledger::{AppendEvents, AppendRefusal, Appended, Event, FoldNow};
 use runtime::{ActorRef, Host, Limits, Message, OnExhausted, Policy, Recipient, Restart};
-use share_ledger::{LogDirectory, ShareLedger, ShareLedgerParts};
+use share_ledger::{ShareLedger, ShareLedgerParts};
+use share_log::LogDirectory;
 use store::Store;
 use tokio::sync::watch;
 

@@ -10,11 +10,11 @@ use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::audit::tests::{HEADER, Host, log_of};
 use crate::disk::Progress;
-use crate::record::{
+use crate::writer::Writer;
+use share_log::record::{
     CandidateRecord, FileHead, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
     VerdictRecord,
 };
-use crate::writer::Writer;
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 const MINUTE: Minute = Minute(29_916_666);

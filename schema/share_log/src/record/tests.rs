@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Frame, frame};
 use proptest::prelude::*;
 
 fn share(nonce: u64) -> Record<'static> {

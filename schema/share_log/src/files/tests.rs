@@ -153,11 +153,3 @@ fn a_directory_is_made_with_all_that_leads_to_it() {
     assert!(path.is_dir());
     LogDirectory::open(&path).unwrap();
 }
-
-#[test]
-fn the_host_name_is_drawn_once() {
-    let place = tempfile::tempdir().unwrap();
-    let log = LogDirectory::open(place.path()).unwrap();
-    assert_eq!(log.host_name(|| "first".into()).unwrap(), "first");
-    assert_eq!(log.host_name(|| "second".into()).unwrap(), "first");
-}

@@ -4,7 +4,8 @@
 //! goes into it: what follows its head are frames like any other. Before each record stands where it was.
 use units::{Minute, Seq};
 
-use super::{Bytes, FRAME_HEAD, RETRIED, decode};
+use super::{FRAME_HEAD, RETRIED, decode};
+use crate::cursor::Bytes;
 
 /// Bytes before the frames of a [`Retried`].
 pub(crate) const RETRIED_HEAD: usize = 32;
@@ -39,7 +40,7 @@ impl<'a> Retried<'a> {
     pub(super) fn read(read: &mut Bytes<'a>) -> Option<Retried<'a>> {
         let (row, was, first) = (read.i64()?, Seq(read.u64()?), Seq(read.u64()?));
         let (minute, count) = (Minute(read.u32()?), read.u32()?);
-        let frames = std::mem::take(&mut read.0);
+        let frames = read.take_rest();
         (positions(frames)? == count).then_some(Retried { row, was, first, minute, count, frames })
     }
 }

@@ -10,6 +10,7 @@ use units::{Amount, Difficulty, Minute, Nonce, PolicyId, Seq, Timestamp};
 
 mod retried;
 
+use crate::cursor::Bytes;
 use retried::RETRIED_HEAD;
 pub use retried::Retried;
 
@@ -132,7 +133,7 @@ pub struct Share {
 }
 
 /// [`VerdictRecord::verdict`] of a share that was found true.
-pub(crate) const FOUND_TRUE: u8 = 0;
+pub const FOUND_TRUE: u8 = 0;
 
 /// See [`Record::Verdict`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,17 +178,6 @@ pub struct RejectsRecord<'a> {
     pub reason: &'a str,
 }
 
-/// What stands at a place of a file.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Frame<'a> {
-    /// A record, and how many bytes it takes; of a [`Retried`] those before its first frame.
-    Whole(Record<'a>, usize),
-    /// No bytes are left.
-    End,
-    /// Bytes that are not a whole, valid frame.
-    Broken,
-}
-
 impl FileHead {
     /// The header's bytes.
     #[must_use]
@@ -206,7 +196,7 @@ impl FileHead {
     /// The header and its length; `None` for anything that is not a whole, valid header.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<(FileHead, usize)> {
-        let mut read = Bytes(bytes);
+        let mut read = Bytes::of(bytes);
         let magic = read.array()?;
         let (number, base) = (read.u64()?, Seq(read.u64()?));
         let (policy, minute, crc, expected, length) = match magic {
@@ -328,53 +318,17 @@ impl Record<'_> {
     }
 }
 
-/// Reads the frame at the start of `bytes`, of file `number`.
-#[must_use]
-pub fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
-    if bytes.is_empty() {
-        return Frame::End;
-    }
-    let Some((kind, payload)) = checked_payload(number, bytes) else { return Frame::Broken };
-    match decode(kind, payload) {
-        Some(record) => {
-            let advance = record.advance(FRAME_HEAD + payload.len());
-            Frame::Whole(record, advance)
-        }
-        None => Frame::Broken,
-    }
-}
-
-/// Bytes of the frame at the start of `bytes` if it is whole and its CRC is right.
-#[must_use]
-pub(crate) fn frame_length(number: u64, bytes: &[u8]) -> Option<usize> {
-    checked_payload(number, bytes).map(|(_, payload)| FRAME_HEAD + payload.len())
-}
-
-/// The record in a frame that [`frame_length`] has checked; `None` for one that no writer of ours made.
-#[must_use]
-pub(crate) fn whole_frame(frame: &[u8]) -> Option<Record<'_>> {
-    decode(*frame.get(FRAME_HEAD - 1)?, frame.get(FRAME_HEAD..)?)
-}
-
-fn checked_payload(number: u64, bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let mut head = Bytes(bytes);
-    let (length, crc, kind) = (usize::try_from(head.u32()?).ok()?, head.u32()?, head.u8()?);
-    if length > PAYLOAD_MAX {
-        return None;
-    }
-    let payload = head.0.get(..length)?;
-    (checksum(number, bytes.get(8..FRAME_HEAD + length)?) == crc).then_some((kind, payload))
-}
-
-fn checksum(number: u64, kind_and_payload: &[u8]) -> u32 {
+/// Of a frame's kind and payload. Bytes that are left of another file never have the right one.
+pub(crate) fn checksum(number: u64, kind_and_payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&number.to_le_bytes());
     hasher.update(kind_and_payload);
     hasher.finalize()
 }
 
-fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
-    let mut read = Bytes(payload);
+/// The record of this kind; `None` for a payload that is none.
+pub(crate) fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
+    let mut read = Bytes::of(payload);
     let record = match kind {
         COMMIT => Record::Commit { ordinal: read.u64()? },
         LINE => Record::Identity(IdentityDefinition {
@@ -426,46 +380,12 @@ fn decode(kind: u8, payload: &[u8]) -> Option<Record<'_>> {
         AT => Record::At(Seq(read.u64()?)),
         _ => return None,
     };
-    read.0.is_empty().then_some(record)
+    read.rest().is_empty().then_some(record)
 }
 
 fn put_text(text: &str, put: &mut impl FnMut(&[u8])) {
     put(&u32::try_from(text.len()).expect("texts are bounded long before").to_le_bytes());
     put(text.as_bytes());
-}
-
-/// A cursor that ends instead of panicking.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|byte| byte[0])
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(|bytes| u32::from_le_bytes(*bytes))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(|bytes| u64::from_le_bytes(*bytes))
-    }
-
-    fn i64(&mut self) -> Option<i64> {
-        self.array().map(|bytes| i64::from_le_bytes(*bytes))
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let length = usize::try_from(self.u32()?).ok()?;
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        std::str::from_utf8(taken).ok()
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use units::{Minute, Seq};
 
-use crate::record::{FILE_HEAD, FileHead, Frame, Record, frame};
+use crate::frame::{Frame, frame};
+use crate::record::{FILE_HEAD, FileHead, Record};
 
 /// Why the log cannot be used. Nothing is changed when one of these is returned.
 #[derive(Debug, thiserror::Error)]
@@ -114,30 +115,7 @@ impl LogDirectory {
         &self.path
     }
 
-    /// The name under which the database knows this log: drawn once, kept in the directory, so that a log which
-    /// is lost with its disk never continues the positions of the old one.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn host_name(&self, draw: impl FnOnce() -> String) -> Result<String, LogError> {
-        if let Some(name) = self.stored_host_name()? {
-            return Ok(name);
-        }
-        let name = draw();
-        self.set_host_name(&name)?;
-        Ok(name)
-    }
-
-    /// Gives the log another name: the database has more under the old one than this directory.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn set_host_name(&self, name: &str) -> Result<(), LogError> {
-        let path = self.path.join("host");
-        runtime::replace_file(&path, name.as_bytes()).map_err(at(&path))
-    }
-
-    /// The name, if one was drawn.
+    /// The name under which the database knows this log, if one was drawn; it lies in the file `host`.
     ///
     /// # Errors
     /// [`LogError::Io`].
@@ -325,14 +303,15 @@ fn cut(file: &LogFile, bytes: &[u8], from: usize) -> Result<u64, LogError> {
 ///
 /// # Errors
 /// [`LogError::Damaged`] when it has none.
-pub(crate) fn read_head(file: &LogFile, from: &mut File) -> Result<(FileHead, u64), LogError> {
+pub fn read_head(file: &LogFile, from: &mut File) -> Result<(FileHead, u64), LogError> {
     let mut bytes = Vec::with_capacity(FILE_HEAD);
     from.take(FILE_HEAD as u64).read_to_end(&mut bytes).map_err(at(&file.path))?;
     let head = head_of(file, &bytes).ok_or_else(|| damaged(file, 0, "its header is unreadable"))?;
     Ok((head.0, head.1 as u64))
 }
 
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> LogError + '_ {
+/// An error of the operating system as one of the log.
+pub fn at(path: &Path) -> impl FnOnce(io::Error) -> LogError + '_ {
     |source| LogError::Io { path: path.to_owned(), source }
 }
 
@@ -340,7 +319,11 @@ pub(crate) fn damaged(file: &LogFile, offset: usize, why: &str) -> LogError {
     LogError::Damaged { path: file.path.clone(), offset: offset as u64, why: why.to_owned() }
 }
 
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// What the operating system says.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

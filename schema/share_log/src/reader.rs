@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 use units::Seq;
 
 use crate::files::{Durable, LogDirectory, LogError, LogFile, at, damaged, read_head};
-use crate::record::{FileHead, Record, frame_length, whole_frame};
+use crate::frame::{frame_length, whole_frame};
+use crate::record::{FileHead, Record};
 
 const CHUNK: usize = 1 << 20;
 
@@ -108,7 +109,7 @@ impl LogReader {
 
     /// Position of the next record.
     #[must_use]
-    pub(crate) fn position(&self) -> Seq {
+    pub fn position(&self) -> Seq {
         self.next
     }
 
@@ -120,12 +121,12 @@ impl LogReader {
 
     /// The current file's header.
     #[must_use]
-    pub(crate) fn head(&self) -> FileHead {
+    pub fn head(&self) -> FileHead {
         self.head
     }
 
     /// What was read up to here cannot be right.
-    pub(crate) fn damage(&self, why: &str) -> LogError {
+    pub fn damage(&self, why: &str) -> LogError {
         damaged(&self.file, usize::try_from(self.offset()).unwrap_or(usize::MAX), why)
     }
 
