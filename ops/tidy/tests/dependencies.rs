@@ -116,7 +116,7 @@ fn no_crate_is_there_in_more_versions_than_upstream_needs() {
     assert!(said.is_empty(), "{said}");
 }
 
-/// All sources of a crate, `tests` and `benches` included.
+/// All sources of a crate, `tests` and `benches` included, and those of another crate that it takes in by their path.
 fn sources(dir: &Path, text: &mut String) {
     for entry in std::fs::read_dir(dir).expect("a crate's folder can be read") {
         let path = entry.expect("an entry can be read").path();
@@ -125,7 +125,14 @@ fn sources(dir: &Path, text: &mut String) {
                 sources(&path, text);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&std::fs::read_to_string(&path).expect("a source file is text"));
+            let source = std::fs::read_to_string(&path).expect("a source file is text");
+            for taken in source.split("#[path = \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                let taken = dir.join(taken);
+                if taken.ends_with("mod.rs") {
+                    sources(taken.parent().expect("a file lies in a folder"), text);
+                }
+            }
+            text.push_str(&source);
         }
     }
 }

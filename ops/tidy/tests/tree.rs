@@ -2,7 +2,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const LINES_MAX: usize = 500;
+const LINES_MAX: usize = 400;
+/// Files that are still longer, and how long they may be. None may grow, and none may be added.
+const LONGER: &[(&str, usize)] = &[
+    ("actors/payout/tests/it/harness.rs", 477),
+    ("actors/share_ledger/src/audit.rs", 422),
+    ("actors/share_ledger/src/disk.rs", 441),
+    ("actors/share_ledger/src/fold/isolate/tests.rs", 440),
+    ("ops/fuzz/src/session/world.rs", 433),
+    ("schema/store/src/audit/shares.rs", 421),
+    ("schema/store/src/schema.rs", 468),
+    ("schema/store/tests/shares/blocks.rs", 404),
+    ("schema/store/tests/shares/retention.rs", 439),
+    ("services/e2e/src/pool.rs", 465),
+];
 const TOP_LEVEL: [&str; 20] = [
     "actors",
     "services",
@@ -58,7 +71,12 @@ fn nothing_lies_beside_the_fixed_top_level() {
 fn source_files_stay_readable() {
     for file in files().iter().filter(|file| file.ends_with(".rs") || file.ends_with(".ts") || file.ends_with(".tsx")) {
         let lines = std::fs::read_to_string(root().join(file)).unwrap().lines().count();
-        assert!(lines <= LINES_MAX, "{file} has {lines} lines");
+        let most = LONGER.iter().find(|(longer, _)| longer == file).map_or(LINES_MAX, |(_, most)| *most);
+        assert!(lines <= most, "{file} has {lines} lines");
+        assert!(most == LINES_MAX || lines > LINES_MAX, "{file} is short now: take it off the list");
+    }
+    for (file, _) in LONGER {
+        assert!(root().join(file).exists(), "{file} is not there any more: take it off the list");
     }
 }
 
