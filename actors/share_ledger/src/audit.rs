@@ -7,17 +7,16 @@
 //!
 //! Only reads, and works beside the process that writes: it stops at the last whole record.
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::Path;
 
-use chain::{Address, HeaderBase, MerkleRoot};
+use chain::HeaderBase;
 use store::audit::Difference;
 use store::batch::{ShareBatch, StoredShare};
 use store::fold::IdentityKey;
 use store::hosts::LogGap;
 use store::retention::Mark;
 use store::{Store, StoreError};
-use units::{Difficulty, HostId, Minute, Nonce, Seq, Timestamp};
+use units::{HostId, Minute, Seq};
 
 use crate::step::VERDICTS;
 use share_log::record::{CandidateRecord, Record, Share, VERIFIED};
@@ -26,10 +25,12 @@ use share_log::{LogReader, Step};
 
 mod aside;
 mod seen;
+mod share_facts;
 
 use aside::SetAside;
 pub use aside::set_aside_shares;
 use seen::RecentNonces;
+use share_facts::ShareFacts;
 
 /// Differences that are listed at most.
 const LISTED_MAX: usize = 1_000;
@@ -312,54 +313,6 @@ impl<'a> Pass<'a> {
 struct Said {
     verdict: &'static str,
     at: Seq,
-}
-
-/// All that a share says. Equal for both forms of an address: what an older program logged may have been folded by this
-/// one.
-struct ShareFacts<'a> {
-    line: Option<&'a IdentityKey>,
-    root: Option<MerkleRoot>,
-    nonce: Nonce,
-    difficulty: Difficulty,
-    received_at: Timestamp,
-    minute: Minute,
-    flags: u8,
-}
-
-impl PartialEq for ShareFacts<'_> {
-    fn eq(&self, other: &ShareFacts<'_>) -> bool {
-        let key =
-            |told: &ShareFacts<'_>| (told.root, told.nonce, told.difficulty, told.received_at, told.minute, told.flags);
-        let is_same_line = match (self.line, other.line) {
-            (Some(one), Some(other)) => {
-                (&one.worker, one.origin) == (&other.worker, other.origin)
-                    && Address::is_same_account(&one.address, &other.address)
-            }
-            (one, other) => one == other,
-        };
-        is_same_line && key(self) == key(other)
-    }
-}
-
-impl<'a> ShareFacts<'a> {
-    fn by_batch(batch: &'a ShareBatch, share: &StoredShare) -> ShareFacts<'a> {
-        let place = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
-        let root = batch.templates.get(place(share.template)).and_then(|root| root.parse().ok());
-        let StoredShare { nonce, difficulty, received_at, minute, flags, .. } = *share;
-        ShareFacts { line: batch.lines.get(place(share.line)), root, nonce, difficulty, received_at, minute, flags }
-    }
-}
-
-impl fmt::Display for ShareFacts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}.{} from {}: ", line.address, line.worker, hex::encode(line.origin))?,
-            None => f.write_str("nobody: ")?,
-        }
-        let root = self.root.map_or_else(|| "no template".to_owned(), |root| root.to_string());
-        let (nonce, received, minute) = (self.nonce.get(), self.received_at.ms(), self.minute.0);
-        write!(f, "nonce {nonce} on {root}, {}, {received} ms, minute {minute}, flags {}", self.difficulty, self.flags)
-    }
 }
 
 /// The stored shares of a host, in order, a page of batches at a time.

@@ -3,7 +3,7 @@
 //! Everything that arrived while the last fsync ran goes into the next one. Nobody is answered before the
 //! fsync returned.
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -13,7 +13,7 @@ use messages::facts::{Clock, LogPosition, Template};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, FindShares, NewShare,
 };
-use runtime::{Reply, TraceMark};
+use runtime::Reply;
 use tokio::sync::{oneshot, watch};
 use tracing::{Span, error, info_span, warn};
 use units::{Minute, PolicyId, Seq};
@@ -21,6 +21,7 @@ use units::{Minute, PolicyId, Seq};
 use crate::find::find_shares;
 use crate::minute_clock::BookedTime;
 use crate::probe::DiskHealth;
+use crate::progress::{Progress, RetriedRows};
 use crate::step::RECORDS_PER_STEP;
 use crate::writer::{Failure, Writer};
 use share_log::{Durable, LogDirectory, LogEnd, LogError};
@@ -36,93 +37,6 @@ pub(crate) enum Job {
     Find(FindShares, Reply<FindShares>),
     /// Nobody waits for it: the fold sees it in the log, or offers it again.
     Retry(RetriedRows),
-}
-
-/// What was set aside and is to be in the log again.
-#[derive(Debug)]
-pub(crate) struct RetriedRows {
-    pub(crate) row: i64,
-    pub(crate) body: Vec<u8>,
-}
-
-/// One at a time: the next is offered when the fold has seen what became of the one before.
-#[derive(Debug, Default)]
-enum RetrySlot {
-    #[default]
-    Free,
-    Offered(RetriedRows),
-    UnderWay,
-}
-
-/// What the disk and the fold tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    durable: Mutex<Durable>,
-    /// Grows with every commit; the fold, which knows the truth, sets it after each pass.
-    backlog_bytes: AtomicU64,
-    /// The first commit that is not folded yet: its trace goes on in the fold.
-    trace: Mutex<Option<TraceMark>>,
-    retry: Mutex<RetrySlot>,
-}
-
-impl Progress {
-    /// A log that ends there.
-    #[cfg(test)]
-    pub(crate) fn at(durable: Durable) -> Progress {
-        Progress { durable: Mutex::new(durable), ..Progress::default() }
-    }
-
-    pub(crate) fn durable(&self) -> Durable {
-        *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The trace that the next fold continues.
-    pub(crate) fn take_trace(&self) -> Option<TraceMark> {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn keep_trace(&self, span: &Span) {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| TraceMark::of(span));
-    }
-
-    /// Whether nothing is on its way into the log again. Asked before the log's end is looked up: what was on its way
-    /// is before that end then.
-    pub(crate) fn retry_is_free(&self) -> bool {
-        matches!(*self.retry_slot(), RetrySlot::Free)
-    }
-
-    /// From the fold.
-    pub(crate) fn offer_retry(&self, rows: RetriedRows) {
-        *self.retry_slot() = RetrySlot::Offered(rows);
-    }
-
-    /// For the disk.
-    pub(crate) fn take_retry(&self) -> Option<RetriedRows> {
-        let mut slot = self.retry_slot();
-        match std::mem::replace(&mut *slot, RetrySlot::UnderWay) {
-            RetrySlot::Offered(rows) => Some(rows),
-            before => {
-                *slot = before;
-                None
-            }
-        }
-    }
-
-    fn retry_done(&self) {
-        *self.retry_slot() = RetrySlot::Free;
-    }
-
-    fn retry_slot(&self) -> MutexGuard<'_, RetrySlot> {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_backlog_bytes(&self, bytes: u64) {
-        self.backlog_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn backlog_bytes(&self) -> u64 {
-        self.backlog_bytes.load(Ordering::Relaxed)
-    }
 }
 
 /// Holds the disk thread back, for drills: a disk that stalls must be answered `server busy, retry`.
@@ -315,7 +229,7 @@ impl Disk {
 
     fn set_durable(&self, writer: &Writer) {
         let durable = Durable { file: writer.number(), offset: writer.offset(), seq: Seq(writer.next().0 - 1) };
-        *self.progress.durable.lock().unwrap_or_else(PoisonError::into_inner) = durable;
+        self.progress.set_durable(durable);
         self.position.send_modify(|position| position.get_or_insert_default().durable = durable.seq.0);
     }
 
@@ -325,7 +239,7 @@ impl Disk {
         if bytes == 0 {
             return false;
         }
-        self.progress.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.add_backlog_bytes(bytes);
         self.set_durable(writer);
         self.counters.log_records_total.add(writer.records());
         self.counters.log_syncs_total.add(1);

@@ -18,8 +18,9 @@ use units::{HostId, Minute, PolicyId, Seq, Timestamp};
 
 use crate::aside::{KnownAside, RECORDS_MAX, positions};
 use crate::definitions::Definitions;
-use crate::disk::{LogOwner, Progress, RetriedRows};
+use crate::disk::LogOwner;
 use crate::intake::{Asker, Intake};
+use crate::progress::{Progress, RetriedRows};
 use crate::prune::tidy;
 use crate::step::StepBuilder;
 use share_log::{LogDirectory, LogError};

@@ -39,6 +39,7 @@ mod host_name;
 mod intake;
 mod minute_clock;
 mod probe;
+mod progress;
 mod prune;
 mod step;
 #[cfg(test)]
@@ -70,8 +71,9 @@ pub use continuity::{Continuity, continuity};
 pub use disk::{DiskStall, LogOwner};
 pub use host_name::{host_name, set_host_name};
 
-use disk::{Disk, Job, Progress};
+use disk::{Disk, Job};
 use fold::Fold;
+use progress::Progress;
 
 /// Claims older than this are history: their block is long decided.
 const CLAIM_HORIZON: Duration = Duration::from_secs(24 * 3600);

@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 use units::{Amount, Difficulty, Height, Nonce, PolicyId, Seq, Timestamp};
 
-use crate::disk::{Disk, Job, LogOwner, Progress};
+use crate::disk::{Disk, Job, LogOwner};
+use crate::progress::Progress;
 use share_log::record::Record;
 use share_log::{LogDirectory, LogEnd, LogError};
 use share_log::{LogReader, Step};

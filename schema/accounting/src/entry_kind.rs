@@ -41,3 +41,24 @@ impl fmt::Display for EntryKind {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind that is told in other words is another kind: databases hold these, and queries ask for them.
+    #[test]
+    fn kinds_are_stored_under_these_words() {
+        for (kind, word) in [
+            (EntryKind::BlockCredited, "block_credited"),
+            (EntryKind::BlockReversed, "block_reversed"),
+            (EntryKind::PayoutReserved, "payout_reserved"),
+            (EntryKind::PayoutSettled, "payout_settled"),
+            (EntryKind::PayoutReleased, "payout_released"),
+            (EntryKind::AccountsJoined, "accounts_joined"),
+            (EntryKind::Adjustment, "adjustment"),
+        ] {
+            assert_eq!((kind.as_str(), kind.to_string()), (word, word.to_owned()));
+        }
+    }
+}

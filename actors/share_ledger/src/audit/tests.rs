@@ -9,11 +9,11 @@ use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::LogPosition;
 use tokio::sync::watch;
-use units::Amount;
+use units::{Amount, Difficulty, Nonce, Timestamp};
 
 use super::*;
-use crate::disk::Progress;
 use crate::fold::Fold;
+use crate::progress::Progress;
 use share_log::record::{FILE_HEAD, FileHead, IdentityDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
 
 pub(crate) const HEADER: [u8; 92] = [5; 92];

@@ -9,7 +9,7 @@ use store::batch::ShareBatch;
 use units::{Amount, Difficulty, Minute, Nonce, Seq, Timestamp};
 
 use crate::audit::tests::{HEADER, Host, log_of};
-use crate::disk::Progress;
+use crate::progress::Progress;
 use crate::writer::Writer;
 use share_log::record::{
     CandidateRecord, FileHead, IdentityDefinition, Record, RejectsRecord, Share, TemplateDefinition, VERIFIED,
