@@ -1,7 +1,7 @@
 //! One version of the rules that price a block, as the database keeps it.
 use std::time::Duration;
 
-use accounting::{Account, Rules, Scheme};
+use accounting::{Account, Rules, Scheme, WindowTerms};
 use serde::{Deserialize, Serialize};
 use units::{Amount, BasisPoints, Timestamp};
 
@@ -96,7 +96,7 @@ impl Policy {
 
     /// When the payout window of a block begins that was found at `found_at`, in a round that began at `round`.
     pub(crate) fn window_start(&self, found_at: Timestamp, round: Timestamp) -> Timestamp {
-        if self.scheme == Scheme::Proportional.as_str() { round } else { found_at.minus(self.window()) }
+        WindowTerms::new(&self.scheme, self.window_ms).start(found_at, round, self.window())
     }
 }
 

@@ -15,6 +15,7 @@ mod entry_kind;
 mod error;
 mod rules;
 mod split;
+mod window;
 
 pub use account::{Account, UnknownAccount};
 pub use allocate::{Allocation, AllocationLine, Basis, MinerWork, allocate};
@@ -23,3 +24,4 @@ pub use entry_kind::EntryKind;
 pub use error::AccountingError;
 pub use rules::{Rules, Scheme};
 pub use split::{Net, gross_of_nets, pro_rata_fee};
+pub use window::WindowTerms;

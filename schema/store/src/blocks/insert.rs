@@ -1,6 +1,7 @@
 //! New rows of `blocks`, and what is fixed at the find.
 use std::time::Duration;
 
+use accounting::WindowTerms;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use units::{PolicyId, Timestamp};
@@ -54,10 +55,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
     let pool_work = round.pool_work.unwrap_or(0);
     let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));
     let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at.ms());
-    let window_start = match terms.is_proportional() {
-        true => round_started_at,
-        false => block.window_end.minus(terms.window().unwrap_or(block.window)).ms(),
-    };
+    let window_start = terms.start(block.window_end, Timestamp::from_ms(round_started_at), block.window);
     let insert = "INSERT INTO blocks (hash, state, host_id, template_id, line_id, nonce, share_seq, found_at, \
                   policy_id, window_start, round_work, round_started_at, pool_work, height, difficulty, reward) \
                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, t.height, t.difficulty, t.reward \
@@ -72,7 +70,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
         block.finder.map_or(0, |(_, share)| share),
         block.found_at.ms(),
         policy.0,
-        window_start,
+        window_start.ms(),
         round_work,
         round_started_at,
         pool_work,
@@ -97,26 +95,8 @@ async fn template_of(c: &mut Conn<'_>, block: &NewBlock<'_>) -> Result<TemplateO
     })
 }
 
-/// What of a policy decides where a block's window begins.
-#[derive(Default, serde::Deserialize)]
-pub(crate) struct Terms {
-    scheme: Option<String>,
-    window_ms: Option<u64>,
-}
-
-impl Terms {
-    /// All work since the pool's block before is paid.
-    pub(crate) fn is_proportional(&self) -> bool {
-        self.scheme.as_deref() == Some("proportional")
-    }
-
-    /// Length of the payout window, if the policy says one.
-    pub(crate) fn window(&self) -> Option<Duration> {
-        self.window_ms.map(Duration::from_millis)
-    }
-}
-
-pub(crate) async fn policy_terms(c: &mut Conn<'_>, policy: PolicyId) -> Result<Terms> {
+/// What of this policy decides where a block's window begins.
+pub(crate) async fn policy_terms(c: &mut Conn<'_>, policy: PolicyId) -> Result<WindowTerms> {
     #[derive(QueryableByName)]
     struct Body {
         #[diesel(sql_type = Text)]
