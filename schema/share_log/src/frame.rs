@@ -5,7 +5,7 @@ use crate::record::{FRAME_HEAD, PAYLOAD_MAX, Record, checksum, decode};
 /// What stands at a place of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A record, and how many bytes it takes; of a [`Retried`] those before its first frame.
+    /// A record, and how many bytes it takes; of a [`Record::Retried`] those before its first frame.
     Whole(Record<'a>, usize),
     /// No bytes are left.
     End,
