@@ -21,7 +21,10 @@ const CLUSTER: &str = "MESHPOOL_TEST_POSTGRES";
 pub fn sql(url: &str, text: &str) {
     // The wrapper blocks on a runtime of its own, which a thread with a runtime does not allow.
     let run = || match url.strip_prefix("sqlite:") {
-        Some(path) => SqliteConnection::establish(path).map(|mut conn| conn.batch_execute(text)),
+        Some(path) => SqliteConnection::establish(path).map(|mut conn| {
+            // The pool may be writing.
+            conn.batch_execute(&format!("PRAGMA busy_timeout = 5000; {text}"))
+        }),
         None => {
             let conn = AsyncConnectionWrapper::<AsyncPgConnection>::establish(url);
             conn.map(|mut conn| conn.batch_execute(text))

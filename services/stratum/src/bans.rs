@@ -236,7 +236,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pool.sqlite").display().to_string();
         Store::migrate(&format!("sqlite:{path}")).unwrap();
-        let sql = |text| SqliteConnection::establish(&path).unwrap().batch_execute(text).unwrap();
+        let sql = |text| {
+            // The store may be writing.
+            let text = format!("PRAGMA busy_timeout = 5000; {text}");
+            SqliteConnection::establish(&path).unwrap().batch_execute(&text).unwrap();
+        };
         sql("CREATE TRIGGER refusal BEFORE INSERT ON client_bans WHEN NEW.client = '10.0.0.2' \
              BEGIN SELECT RAISE(ABORT, 'not this one'); END");
         let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();

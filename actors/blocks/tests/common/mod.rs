@@ -272,7 +272,8 @@ impl Harness {
     pub(crate) fn sql(&self, text: &str) {
         let path = self.dir.path().join("pool.sqlite");
         let mut conn = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        conn.batch_execute(text).unwrap();
+        // An actor may be writing.
+        conn.batch_execute(&format!("PRAGMA busy_timeout = 5000; {text}")).unwrap();
     }
 
     /// Goes back to before the migration that joins accounts, joins, and starts anew.
