@@ -6,7 +6,7 @@ use messages::write_behind::{
 use store::Store;
 use store::bans::BanRow;
 use store::hints::HintRow;
-use store::penalties::SuspectRow;
+use store::penalties::PenaltyRow;
 use units::Timestamp;
 
 use crate::table::Table;
@@ -121,7 +121,7 @@ impl Table for PenaltyTable {
     const FIRST_TICK: u32 = 1;
 
     async fn put(&self, store: &Store, records: &[PenaltyRecord], oldest: Timestamp) -> store::Result<()> {
-        let row = |penalty: &PenaltyRecord| SuspectRow {
+        let row = |penalty: &PenaltyRecord| PenaltyRow {
             address: penalty.pair.0.as_ref().to_owned(),
             origin: penalty.pair.1.0,
             reason: penalty.reason.clone(),
@@ -132,12 +132,12 @@ impl Table for PenaltyTable {
             void_before: penalty.void_before,
             ends_at: penalty.ends_at,
         };
-        let rows: Vec<SuspectRow> = records.iter().map(row).collect();
-        store.suspects_put(&rows, oldest).await
+        let rows: Vec<PenaltyRow> = records.iter().map(row).collect();
+        store.penalties_put(&rows, oldest).await
     }
 
     async fn list(&mut self, store: &Store, oldest: Timestamp, _now: Timestamp) -> store::Result<Vec<PenaltyRecord>> {
-        let record = |row: SuspectRow| PenaltyRecord {
+        let record = |row: PenaltyRow| PenaltyRecord {
             pair: (row.address.into(), Origin(row.origin)),
             reason: row.reason,
             strikes: row.strikes,
@@ -147,6 +147,6 @@ impl Table for PenaltyTable {
             void_before: row.void_before,
             ends_at: row.ends_at,
         };
-        Ok(store.suspects_list(oldest).await?.into_iter().map(record).collect())
+        Ok(store.penalties_list(oldest).await?.into_iter().map(record).collect())
     }
 }

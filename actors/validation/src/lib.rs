@@ -9,7 +9,7 @@
 //!
 //! Bounds: the mailbox and [`work`] bound proofs that are asked for; what is owed is bounded by `OWED_MAX`, block
 //! claims by the places that are taken before they are acknowledged; trust is kept for `PAIRS_MAX` pairs, strikes for
-//! `SUSPECTS_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
+//! `PENALTIES_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
 #![warn(missing_docs)]
 
 mod audit_sampler;
@@ -43,7 +43,7 @@ use units::{Seq, Timestamp};
 
 pub use audit_sampler::{AuditSampler, AuditSamplerParts};
 pub use lanes::{Checked, Lanes, LanesError};
-pub use penalties::{Penalties, SUSPECTS_MAX};
+pub use penalties::{PENALTIES_MAX, Penalties};
 pub use void_processor::{VoidProcessor, VoidProcessorParts};
 pub use work::RECHECKS_MAX;
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use units::Timestamp;
 
 /// Penalties kept. Beyond it the one that would be forgotten first goes first.
-pub const SUSPECTS_MAX: usize = 10_000;
+pub const PENALTIES_MAX: usize = 10_000;
 /// What miners are told.
 const REASON: &str = "invalid share proof";
 
@@ -87,7 +87,7 @@ impl Penalties {
         let settings = &self.settings;
         let mut kept = self.kept();
         let before = kept.penalties.get(pair).copied().filter(|penalty| penalty.ends(settings) > now);
-        if kept.penalties.len() >= SUSPECTS_MAX && !kept.penalties.contains_key(pair) {
+        if kept.penalties.len() >= PENALTIES_MAX && !kept.penalties.contains_key(pair) {
             let first = kept.penalties.iter().min_by_key(|(_, penalty)| penalty.ends(settings));
             if let Some(first) = first.map(|(pair, _)| pair.clone()) {
                 kept.penalties.remove(&first);
@@ -199,7 +199,7 @@ impl WrittenBehind for Penalties {
         let mut kept = self.kept();
         let PenaltyTable { penalties, dirty, .. } = &mut *kept;
         penalties.retain(|pair, _| dirty.contains(pair));
-        for record in stored.into_iter().take(SUSPECTS_MAX) {
+        for record in stored.into_iter().take(PENALTIES_MAX) {
             let penalty = Penalty {
                 strikes: record.strikes,
                 struck_at: record.struck_at,
@@ -298,8 +298,8 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_suspects_is_bounded_and_the_oldest_goes_first() {
-        let rows = (0..SUSPECTS_MAX).map(|n| PenaltyRecord {
+    fn the_number_of_penalties_is_bounded_and_the_oldest_goes_first() {
+        let rows = (0..PENALTIES_MAX).map(|n| PenaltyRecord {
             pair: pair(n),
             reason: String::new(),
             strikes: 1,
@@ -310,10 +310,10 @@ mod tests {
             ends_at: NOW,
         });
         let penalties = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
-        penalties.strike(&pair(SUSPECTS_MAX), NOW);
+        penalties.strike(&pair(PENALTIES_MAX), NOW);
         let kept = penalties.kept();
-        assert_eq!(kept.penalties.len(), SUSPECTS_MAX);
-        assert!(!kept.penalties.contains_key(&pair(0)) && kept.penalties.contains_key(&pair(SUSPECTS_MAX)));
+        assert_eq!(kept.penalties.len(), PENALTIES_MAX);
+        assert!(!kept.penalties.contains_key(&pair(0)) && kept.penalties.contains_key(&pair(PENALTIES_MAX)));
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
             let text = format!("PRAGMA busy_timeout = 5000; {text}");
             SqliteConnection::establish(&path).unwrap().batch_execute(&text).unwrap();
         };
-        sql("CREATE TRIGGER refusal BEFORE INSERT ON suspects WHEN NEW.address = '2' \
+        sql("CREATE TRIGGER refusal BEFORE INSERT ON penalties WHEN NEW.address = '2' \
              BEGIN SELECT RAISE(ABORT, 'not this one'); END");
         let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
         let penalties = Arc::new(penalties());
@@ -362,16 +362,16 @@ mod tests {
         runtime::block_on(async {
             let refused = keeper.keep().await.unwrap_err().to_string();
             assert!(refused.contains("not this one"), "{refused}");
-            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 4);
+            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 4);
             strike(6);
             for _ in 1..PenaltyTable::TICKS_PER_REFRESH {
                 keeper.keep().await.unwrap_err();
             }
-            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 5);
+            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 5);
             assert_eq!(penalties.restrictions().forced.len(), 6, "it is in force all the same");
             sql("DROP TRIGGER refusal");
             keeper.keep().await.unwrap();
-            assert_eq!(store.suspects_list(NOW).await.unwrap().len(), 6);
+            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 6);
         });
     }
 }

@@ -9,7 +9,7 @@ const LONGER: &[(&str, usize)] = &[
     ("actors/share_ledger/src/fold/isolate/tests.rs", 440),
     ("ops/fuzz/src/session/world.rs", 433),
     ("schema/store/src/audit/shares.rs", 421),
-    ("schema/store/src/schema.rs", 468),
+    ("schema/store/src/schema.rs", 489),
     ("schema/store/tests/shares/blocks.rs", 404),
     ("schema/store/tests/shares/retention.rs", 439),
     ("services/e2e/src/pool.rs", 465),

@@ -157,7 +157,7 @@ fn weighing(bencher: Bencher<'_, '_>, scratch: Scratch, lines: usize) {
         format!("(WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < {end}) SELECT n FROM t)")
     };
     let fill = format!(
-        "INSERT INTO segments SELECT s.line_id, s.last_seq + t.n * 100, s.last_seq + t.n * 100 + 99, s.minute + t.n, 1, \
+        "INSERT INTO segments SELECT s.identity_id, s.last_seq + t.n * 100, s.last_seq + t.n * 100 + 99, s.minute + t.n, 1, \
          s.work, s.total_shares + t.n, s.total_work + s.work * t.n FROM segments s CROSS JOIN {} AS t; \
          UPDATE hosts SET folded_seq = 100000000",
         numbers(420)

@@ -7,8 +7,8 @@
 //! What it refuses to do: repair, or stop at the first difference.
 mod blocks;
 mod entries;
+mod identities;
 mod joined;
-mod lines;
 mod payouts;
 mod recount;
 mod shares;

@@ -39,7 +39,7 @@ macro_rules! has_passed_find {
             "(NOT ",
             $crate::hosts::is_open_at_find!(),
             " OR h.caught_up_at >= (b.found_at / 60000 + 2) * 60000 OR EXISTS (SELECT 1 FROM segments s \
-             JOIN lines l ON l.id = s.line_id WHERE l.host_id = h.id AND s.minute > b.found_at / 60000))"
+             JOIN worker_identities l ON l.id = s.identity_id WHERE l.host_id = h.id AND s.minute > b.found_at / 60000))"
         )
     };
 }

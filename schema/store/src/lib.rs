@@ -41,6 +41,8 @@ pub use db::Store;
 pub use error::{OpenError, StoreError};
 pub use migrate::Joining;
 pub use parts::{Parts, put_in_parts};
+#[doc(hidden)]
+pub use sql::for_database;
 
 /// What every query returns.
 pub type Result<T> = std::result::Result<T, StoreError>;

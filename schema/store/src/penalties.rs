@@ -10,9 +10,9 @@ use crate::{Result, Store, StoreError};
 /// Rows kept and read, whatever the hosts decide. Those that end first go first.
 const ROWS_MAX: i64 = 16_384;
 
-/// One suspected pair.
+/// One penalized pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuspectRow {
+pub struct PenaltyRow {
     /// Payout address.
     pub address: String,
     /// HMAC of the client's address.
@@ -88,23 +88,23 @@ pub(crate) fn origin_of(bytes: &[u8], address: &str) -> Result<[u8; 16]> {
 }
 
 impl Store {
-    /// Stores suspects and forgets those that are forgiven at `now`. Of two rows of one pair the later strike counts.
+    /// Stores penalties and forgets those that are forgiven at `now`. Of two rows of one pair the later strike counts.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn suspects_put(&self, suspects: &[SuspectRow], now: Timestamp) -> Result<()> {
-        let suspects = suspects.to_vec();
-        let upsert = "INSERT INTO suspects \
+    pub async fn penalties_put(&self, penalties: &[PenaltyRow], now: Timestamp) -> Result<()> {
+        let penalties = penalties.to_vec();
+        let upsert = "INSERT INTO penalties \
                       (address, origin, reason, strikes, struck_at, forced_until, quarantined_until, void_before, \
                       ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (address, origin) DO UPDATE SET \
                       reason = excluded.reason, strikes = excluded.strikes, struck_at = excluded.struck_at, \
                       forced_until = excluded.forced_until, quarantined_until = excluded.quarantined_until, \
-                      void_before = excluded.void_before, ends_at = excluded.ends_at WHERE suspects.struck_at <= excluded.struck_at";
-        let over = "DELETE FROM suspects WHERE ends_at <= $1 OR ends_at < \
-                    (SELECT MIN(ends_at) FROM (SELECT ends_at FROM suspects ORDER BY ends_at DESC LIMIT $2) AS kept)";
+                      void_before = excluded.void_before, ends_at = excluded.ends_at WHERE penalties.struck_at <= excluded.struck_at";
+        let over = "DELETE FROM penalties WHERE ends_at <= $1 OR ends_at < \
+                    (SELECT MIN(ends_at) FROM (SELECT ends_at FROM penalties ORDER BY ends_at DESC LIMIT $2) AS kept)";
         self.run(move |db| async move {
             txn!(db, conn => {
-                for row in suspects {
+                for row in penalties {
                     let binds = binds![
                         row.address,
                         row.origin.to_vec(),
@@ -124,17 +124,17 @@ impl Store {
         .await
     }
 
-    /// Suspects that are not forgiven at `now`, the latest end first.
+    /// Penalties that are not forgiven at `now`, the latest end first.
     ///
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
-    pub async fn suspects_list(&self, now: Timestamp) -> Result<Vec<SuspectRow>> {
+    pub async fn penalties_list(&self, now: Timestamp) -> Result<Vec<PenaltyRow>> {
         let select = "SELECT address, origin, reason, strikes, struck_at, forced_until, quarantined_until, \
                       void_before, ends_at \
-                      FROM suspects WHERE ends_at > $1 ORDER BY ends_at DESC, address, origin LIMIT $2";
+                      FROM penalties WHERE ends_at > $1 ORDER BY ends_at DESC, address, origin LIMIT $2";
         let rows: Vec<Columns> = self.rows(select, binds![now.ms(), ROWS_MAX]).await?;
         let read = |row: Columns| {
-            Ok(SuspectRow {
+            Ok(PenaltyRow {
                 origin: origin_of(&row.origin, &row.address)?,
                 address: row.address,
                 reason: row.reason,
@@ -156,7 +156,7 @@ impl Store {
     /// When the database gives no answer, or a row is damaged.
     pub async fn proven_pairs(&self, since: Minute, max: i64) -> Result<Vec<ProvenPair>> {
         let select = "SELECT m.address, l.origin, COUNT(*) AS verified, CAST(MAX(v.minute) AS BIGINT) AS last \
-                      FROM verdicts v JOIN lines l ON l.id = v.line_id JOIN miners m ON m.id = l.miner_id \
+                      FROM verdicts v JOIN worker_identities l ON l.id = v.identity_id JOIN miners m ON m.id = l.miner_id \
                       WHERE v.minute >= $1 GROUP BY m.address, l.origin \
                       HAVING SUM(CASE WHEN v.verdict = 'verified' THEN 0 ELSE 1 END) = 0 \
                       ORDER BY verified DESC, m.address, l.origin LIMIT $2";

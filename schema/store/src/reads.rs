@@ -8,7 +8,7 @@ use units::{Amount, Minute, Timestamp, Work};
 use crate::blocks::{BLOCKS, Block, BlockRow, BlockState, blocks};
 use crate::db::snapshot;
 use crate::payouts::IntentState;
-use crate::sql::{Bind, binds};
+use crate::sql::{Bind, binds, statement};
 use crate::{Result, Store, column};
 
 /// Sums over the whole history.
@@ -132,8 +132,9 @@ impl BlockPage {
     fn filter(&self) -> String {
         let mut wanted = Vec::new();
         if self.finder.is_some() {
-            let of_finder = "SELECT fl.id FROM lines fl JOIN miners fm ON fm.id = fl.miner_id WHERE fm.address = $1";
-            wanted.push(format!("b.line_id IN ({of_finder})"));
+            let of_finder =
+                "SELECT fl.id FROM worker_identities fl JOIN miners fm ON fm.id = fl.miner_id WHERE fm.address = $1";
+            wanted.push(format!("b.identity_id IN ({of_finder})"));
         }
         match self.orphaned {
             Some(true) => wanted.push(format!("NOT ({ON_CHAIN})")),
@@ -179,9 +180,10 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError`].
     pub async fn active_count(&self, minute: Minute) -> Result<(u64, u64)> {
-        let select = "SELECT COUNT(DISTINCT l.miner_id) AS miners, COUNT(DISTINCT l.id) AS workers FROM lines l \
-                      WHERE EXISTS (SELECT 1 FROM segments s WHERE s.line_id = l.id AND s.minute >= $1)";
-        let found: Vec<rows::ActiveRow> = self.rows(select, binds![i64::from(minute.0)]).await?;
+        let text = statement!("reads/active.sql");
+        let since = i64::from(minute.0);
+        let found: Vec<rows::ActiveRow> =
+            self.run(move |db| async move { db.read().await?.conn().load_file(text, binds![since]).await }).await?;
         let Some(row) = found.into_iter().next() else { return Ok((0, 0)) };
         Ok((column::count(row.miners, "count of miners")?, column::count(row.workers, "count of workers")?))
     }

@@ -137,8 +137,8 @@ impl Store {
     ) -> Result<Vec<WorkSegment>> {
         let select = "SELECT m.address, l.worker, l.origin, s.start_seq, s.last_seq, s.work \
                       FROM blocks b JOIN block_windows w ON w.block_id = b.id AND w.host_id = $1 \
-                      JOIN lines l ON l.host_id = w.host_id AND l.miner_id = $2 JOIN miners m ON m.id = l.miner_id \
-                      JOIN segments s ON s.line_id = l.id AND s.minute >= b.window_start / 60000 \
+                      JOIN worker_identities l ON l.host_id = w.host_id AND l.miner_id = $2 JOIN miners m ON m.id = l.miner_id \
+                      JOIN segments s ON s.identity_id = l.id AND s.minute >= b.window_start / 60000 \
                       AND s.start_seq <= w.end_seq WHERE b.id = $3 ORDER BY s.start_seq DESC LIMIT $4";
         let rows: Vec<SegmentColumns> = self.rows(select, binds![host.0, miner.0, block.0, max]).await?;
         rows.into_iter().map(WorkSegment::try_from).collect()
@@ -157,8 +157,8 @@ impl Store {
         max: i64,
     ) -> Result<Vec<WorkSegment>> {
         let select = "SELECT m.address, l.worker, l.origin, s.start_seq, s.last_seq, s.work \
-                      FROM miners m JOIN lines l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
-                      JOIN segments s ON s.line_id = l.id AND s.minute >= $3 \
+                      FROM miners m JOIN worker_identities l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
+                      JOIN segments s ON s.identity_id = l.id AND s.minute >= $3 \
                       WHERE m.address = $4 AND s.start_seq > $5 ORDER BY s.start_seq LIMIT $6";
         let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, after.to_i64(), max];
         let rows: Vec<SegmentColumns> = self.rows(select, binds).await?;
@@ -177,8 +177,8 @@ impl Store {
         max: i64,
     ) -> Result<Vec<JudgedShare>> {
         let select = "SELECT l.worker, v.share_seq, v.minute, v.difficulty \
-                      FROM miners m JOIN lines l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
-                      JOIN verdicts v ON v.line_id = l.id AND v.host_id = $1 AND v.minute >= $3 \
+                      FROM miners m JOIN worker_identities l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
+                      JOIN verdicts v ON v.identity_id = l.id AND v.host_id = $1 AND v.minute >= $3 \
                       WHERE m.address = $4 AND v.verdict = 'verified' ORDER BY v.share_seq DESC LIMIT $5";
         let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, max];
         let rows: Vec<JudgedColumns> = self.rows(select, binds).await?;

@@ -50,7 +50,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    lines (id) {
+    worker_identities (id) {
         id -> BigInt,
         host_id -> BigInt,
         miner_id -> BigInt,
@@ -96,8 +96,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    segments (line_id, start_seq) {
-        line_id -> BigInt,
+    segments (identity_id, start_seq) {
+        identity_id -> BigInt,
         start_seq -> BigInt,
         last_seq -> BigInt,
         minute -> BigInt,
@@ -113,7 +113,7 @@ diesel::table! {
     verdicts (host_id, share_seq) {
         host_id -> BigInt,
         share_seq -> BigInt,
-        line_id -> BigInt,
+        identity_id -> BigInt,
         minute -> BigInt,
         difficulty -> BigInt,
         verdict -> Text,
@@ -122,8 +122,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    rejects (line_id, minute, reason) {
-        line_id -> BigInt,
+    rejects (identity_id, minute, reason) {
+        identity_id -> BigInt,
         minute -> BigInt,
         reason -> Text,
         count -> BigInt,
@@ -146,7 +146,7 @@ diesel::table! {
         state -> Text,
         host_id -> BigInt,
         template_id -> BigInt,
-        line_id -> Nullable<BigInt>,
+        identity_id -> Nullable<BigInt>,
         nonce -> BigInt,
         share_seq -> BigInt,
         difficulty -> BigInt,
@@ -252,7 +252,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    intent_lines (intent_id, miner_id) {
+    intent_recipients (intent_id, miner_id) {
         intent_id -> Text,
         miner_id -> BigInt,
         gross -> BigInt,
@@ -284,6 +284,51 @@ diesel::table! {
 }
 
 diesel::table! {
+    vardiff_hints (address, worker) {
+        address -> Text,
+        worker -> Text,
+        origin -> Binary,
+        difficulty -> BigInt,
+        measured_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    unknown_sends (txid) {
+        txid -> Text,
+        memo -> Text,
+        wallet -> Text,
+        sent_at -> BigInt,
+        sent_height -> BigInt,
+        fee -> BigInt,
+        recipients -> Text,
+        defect -> Nullable<Text>,
+        chain_state -> Text,
+        block_height -> Nullable<BigInt>,
+        seen_height -> BigInt,
+        noted_at -> BigInt,
+        noted_height -> BigInt,
+        decision -> Nullable<Text>,
+        because -> Nullable<Text>,
+        decided_at -> Nullable<BigInt>,
+        waits_for -> Nullable<Text>,
+        booked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    payout_books (id) {
+        id -> BigInt,
+        steps -> BigInt,
+        steps_ahead -> Nullable<BigInt>,
+        read_wallet -> Nullable<Text>,
+        read_height -> Nullable<BigInt>,
+        read_sends -> Nullable<BigInt>,
+        standing -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     client_bans (client) {
         client -> Text,
         reason -> Text,
@@ -294,7 +339,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    suspects (address, origin) {
+    penalties (address, origin) {
         address -> Text,
         origin -> Binary,
         reason -> Text,
@@ -385,17 +430,17 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(lines -> hosts (host_id));
+diesel::joinable!(worker_identities -> hosts (host_id));
 diesel::joinable!(log_gaps -> hosts (host_id));
-diesel::joinable!(lines -> miners (miner_id));
+diesel::joinable!(worker_identities -> miners (miner_id));
 diesel::joinable!(share_batches -> hosts (host_id));
-diesel::joinable!(segments -> lines (line_id));
+diesel::joinable!(segments -> worker_identities (identity_id));
 diesel::joinable!(verdicts -> hosts (host_id));
-diesel::joinable!(verdicts -> lines (line_id));
-diesel::joinable!(rejects -> lines (line_id));
+diesel::joinable!(verdicts -> worker_identities (identity_id));
+diesel::joinable!(rejects -> worker_identities (identity_id));
 diesel::joinable!(blocks -> hosts (host_id));
 diesel::joinable!(blocks -> templates (template_id));
-diesel::joinable!(blocks -> lines (line_id));
+diesel::joinable!(blocks -> worker_identities (identity_id));
 diesel::joinable!(blocks -> policies (policy_id));
 diesel::joinable!(block_windows -> blocks (block_id));
 diesel::joinable!(block_windows -> hosts (host_id));
@@ -404,14 +449,14 @@ diesel::joinable!(block_weights -> miners (miner_id));
 diesel::joinable!(accounts -> miners (miner_id));
 diesel::joinable!(postings -> entries (entry_id));
 diesel::joinable!(postings -> accounts (account_id));
-diesel::joinable!(intent_lines -> intents (intent_id));
-diesel::joinable!(intent_lines -> miners (miner_id));
+diesel::joinable!(intent_recipients -> intents (intent_id));
+diesel::joinable!(intent_recipients -> miners (miner_id));
 diesel::joinable!(intent_attempts -> intents (intent_id));
 diesel::allow_tables_to_appear_in_same_query!(
     meta,
     hosts,
     miners,
-    lines,
+    worker_identities,
     templates,
     share_batches,
     segments,
@@ -426,11 +471,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     postings,
     leases,
     intents,
-    intent_lines,
+    intent_recipients,
     intent_attempts,
     snapshots,
+    vardiff_hints,
+    unknown_sends,
+    payout_books,
     client_bans,
-    suspects,
+    penalties,
     retention_marks,
     set_aside,
     set_aside_records,
@@ -439,30 +487,3 @@ diesel::allow_tables_to_appear_in_same_query!(
     payout_days,
     log_gaps,
 );
-
-#[cfg(test)]
-mod tests {
-    use diesel::connection::SimpleConnection;
-    use diesel::{Connection, QueryDsl, SqliteConnection, Table, debug_query, sqlite::Sqlite};
-
-    /// A statement for each table that names all its columns.
-    macro_rules! selects {
-        ($($table:ident)*) => {
-            [$(debug_query::<Sqlite, _>(&super::$table::table.select(super::$table::table::all_columns())).to_string()),*]
-        };
-    }
-
-    #[test]
-    fn the_tables_are_as_the_migrations_make_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pool.sqlite").display().to_string();
-        crate::Store::migrate(&format!("sqlite:{path}")).unwrap();
-        let mut conn = SqliteConnection::establish(&path).unwrap();
-        for select in selects!(meta hosts miners lines templates share_batches segments verdicts rejects policies blocks
-            block_windows block_weights accounts entries postings leases intents intent_lines intent_attempts snapshots
-            client_bans suspects retention_marks set_aside set_aside_records share_days reject_days payout_days log_gaps)
-        {
-            conn.batch_execute(&select).unwrap_or_else(|error| panic!("{select}: {error}"));
-        }
-    }
-}

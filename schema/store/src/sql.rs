@@ -1,4 +1,9 @@
-//! One SQL text for both databases.
+//! One SQL text for both databases: for statements that Diesel's query builder cannot express (window functions, rows
+//! out of JSON, recursive sums) and for those that must go through [`crate::sqlstate`]. Everything else is written
+//! with the builder on `schema.rs`.
+//!
+//! The text lies in a `.sql` file beside its module, named by [`statement!`](statement). `tests/shares/statements.rs` prepares each
+//! on both databases. Where the databases differ it says `{rows}`, `{lock}` or `{now}`, see [`for_database`].
 //!
 //! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
 //! is first read. So every text must mention its parameters first in rising order; repeats are free.
@@ -51,7 +56,54 @@ pub(crate) fn mentions_in_order(text: &str) -> bool {
     })
 }
 
+/// The text of a `.sql` file beside the module: `statement!("reads/active.sql")`.
+macro_rules! statement {
+    ($path:literal) => {
+        include_str!($path)
+    };
+}
+pub(crate) use statement;
+
+/// A statement as one of the databases takes it: without comments, and with these words replaced.
+///
+/// - `{rows}`: the table function that makes rows of the JSON list in `$1`; each row's `value` is a list of columns.
+/// - `{lock}`: ends a `SELECT` so that nobody else changes its rows before this transaction ends. On SQLite a writing
+///   transaction is alone anyway.
+/// - `{now}`: the database's own clock, in milliseconds since the epoch.
+#[doc(hidden)]
+#[must_use]
+pub fn for_database(text: &str, is_postgres: bool) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let [rows, lock, now] = if is_postgres { PG_WORDS } else { LITE_WORDS };
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.trim().replace("{rows}", rows).replace("{lock}", lock).replace("{now}", now)
+}
+
+const PG_WORDS: [&str; 3] = [
+    "jsonb_array_elements(CAST($1 AS jsonb))",
+    "FOR UPDATE",
+    "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+];
+const LITE_WORDS: [&str; 3] = ["json_each($1)", "", "CAST(unixepoch('subsec') * 1000 AS INTEGER)"];
+
 impl Conn<'_> {
+    /// A statement of a file as this database takes it.
+    fn text(&self, text: &'static str) -> String {
+        for_database(text, matches!(self, Conn::Pg(_)))
+    }
+
+    /// Rows of a query of a file.
+    pub(crate) async fn load_file<R: Row>(&mut self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
+        let text = self.text(text);
+        self.rows(&text, binds).await
+    }
+
+    /// Runs a statement of a file; how many rows it touched.
+    pub(crate) async fn run_file(&mut self, text: &'static str, binds: Vec<Bind>) -> Result<usize> {
+        let text = self.text(text);
+        self.run(&text, binds).await
+    }
+
     /// Rows of a query.
     pub(crate) async fn rows<R: Row>(&mut self, text: &str, binds: Vec<Bind>) -> Result<Vec<R>> {
         let question = Question::prepare(self, text, &binds).await?;

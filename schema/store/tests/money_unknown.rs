@@ -95,7 +95,7 @@ fn a_payout_is_known_by_its_entry_for_ever() {
         let payout = intent(&intent_id(1), vec![recipient("A", 900, 870)]);
         db.store.intent_reserve(epoch, payout.clone(), reserved(&payout), NOW).await.unwrap();
         // As retention does in the end.
-        for table in ["intent_lines", "intent_attempts"] {
+        for table in ["intent_recipients", "intent_attempts"] {
             db.sql(&format!("DELETE FROM {table}")).unwrap();
         }
         db.sql("DELETE FROM intents").unwrap();

@@ -88,9 +88,9 @@ impl Books {
 
     /// Origins that sent false shares.
     #[must_use]
-    pub fn suspected_origins(&self, address: &str) -> Vec<[u8; 16]> {
-        let suspects = self.ask(async |store| store.suspects_list(Timestamp::from_ms(0)).await);
-        suspects.into_iter().filter(|row| row.address == address).map(|row| row.origin).collect()
+    pub fn penalized_origins(&self, address: &str) -> Vec<[u8; 16]> {
+        let penalties = self.ask(async |store| store.penalties_list(Timestamp::from_ms(0)).await);
+        penalties.into_iter().filter(|row| row.address == address).map(|row| row.origin).collect()
     }
 
     /// Every client that was banned, and what for.

@@ -62,7 +62,7 @@ fn what_is_blank_is_kept_for_ever_but_invented_names_are_not() {
         pool.cleaner(settings).run().await;
         assert_eq!((pool.count("share_batches"), pool.count("intents")), (batches, intents));
         assert_eq!((pool.count("share_days"), pool.count("payout_days")), (0, 0));
-        assert_eq!(pool.count("lines"), 4 + 1);
+        assert_eq!(pool.count("worker_identities"), 4 + 1);
         assert!(pool.count("segments WHERE span = 10") > 0);
         assert_eq!((pool.totals().await, pool.audit().await), (pool.sums.clone(), vec![]));
     });

@@ -58,16 +58,16 @@ const ENDS: &str = "SELECT b.hash || ' ' || h.name AS subject, CAST(0 AS BIGINT)
 
 const FINDERS: &str = "SELECT b.hash AS subject, COALESCE(w.end_seq, 0) AS stored, b.share_seq AS computed \
     FROM blocks b LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = b.host_id \
-    WHERE b.line_id IS NOT NULL AND COALESCE(w.end_seq, 0) < b.share_seq";
+    WHERE b.identity_id IS NOT NULL AND COALESCE(w.end_seq, 0) < b.share_seq";
 
 const SEEN: &str = "SELECT b.hash || ' ' || h.name AS subject, w.verdict_seq AS stored, h.folded_seq AS computed \
     FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN hosts h ON h.id = w.host_id \
     WHERE w.verdict_seq > h.folded_seq OR w.end_seq > h.folded_seq";
 
-const CUT: &str = "SELECT b.hash || ' line ' || s.line_id AS subject, s.last_seq AS stored, w.end_seq AS computed \
-    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN lines l ON l.host_id = w.host_id \
-    JOIN segments s ON s.line_id = l.id AND s.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
-        WHERE y.line_id = l.id AND y.start_seq <= w.end_seq) \
+const CUT: &str = "SELECT b.hash || ' line ' || s.identity_id AS subject, s.last_seq AS stored, w.end_seq AS computed \
+    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN worker_identities l ON l.host_id = w.host_id \
+    JOIN segments s ON s.identity_id = l.id AND s.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
+        WHERE y.identity_id = l.id AND y.start_seq <= w.end_seq) \
     WHERE w.block_id = $1 AND s.last_seq > w.end_seq";
 
 const TAKEN_BACK: &str = "SELECT e.reference AS subject, b.reward AS stored, \
@@ -252,7 +252,7 @@ async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
     let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, b.round_started_at, \
                   COALESCE(b.found_as, m.address) AS finder, \
                   p.body AS policy, b.weights_digest AS digest FROM blocks b JOIN policies p ON p.id = b.policy_id \
-                  LEFT JOIN lines l ON l.id = b.line_id LEFT JOIN miners m ON m.id = l.miner_id \
+                  LEFT JOIN worker_identities l ON l.id = b.identity_id LEFT JOIN miners m ON m.id = l.miner_id \
                   WHERE b.weights_digest IS NOT NULL AND b.id > $1 ORDER BY b.id LIMIT $2";
     c.rows(select, binds![after, BLOCKS_PER_PASS]).await
 }

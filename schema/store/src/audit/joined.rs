@@ -9,7 +9,7 @@ const LEFT: &str = "SELECT a.key AS subject, a.balance AS stored, CAST(0 AS BIGI
     FROM miners m JOIN accounts a ON a.miner_id = m.id WHERE m.joined_into IS NOT NULL AND a.balance <> 0";
 
 const LINES: &str = "SELECT m.address AS subject, l.id AS stored, m.joined_into AS computed \
-    FROM miners m JOIN lines l ON l.miner_id = m.id WHERE m.joined_into IS NOT NULL";
+    FROM miners m JOIN worker_identities l ON l.miner_id = m.id WHERE m.joined_into IS NOT NULL";
 
 const CHAINS: &str = "SELECT o.address AS subject, o.joined_into AS stored, COALESCE(n.joined_into, 0) AS computed \
     FROM miners o LEFT JOIN miners n ON n.id = o.joined_into \

@@ -19,7 +19,7 @@ const INFLIGHT: &str = "SELECT 'inflight:' || m.address AS subject, COALESCE(a.b
     CAST(COALESCE(o.gross, 0) AS BIGINT) AS computed \
     FROM miners m LEFT JOIN accounts a ON a.miner_id = m.id AND a.kind = 'inflight' \
     LEFT JOIN (SELECT COALESCE(t.joined_into, t.id) AS miner_id, SUM(l.gross) AS gross FROM intents i \
-        JOIN intent_lines l ON l.intent_id = i.id JOIN miners t ON t.id = l.miner_id WHERE i.state NOT IN ('settled', 'released') \
+        JOIN intent_recipients l ON l.intent_id = i.id JOIN miners t ON t.id = l.miner_id WHERE i.state NOT IN ('settled', 'released') \
         GROUP BY COALESCE(t.joined_into, t.id)) AS o ON o.miner_id = m.id \
     WHERE COALESCE(a.balance, 0) <> COALESCE(o.gross, 0)";
 
@@ -30,7 +30,7 @@ const STRAYS: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(1 AS 
 /// Of the payouts whose rows are gone, the sums stay.
 const PAID: &str = "SELECT 'all payouts' AS subject, CAST(s.listed + s.summed AS BIGINT) AS stored, \
     CAST(s.books AS BIGINT) AS computed FROM (SELECT \
-        (SELECT COALESCE(SUM(l.net), 0) FROM intent_lines l JOIN intents i ON i.id = l.intent_id \
+        (SELECT COALESCE(SUM(l.net), 0) FROM intent_recipients l JOIN intents i ON i.id = l.intent_id \
             WHERE i.state = 'settled') AS listed, \
         (SELECT COALESCE(SUM(net), 0) FROM payout_days) AS summed, \
         (SELECT COALESCE(SUM(p.amount), 0) FROM entries e JOIN postings p ON p.entry_id = e.id \
@@ -38,7 +38,7 @@ const PAID: &str = "SELECT 'all payouts' AS subject, CAST(s.listed + s.summed AS
     ) AS s WHERE s.listed + s.summed <> s.books";
 
 const HEADS: &str = "SELECT i.id AS subject, i.recipients AS stored, COUNT(l.miner_id) AS computed \
-    FROM intents i LEFT JOIN intent_lines l ON l.intent_id = i.id GROUP BY i.id, i.recipients \
+    FROM intents i LEFT JOIN intent_recipients l ON l.intent_id = i.id GROUP BY i.id, i.recipients \
     HAVING i.recipients <> COUNT(l.miner_id)";
 
 const ATTEMPTS: &str = "SELECT i.id AS subject, i.attempt AS stored, COUNT(t.attempt) AS computed \
@@ -120,7 +120,7 @@ async fn balances_before(c: &mut Conn<'_>, binds: Vec<crate::sql::Bind>) -> Resu
     let select = "SELECT e.reference, a.key, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS amount \
                   FROM intents i JOIN entries e ON e.reference = i.id AND e.kind = 'payout_reserved' \
                   JOIN accounts a ON a.kind = 'pool_fee' OR (a.kind = 'payable' AND a.miner_id IN \
-                      (SELECT l.miner_id FROM intent_lines l WHERE l.intent_id = i.id)) \
+                      (SELECT l.miner_id FROM intent_recipients l WHERE l.intent_id = i.id)) \
                   LEFT JOIN postings p ON p.account_id = a.id AND p.entry_id < e.id \
                   WHERE i.id > $1 AND i.id <= $2 AND i.adopted_at IS NOT NULL GROUP BY e.reference, a.key";
     let mut before: HashMap<String, Postings> = HashMap::new();

@@ -209,7 +209,7 @@ async fn verdicts(c: &mut Conn<'_>, window: Window, recounted: &mut Recounted) -
         "SELECT m.address, {} AS verified, {} AS taken, {} AS voided_since, {} AS taken_now \
          FROM block_windows w JOIN blocks b ON b.id = w.block_id \
          JOIN verdicts v ON v.host_id = w.host_id AND v.minute >= $1 AND v.share_seq <= w.end_seq \
-         JOIN lines l ON l.id = v.line_id JOIN miners m ON m.id = l.miner_id WHERE w.block_id = $2 GROUP BY m.address",
+         JOIN worker_identities l ON l.id = v.identity_id JOIN miners m ON m.id = l.miner_id WHERE w.block_id = $2 GROUP BY m.address",
         sum("v.verdict = 'verified' AND v.seq <= COALESCE(w.verdict_seq, b.verdict_seq)"),
         sum("v.verdict <> 'verified' AND v.seq <= COALESCE(w.verdict_seq, b.verdict_seq)"),
         sum("v.verdict = 'voided' AND v.seq > COALESCE(w.verdict_seq, b.verdict_seq)"),

@@ -7,7 +7,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use units::{HostId, Minute, Seq};
 
-use super::lines::Lines;
+use super::identities::Identities;
 use super::{BATCHES_PER_PAGE, Difference, Findings, batches, hosts};
 use crate::Result;
 use crate::batch::ShareBatch;
@@ -16,37 +16,37 @@ use crate::fold::BatchRow;
 use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 
-/// Lines whose segments one query looks at: a line has one for each minute in which it worked.
+/// Identities whose segments one query looks at: one has one for each minute in which it worked.
 const LINES_PER_PAGE: i64 = 50;
 
 /// Minutes after which no share for a template can come any more.
 const TEMPLATE_MINUTES: u32 = 120;
 
 const LAST_SEGMENT: &str = "SELECT 'line ' || l.id AS subject, l.work AS stored, \
-    COALESCE(s.total_work, 0) AS computed FROM lines l LEFT JOIN segments s ON s.line_id = l.id \
-    AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id) \
+    COALESCE(s.total_work, 0) AS computed FROM worker_identities l LEFT JOIN segments s ON s.identity_id = l.id \
+    AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.identity_id = l.id) \
     WHERE l.id > $1 AND l.id <= $2 \
     AND (l.work <> COALESCE(s.total_work, 0) OR l.shares <> COALESCE(s.total_shares, 0))";
 
-const RUNNING: &str = "SELECT 'line ' || line_id || ' from ' || start_seq AS subject, total_work AS stored, \
-    work + before_work AS computed FROM (SELECT line_id, start_seq, last_seq, shares, work, total_shares, total_work, \
+const RUNNING: &str = "SELECT 'line ' || identity_id || ' from ' || start_seq AS subject, total_work AS stored, \
+    work + before_work AS computed FROM (SELECT identity_id, start_seq, last_seq, shares, work, total_shares, total_work, \
     LAG(total_work, 1, CAST(0 AS BIGINT)) OVER line AS before_work, \
     LAG(total_shares, 1, CAST(0 AS BIGINT)) OVER line AS before_shares, \
     LAG(last_seq, 1, CAST(0 AS BIGINT)) OVER line AS before_seq, \
     LAG(minute, 1, CAST(0 AS BIGINT)) OVER line AS before_minute, minute \
-    FROM segments WHERE line_id > $1 AND line_id <= $2 \
-    WINDOW line AS (PARTITION BY line_id ORDER BY start_seq)) AS s \
+    FROM segments WHERE identity_id > $1 AND identity_id <= $2 \
+    WINDOW line AS (PARTITION BY identity_id ORDER BY start_seq)) AS s \
     WHERE total_work <> work + before_work OR total_shares <> shares + before_shares \
     OR start_seq <= before_seq OR last_seq < start_seq OR minute < before_minute";
 
 const REJECTS: &str = "SELECT 'line ' || l.id AS subject, l.rejects AS stored, \
     CAST(l.pruned_rejects + COALESCE(SUM(r.count), 0) AS BIGINT) AS computed \
-    FROM lines l LEFT JOIN rejects r ON r.line_id = l.id WHERE l.id > $1 AND l.id <= $2 \
+    FROM worker_identities l LEFT JOIN rejects r ON r.identity_id = l.id WHERE l.id > $1 AND l.id <= $2 \
     GROUP BY l.id, l.rejects, l.pruned_rejects HAVING l.rejects <> l.pruned_rejects + COALESCE(SUM(r.count), 0)";
 
 const HOSTS: &str = "SELECT 'host ' || h.name AS subject, h.work AS stored, \
     CAST(h.gone_work + COALESCE(l.work, 0) AS BIGINT) AS computed FROM hosts h LEFT JOIN \
-    (SELECT host_id, SUM(shares) AS shares, SUM(work) AS work, SUM(rejects) AS rejects FROM lines GROUP BY host_id) \
+    (SELECT host_id, SUM(shares) AS shares, SUM(work) AS work, SUM(rejects) AS rejects FROM worker_identities GROUP BY host_id) \
     AS l ON l.host_id = h.id WHERE h.work <> h.gone_work + COALESCE(l.work, 0) \
     OR h.shares <> h.gone_shares + COALESCE(l.shares, 0) OR h.rejects <> h.gone_rejects + COALESCE(l.rejects, 0)";
 
@@ -59,7 +59,7 @@ const JUDGED: &str = "SELECT 'host ' || h.name AS subject, h.verified + h.refute
 
 pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
-    let last = c.number("SELECT MAX(id) AS n FROM lines", binds![]).await?.unwrap_or(0);
+    let last = c.number("SELECT MAX(id) AS n FROM worker_identities", binds![]).await?.unwrap_or(0);
     let mut after = 0;
     while after < last {
         let page = || binds![after, after.saturating_add(LINES_PER_PAGE)];
@@ -72,14 +72,14 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     found.query(c, "host counts its verdicts", JUDGED, binds![]).await?;
     let kept = mark_in_txn(c, Mark::Details).await?;
     for (host, name, folded) in hosts(c).await? {
-        let lines = Lines::load(c, host).await?;
+        let identities = Identities::load(c, host).await?;
         let finds = finds(c, host).await?;
         let mut pass = Pass {
             host,
             name,
             folded,
             kept,
-            lines,
+            identities,
             finds,
             nonces: HashMap::new(),
             last: Seq::ZERO,
@@ -117,7 +117,7 @@ struct Pass {
     folded: Seq,
     /// All details are kept from this minute on. Of what was before it only the sums are compared.
     kept: Minute,
-    lines: Lines,
+    identities: Identities,
     /// Blocks whose finding share was not met yet, by its position.
     finds: HashMap<i64, Find>,
     /// Nonces of templates that shares may still come for, and when the last one came.
@@ -135,7 +135,7 @@ const BUCKET: u32 = 10;
 #[derive(QueryableByName)]
 struct Booked {
     #[diesel(sql_type = BigInt)]
-    line_id: i64,
+    identity_id: i64,
     #[diesel(sql_type = BigInt)]
     minute: i64,
     #[diesel(sql_type = BigInt)]
@@ -153,7 +153,7 @@ struct Find {
     #[diesel(sql_type = BigInt)]
     share_seq: i64,
     #[diesel(sql_type = BigInt)]
-    line_id: i64,
+    identity_id: i64,
     #[diesel(sql_type = BigInt)]
     nonce: i64,
     #[diesel(sql_type = BigInt)]
@@ -163,8 +163,8 @@ struct Find {
 }
 
 async fn finds(c: &mut Conn<'_>, host: HostId) -> Result<HashMap<i64, Find>> {
-    let select = "SELECT b.hash, b.share_seq, b.line_id, b.nonce, b.found_at, t.merkle_root FROM blocks b \
-                  JOIN templates t ON t.id = b.template_id WHERE b.host_id = $1 AND b.line_id IS NOT NULL";
+    let select = "SELECT b.hash, b.share_seq, b.identity_id, b.nonce, b.found_at, t.merkle_root FROM blocks b \
+                  JOIN templates t ON t.id = b.template_id WHERE b.host_id = $1 AND b.identity_id IS NOT NULL";
     let rows: Vec<Find> = c.rows(select, binds![host.0]).await?;
     Ok(rows.into_iter().map(|row| (row.share_seq, row)).collect())
 }
@@ -174,7 +174,7 @@ struct StoredVerdict {
     #[diesel(sql_type = BigInt)]
     share_seq: i64,
     #[diesel(sql_type = BigInt)]
-    line_id: i64,
+    identity_id: i64,
     #[diesel(sql_type = BigInt)]
     minute: i64,
     #[diesel(sql_type = BigInt)]
@@ -234,7 +234,7 @@ impl Pass {
         }
         let select = "SELECT CAST(h.gone_shares + COALESCE(SUM(l.shares), 0) AS BIGINT) AS shares, \
                       CAST(h.gone_work + COALESCE(SUM(l.work), 0) AS BIGINT) AS work \
-                      FROM hosts h LEFT JOIN lines l ON l.host_id = h.id WHERE h.id = $1 \
+                      FROM hosts h LEFT JOIN worker_identities l ON l.host_id = h.id WHERE h.id = $1 \
                       GROUP BY h.id, h.gone_shares, h.gone_work";
         for total in c.rows::<Totals>(select, binds![self.host.0]).await? {
             let total = Sum::stored(total.shares, total.work);
@@ -263,7 +263,7 @@ impl Pass {
         check_row(row, &batch, &subject, found);
         self.once(&batch, found);
         self.found_blocks(&batch, found);
-        let ids: Vec<Option<i64>> = batch.lines.iter().map(|line| self.lines.id(line)).collect();
+        let ids: Vec<Option<i64>> = batch.lines.iter().map(|line| self.identities.id(line)).collect();
         for share in &batch.shares {
             self.sum.add(share.difficulty.get());
             if share.minute < self.kept {
@@ -316,13 +316,13 @@ impl Pass {
             let Some(block) = self.finds.remove(&share.seq.to_i64()) else { continue };
             let line = usize::try_from(share.line).ok().and_then(|place| batch.lines.get(place));
             let root = usize::try_from(share.template).ok().and_then(|place| batch.templates.get(place));
-            let line = line.and_then(|line| self.lines.id(line)).unwrap_or(0);
+            let line = line.and_then(|line| self.identities.id(line)).unwrap_or(0);
             let root = root.map_or("", String::as_str);
             // A block that was recognised on the chain first has the time of its header, in whole seconds.
             let is_headers = block.found_at % 1_000 == 0;
             let found_at = if is_headers { block.found_at } else { share.received_at.ms() };
             let (stored, share) = (
-                (block.line_id, block.merkle_root.as_str(), block.nonce, block.found_at),
+                (block.identity_id, block.merkle_root.as_str(), block.nonce, block.found_at),
                 (line, root, share.nonce.get().cast_signed(), found_at),
             );
             if stored != share {
@@ -341,17 +341,17 @@ impl Pass {
         sums: HashMap<(i64, i64), Sum>,
         found: &mut Findings,
     ) -> Result<()> {
-        let select = "SELECT s.line_id, s.minute, MAX(s.span) AS span, CAST(SUM(s.shares) AS BIGINT) AS shares, \
-                      CAST(SUM(s.work) AS BIGINT) AS work FROM segments s JOIN lines l ON l.id = s.line_id \
-                      WHERE s.minute >= $1 AND s.minute < $2 AND l.host_id = $3 GROUP BY s.line_id, s.minute";
+        let select = "SELECT s.identity_id, s.minute, MAX(s.span) AS span, CAST(SUM(s.shares) AS BIGINT) AS shares, \
+                      CAST(SUM(s.work) AS BIGINT) AS work FROM segments s JOIN worker_identities l ON l.id = s.identity_id \
+                      WHERE s.minute >= $1 AND s.minute < $2 AND l.host_id = $3 GROUP BY s.identity_id, s.minute";
         let first = i64::from(bucket) * i64::from(BUCKET);
         let binds = binds![first, first + i64::from(BUCKET), self.host.0];
         let booked: Vec<Booked> = c.rows(select, binds).await?;
-        let merged: HashSet<i64> = booked.iter().filter(|row| row.span > 1).map(|row| row.line_id).collect();
+        let merged: HashSet<i64> = booked.iter().filter(|row| row.span > 1).map(|row| row.identity_id).collect();
         let place = |line, minute| (line, if merged.contains(&line) { first } else { minute });
         let mut both: BTreeMap<(i64, i64), (Sum, Sum)> = BTreeMap::new();
         for row in &booked {
-            both.entry(place(row.line_id, row.minute)).or_default().0 += Sum::stored(row.shares, row.work);
+            both.entry(place(row.identity_id, row.minute)).or_default().0 += Sum::stored(row.shares, row.work);
         }
         for ((line, minute), sum) in sums {
             both.entry(place(line, minute)).or_default().1 += sum;
@@ -372,7 +372,7 @@ impl Pass {
         ids: &[Option<i64>],
         found: &mut Findings,
     ) -> Result<i64> {
-        let select = "SELECT share_seq, line_id, minute, difficulty, verdict, seq FROM verdicts \
+        let select = "SELECT share_seq, identity_id, minute, difficulty, verdict, seq FROM verdicts \
                       WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3 AND minute >= $4";
         let kept = i64::from(self.kept.0);
         let verdicts: Vec<StoredVerdict> =
@@ -384,7 +384,7 @@ impl Pass {
             let Ok(share) = share.map(|place| &batch.shares[place]) else { continue };
             judged += 1;
             let line = usize::try_from(share.line).ok().and_then(|place| ids.get(place)).copied().flatten();
-            let stored = (verdict.line_id, verdict.minute, verdict.difficulty);
+            let stored = (verdict.identity_id, verdict.minute, verdict.difficulty);
             let computed = (line.unwrap_or(0), i64::from(share.minute.0), share.difficulty.to_i64());
             if stored != computed {
                 let text =

@@ -56,7 +56,7 @@ pub(crate) async fn block_insert_in_txn(c: &mut Conn<'_>, block: &NewBlock<'_>) 
     let round_work = pool_work.saturating_sub(round.before_work.unwrap_or(0));
     let round_started_at = round.before_at.or(round.first_share_at).unwrap_or(block.found_at.ms());
     let window_start = terms.start(block.window_end, Timestamp::from_ms(round_started_at), block.window);
-    let insert = "INSERT INTO blocks (hash, state, host_id, template_id, line_id, nonce, share_seq, found_at, \
+    let insert = "INSERT INTO blocks (hash, state, host_id, template_id, identity_id, nonce, share_seq, found_at, \
                   policy_id, window_start, round_work, round_started_at, pool_work, height, difficulty, reward) \
                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, t.height, t.difficulty, t.reward \
                   FROM templates t WHERE t.id = $4 ON CONFLICT (hash) DO NOTHING RETURNING id AS n";

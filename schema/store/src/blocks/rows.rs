@@ -8,10 +8,10 @@ use crate::fold::TemplateRow;
 use crate::{Result, StoreError, column};
 
 /// All blocks (`b`) with their finders: the start of every query that gives [`BlockRow`]s.
-pub(crate) const BLOCKS: &str = "SELECT b.id, b.hash, b.height, b.state, b.line_id, m.address AS finder, l.worker, \
+pub(crate) const BLOCKS: &str = "SELECT b.id, b.hash, b.height, b.state, b.identity_id, m.address AS finder, l.worker, \
     b.difficulty, b.reward, b.found_at, b.policy_id, b.window_start, b.round_work, b.round_started_at, b.credits, \
     b.reversals, b.credited_at, b.displaced_at, b.hold_reason \
-    FROM blocks b LEFT JOIN lines l ON l.id = b.line_id LEFT JOIN miners m ON m.id = l.miner_id";
+    FROM blocks b LEFT JOIN worker_identities l ON l.id = b.identity_id LEFT JOIN miners m ON m.id = l.miner_id";
 
 /// A row of [`BLOCKS`].
 #[derive(QueryableByName)]
@@ -25,7 +25,7 @@ pub(crate) struct BlockRow {
     #[diesel(sql_type = Text)]
     state: String,
     #[diesel(sql_type = Nullable<BigInt>)]
-    line_id: Option<i64>,
+    identity_id: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
     finder: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -72,7 +72,7 @@ impl TryFrom<BlockRow> for Block {
             id: BlockRowId(row.id),
             height: column::height(row.height, &what)?,
             state,
-            line: row.line_id.map(LineId),
+            line: row.identity_id.map(LineId),
             finder: row.finder,
             worker: row.worker,
             difficulty: column::difficulty(row.difficulty, &what)?,

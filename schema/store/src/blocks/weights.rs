@@ -14,11 +14,11 @@ use crate::{Result, StoreError, column};
 /// own segment, hence `+ f.work`.
 const ACCEPTED: &str = "SELECT m.id AS miner, m.address, \
     CAST(SUM(e.total_work - f.total_work + f.work) AS BIGINT) AS accepted \
-    FROM block_windows w JOIN lines l ON l.host_id = w.host_id JOIN miners m ON m.id = l.miner_id \
-    JOIN segments f ON f.line_id = l.id AND f.start_seq = (SELECT x.start_seq FROM segments x \
-        WHERE x.line_id = l.id AND x.minute >= $1 ORDER BY x.minute, x.start_seq LIMIT 1) \
-    JOIN segments e ON e.line_id = l.id AND e.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
-        WHERE y.line_id = l.id AND y.start_seq <= w.end_seq) \
+    FROM block_windows w JOIN worker_identities l ON l.host_id = w.host_id JOIN miners m ON m.id = l.miner_id \
+    JOIN segments f ON f.identity_id = l.id AND f.start_seq = (SELECT x.start_seq FROM segments x \
+        WHERE x.identity_id = l.id AND x.minute >= $1 ORDER BY x.minute, x.start_seq LIMIT 1) \
+    JOIN segments e ON e.identity_id = l.id AND e.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
+        WHERE y.identity_id = l.id AND y.start_seq <= w.end_seq) \
     WHERE w.block_id = $2 AND f.start_seq <= w.end_seq GROUP BY m.id, m.address ORDER BY m.address";
 
 /// Judged work in the window, per miner.
@@ -26,7 +26,7 @@ const JUDGED: &str = "SELECT l.miner_id AS miner, \
     CAST(SUM(CASE WHEN v.verdict = 'verified' THEN v.difficulty ELSE 0 END) AS BIGINT) AS verified, \
     CAST(SUM(CASE WHEN v.verdict = 'verified' THEN 0 ELSE v.difficulty END) AS BIGINT) AS taken \
     FROM block_windows w JOIN verdicts v ON v.host_id = w.host_id AND v.minute >= $1 AND v.share_seq <= w.end_seq \
-    JOIN lines l ON l.id = v.line_id WHERE w.block_id = $2 GROUP BY l.miner_id";
+    JOIN worker_identities l ON l.id = v.identity_id WHERE w.block_id = $2 GROUP BY l.miner_id";
 
 #[derive(QueryableByName)]
 struct AcceptedRow {

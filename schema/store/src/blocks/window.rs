@@ -22,7 +22,7 @@ const HOSTS: &str = concat!(
 );
 
 /// The last position of the minute of the find, or of the minutes before.
-const END: &str = "SELECT MAX(s.last_seq) AS n FROM segments s JOIN lines l ON l.id = s.line_id \
+const END: &str = "SELECT MAX(s.last_seq) AS n FROM segments s JOIN worker_identities l ON l.id = s.identity_id \
     WHERE l.host_id = $1 AND s.minute <= $2";
 
 #[derive(QueryableByName)]

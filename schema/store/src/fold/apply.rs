@@ -159,7 +159,7 @@ async fn lines_ensure(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> R
         );
         c.run(&miners, binds![written.lines.clone()]).await?;
         let lines = format!(
-            "INSERT INTO lines (host_id, miner_id, worker, origin) \
+            "INSERT INTO worker_identities (host_id, miner_id, worker, origin) \
              SELECT DISTINCT {host}, m.id, value->>2, {origin} FROM {rows} CROSS JOIN miners m \
              WHERE m.address = value->>1 ON CONFLICT (host_id, miner_id, worker, origin) DO NOTHING",
             host = step.host,
@@ -187,9 +187,9 @@ async fn line_states(c: &mut Conn<'_>, step: &FoldStep, written: &Written) -> Re
          s.start_seq, s.last_seq, s.minute, s.shares, s.work \
          FROM (SELECT CAST(value->>0 AS BIGINT) AS place, value->>1 AS address, value->>2 AS worker, \
          {origin} AS origin FROM {rows}) AS r \
-         CROSS JOIN miners m CROSS JOIN lines l \
-         LEFT JOIN segments s ON s.line_id = l.id \
-         AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.line_id = l.id) \
+         CROSS JOIN miners m CROSS JOIN worker_identities l \
+         LEFT JOIN segments s ON s.identity_id = l.id \
+         AND s.start_seq = (SELECT MAX(x.start_seq) FROM segments x WHERE x.identity_id = l.id) \
          WHERE m.address = r.address \
          AND l.host_id = {host} AND l.miner_id = m.id AND l.worker = r.worker AND l.origin = r.origin",
         origin = c.bytes_of_hex("value->>3"),
@@ -233,8 +233,8 @@ async fn lines_update(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
         "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS shares, \
          CAST(value->>2 AS BIGINT) AS work, CAST(value->>3 AS BIGINT) AS rejects, \
          CAST(value->>4 AS BIGINT) AS first_share_at, CAST(value->>5 AS BIGINT) AS last_share_at FROM {}) \
-         UPDATE lines SET shares = r.shares, work = r.work, rejects = lines.rejects + r.rejects, \
-         first_share_at = r.first_share_at, last_share_at = r.last_share_at FROM r WHERE lines.id = r.id",
+         UPDATE worker_identities SET shares = r.shares, work = r.work, rejects = worker_identities.rejects + r.rejects, \
+         first_share_at = r.first_share_at, last_share_at = r.last_share_at FROM r WHERE worker_identities.id = r.id",
         c.json_rows(),
     );
     c.run(&update, binds![planned.lines.clone()]).await?;
@@ -246,11 +246,11 @@ async fn segments_put(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
         return Ok(());
     }
     let upsert = format!(
-        "INSERT INTO segments (line_id, start_seq, last_seq, minute, shares, work, total_shares, total_work) \
+        "INSERT INTO segments (identity_id, start_seq, last_seq, minute, shares, work, total_shares, total_work) \
          SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
          CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT), \
          CAST(value->>6 AS BIGINT), CAST(value->>7 AS BIGINT) FROM {} WHERE true \
-         ON CONFLICT (line_id, start_seq) DO UPDATE SET last_seq = excluded.last_seq, shares = excluded.shares, \
+         ON CONFLICT (identity_id, start_seq) DO UPDATE SET last_seq = excluded.last_seq, shares = excluded.shares, \
          work = excluded.work, total_shares = excluded.total_shares, total_work = excluded.total_work",
         c.json_rows(),
     );
@@ -271,10 +271,10 @@ async fn rejects_add(c: &mut Conn<'_>, planned: &Planned) -> Result<()> {
         return Ok(());
     }
     let upsert = format!(
-        "INSERT INTO rejects (line_id, minute, reason, count) \
+        "INSERT INTO rejects (identity_id, minute, reason, count) \
          SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, CAST(value->>3 AS BIGINT) \
          FROM {} WHERE true \
-         ON CONFLICT (line_id, minute, reason) DO UPDATE SET count = rejects.count + excluded.count",
+         ON CONFLICT (identity_id, minute, reason) DO UPDATE SET count = rejects.count + excluded.count",
         c.json_rows(),
     );
     c.run(&upsert, binds![planned.rejects.clone()]).await?;
@@ -304,7 +304,7 @@ async fn verdicts_put(c: &mut Conn<'_>, host: i64, planned: &Planned) -> Result<
     );
     let change = c.rows::<Count>(&change, binds![planned.verdicts.clone()]).await?.pop();
     let upsert = format!(
-        "INSERT INTO verdicts (host_id, share_seq, line_id, minute, difficulty, verdict, seq) \
+        "INSERT INTO verdicts (host_id, share_seq, identity_id, minute, difficulty, verdict, seq) \
          SELECT {host}, CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
          CAST(value->>3 AS BIGINT), value->>4, CAST(value->>5 AS BIGINT) FROM {} WHERE true \
          ON CONFLICT (host_id, share_seq) DO UPDATE SET verdict = excluded.verdict, seq = excluded.seq \
@@ -351,8 +351,8 @@ async fn candidate_put(
     }
     // What was computed without a finder stays without one, and so does a block whose window was closed before its share
     // came into the log again.
-    let find = "UPDATE blocks SET line_id = $1, host_id = $2, share_seq = $3 \
-                WHERE hash = $4 AND line_id IS NULL AND weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_windows w \
+    let find = "UPDATE blocks SET identity_id = $1, host_id = $2, share_seq = $3 \
+                WHERE hash = $4 AND identity_id IS NULL AND weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_windows w \
                 WHERE w.block_id = blocks.id AND w.host_id = $2 AND w.end_seq >= $3)";
     c.run(find, binds![line, step.host.0, candidate.share_seq.to_i64(), candidate.hash.clone()]).await?;
     Ok(())

@@ -18,7 +18,7 @@ use crate::ledger::{Balance, MONEY_LEASE};
 use crate::sql::binds;
 use crate::{Result, StoreError, column};
 
-mod lines;
+mod identities;
 mod names;
 
 /// What joining accounts needs to know that no table says.
@@ -53,7 +53,7 @@ pub(super) fn join_accounts(c: &mut Tx<'_>, joining: Option<&Joining>) -> Result
     })?;
     let to = |from: &str| Address::account_text(from, &joining.network).into_owned();
     for from in &names {
-        names::suspects(c, from, &to(from))?;
+        names::penalties(c, from, &to(from))?;
         names::hints(c, from, &to(from))?;
     }
     for from in &miners {
@@ -82,7 +82,7 @@ fn legacy_miners(c: &mut Tx<'_>) -> Result<BTreeSet<String>> {
 }
 
 fn legacy_names(c: &mut Tx<'_>) -> Result<BTreeSet<String>> {
-    let select = "SELECT address AS text FROM suspects WHERE length(address) <= $1 \
+    let select = "SELECT address AS text FROM penalties WHERE length(address) <= $1 \
                   UNION SELECT address FROM vardiff_hints WHERE length(address) <= $1";
     let texts: Vec<Named> = c.rows(select, binds![LEGACY_CHARS_MAX])?;
     Ok(texts.into_iter().map(|row| row.text).filter(|text| is_legacy(text)).collect())
@@ -101,9 +101,9 @@ fn miner(c: &mut Tx<'_>, joining: &Joining, from: &str, to: &str) -> Result<()> 
     c.run(&insert, binds![from, to])?;
     let (one, other) = (miner_id(c, from)?, miner_id(c, to)?);
     let found_as = "UPDATE blocks SET found_as = $1 WHERE weights_digest IS NOT NULL \
-                    AND line_id IN (SELECT id FROM lines WHERE miner_id = $2)";
+                    AND identity_id IN (SELECT id FROM worker_identities WHERE miner_id = $2)";
     c.run(found_as, binds![from, one])?;
-    lines::join(c, one, other)?;
+    identities::join(c, one, other)?;
     counts(c, one, other)?;
     days(c, one, other)?;
     let booked = booked(c, one)?;

@@ -1,4 +1,4 @@
-//! Rows of `intents`, `intent_lines` and `intent_attempts`.
+//! Rows of `intents`, `intent_recipients` and `intent_attempts`.
 use diesel::QueryableByName;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
@@ -174,7 +174,7 @@ pub(crate) async fn intents_load(c: &mut Conn<'_>, condition: &str, binds: Vec<B
         intents.iter().enumerate().map(|(place, intent)| (intent.id.clone(), place)).collect();
 
     let select = format!(
-        "SELECT l.intent_id, m.address, l.gross, l.net FROM intents i JOIN intent_lines l ON l.intent_id = i.id \
+        "SELECT l.intent_id, m.address, l.gross, l.net FROM intents i JOIN intent_recipients l ON l.intent_id = i.id \
          JOIN miners m ON m.id = l.miner_id WHERE {condition} ORDER BY m.address"
     );
     for row in c.rows::<LineRow>(&select, binds.clone()).await? {
@@ -255,7 +255,7 @@ pub(super) async fn reserved_under(c: &mut Conn<'_>, id: &str, epoch: i64) -> Re
 
 pub(super) async fn lines_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
     let insert = format!(
-        "WITH v (intent_id, address, gross, net) AS (VALUES {}) INSERT INTO intent_lines (intent_id, miner_id, gross, net) \
+        "WITH v (intent_id, address, gross, net) AS (VALUES {}) INSERT INTO intent_recipients (intent_id, miner_id, gross, net) \
          SELECT v.intent_id, m.id, v.gross, v.net FROM v JOIN miners m ON m.address = v.address",
         values(intent.lines.len(), 4)
     );

@@ -91,7 +91,7 @@ fn share_time(at: Option<i64>) -> Option<Timestamp> {
 pub(super) const SINCE: &str = "\
     SELECT w.first_minute, CAST(SUM(w.work) AS BIGINT) AS work \
     FROM (SELECT MIN(s.minute) AS first_minute, SUM(s.work) AS work \
-          FROM segments s JOIN lines l ON l.id = s.line_id WHERE s.minute >= $1 GROUP BY l.miner_id, l.worker) AS w \
+          FROM segments s JOIN worker_identities l ON l.id = s.identity_id WHERE s.minute >= $1 GROUP BY l.miner_id, l.worker) AS w \
     GROUP BY w.first_minute ORDER BY w.first_minute";
 
 #[derive(QueryableByName)]
@@ -117,7 +117,7 @@ pub(super) struct SeenRow {
 pub(super) const PAYOUTS: &str = "\
     SELECT i.id, i.state, i.txid, i.attention, i.recipients, COALESCE(i.sent_at, i.created_at) AS at, \
         COALESCE(i.fee_paid, i.fee_expected) AS fee, \
-        (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_lines l WHERE l.intent_id = i.id) AS net \
+        (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_recipients l WHERE l.intent_id = i.id) AS net \
     FROM intents i WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
 
 /// Also of the text that was joined into this one.
@@ -126,7 +126,7 @@ pub(super) const PAYOUTS_OF: &str = "\
         COALESCE(i.sent_at, i.created_at) AS at, l.gross - l.net AS fee, l.net AS net \
     FROM (SELECT id FROM miners WHERE address = $1 UNION ALL SELECT o.id FROM miners m \
           JOIN miners o ON o.joined_into = m.id WHERE m.address = $1) AS m \
-    JOIN intent_lines l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
+    JOIN intent_recipients l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
 
 #[derive(QueryableByName)]
 pub(super) struct PayoutLine {
@@ -169,8 +169,8 @@ impl TryFrom<PayoutLine> for PayoutRow {
 
 pub(super) const MINER: &str = "\
     SELECT m.id, m.gone_shares, m.gone_rejects, \
-        (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM lines l WHERE l.miner_id = m.id) AS shares, \
-        (SELECT MIN(f.at) FROM (SELECT m.gone_first_at AS at UNION ALL SELECT l.first_share_at FROM lines l \
+        (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM worker_identities l WHERE l.miner_id = m.id) AS shares, \
+        (SELECT MIN(f.at) FROM (SELECT m.gone_first_at AS at UNION ALL SELECT l.first_share_at FROM worker_identities l \
          WHERE l.miner_id = m.id AND l.shares > 0) AS f) AS first_share_at, \
         (SELECT COUNT(*) FROM accounts a WHERE a.miner_id = m.id) AS accounts \
     FROM miners m WHERE m.address = $1";
@@ -197,12 +197,12 @@ pub(super) const WORKERS: &str = "\
     SELECT l.worker, CAST(SUM(l.shares) AS BIGINT) AS shares, CAST(SUM(l.rejects) AS BIGINT) AS rejects, \
         MAX(l.last_share_at) AS last_share_at, \
         CAST(SUM(l.work - COALESCE( \
-            (SELECT s.total_work FROM segments s WHERE s.line_id = l.id AND s.minute < $1 \
+            (SELECT s.total_work FROM segments s WHERE s.identity_id = l.id AND s.minute < $1 \
              ORDER BY s.start_seq DESC LIMIT 1), \
-            (SELECT s.total_work - s.work FROM segments s WHERE s.line_id = l.id ORDER BY s.start_seq LIMIT 1), \
+            (SELECT s.total_work - s.work FROM segments s WHERE s.identity_id = l.id ORDER BY s.start_seq LIMIT 1), \
             l.work)) AS BIGINT) AS recent_work, \
-        MIN((SELECT MIN(s.minute) FROM segments s WHERE s.line_id = l.id AND s.minute >= $1)) AS recent_since \
-    FROM lines l WHERE l.miner_id = $2 GROUP BY l.worker ORDER BY recent_work DESC, l.worker LIMIT $3";
+        MIN((SELECT MIN(s.minute) FROM segments s WHERE s.identity_id = l.id AND s.minute >= $1)) AS recent_since \
+    FROM worker_identities l WHERE l.miner_id = $2 GROUP BY l.worker ORDER BY recent_work DESC, l.worker LIMIT $3";
 
 #[derive(QueryableByName)]
 pub(super) struct WorkerLine {

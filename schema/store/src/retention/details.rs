@@ -75,13 +75,12 @@ impl Store {
 // === rejects ===
 
 /// All rejects (`r`) with their miners.
-pub(super) const REJECTS: &str =
-    "SELECT r.line_id, r.minute, r.reason, r.count, l.miner_id FROM rejects r JOIN lines l ON l.id = r.line_id";
+pub(super) const REJECTS: &str = "SELECT r.identity_id, r.minute, r.reason, r.count, l.miner_id FROM rejects r JOIN worker_identities l ON l.id = r.identity_id";
 
 #[derive(QueryableByName)]
 pub(super) struct Reject {
     #[diesel(sql_type = BigInt)]
-    line_id: i64,
+    identity_id: i64,
     #[diesel(sql_type = BigInt)]
     minute: i64,
     #[diesel(sql_type = Text)]
@@ -100,21 +99,21 @@ pub(super) async fn rejects_move(c: &mut Conn<'_>, rows: Vec<Reject>) -> Result<
     days::rejects_add(c, rows.iter().map(|row| (row.miner_id, row.minute, row.reason.clone(), row.count))).await?;
     let mut lines: BTreeMap<i64, i64> = BTreeMap::new();
     for row in &rows {
-        let sum = lines.entry(row.line_id).or_default();
+        let sum = lines.entry(row.identity_id).or_default();
         *sum = sum.saturating_add(row.count);
     }
     let update = format!(
         "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS id, CAST(value->>1 AS BIGINT) AS count FROM {}) \
-         UPDATE lines SET pruned_rejects = lines.pruned_rejects + r.count FROM r WHERE lines.id = r.id",
+         UPDATE worker_identities SET pruned_rejects = worker_identities.pruned_rejects + r.count FROM r WHERE worker_identities.id = r.id",
         c.json_rows(),
     );
     c.run(&update, binds![json(&Vec::from_iter(lines))]).await?;
     let delete = format!(
-        "DELETE FROM rejects WHERE (line_id, minute, reason) IN \
+        "DELETE FROM rejects WHERE (identity_id, minute, reason) IN \
          (SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2 FROM {})",
         c.json_rows(),
     );
-    let keys: Vec<_> = rows.iter().map(|row| (row.line_id, row.minute, &row.reason)).collect();
+    let keys: Vec<_> = rows.iter().map(|row| (row.identity_id, row.minute, &row.reason)).collect();
     Ok(c.run(&delete, binds![json(&keys)]).await? as u64)
 }
 
@@ -144,7 +143,7 @@ impl StoredVerdict {
 
 async fn verdicts_move(c: &mut Conn<'_>, before: i64, limit: i64) -> Result<u64> {
     let select = "SELECT v.host_id, v.share_seq, v.minute, v.difficulty, v.verdict, l.miner_id FROM verdicts v \
-                  JOIN lines l ON l.id = v.line_id WHERE v.minute < $1 ORDER BY v.minute LIMIT $2";
+                  JOIN worker_identities l ON l.id = v.identity_id WHERE v.minute < $1 ORDER BY v.minute LIMIT $2";
     let rows: Vec<StoredVerdict> = c.rows(select, binds![before, limit]).await?;
     if rows.is_empty() {
         return Ok(0);

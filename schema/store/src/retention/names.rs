@@ -34,7 +34,7 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM lines WHERE id > $1 ORDER BY id LIMIT $2) AS l";
+                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM worker_identities WHERE id > $1 ORDER BY id LIMIT $2) AS l";
                 let last = c.number(page, binds![after.0, i64::from(lines)]).await?;
                 let removed = match last {
                     Some(last) => forget(c, after.0, last, i64::from(idle.0)).await?,
@@ -94,18 +94,18 @@ struct StoredIdentity {
 }
 
 const IDLE: &str = "SELECT l.id, l.host_id, l.miner_id, l.shares, l.work, l.rejects, \
-    CASE WHEN l.shares > 0 THEN l.first_share_at END AS first_at FROM lines l WHERE l.id > $1 AND l.id <= $2 \
-    AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.line_id = l.id AND s.minute >= $3) \
-    AND NOT EXISTS (SELECT 1 FROM rejects r WHERE r.line_id = l.id AND r.minute >= $4) \
-    AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.line_id = l.id) \
-    AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.line_id = l.id) ORDER BY l.id";
+    CASE WHEN l.shares > 0 THEN l.first_share_at END AS first_at FROM worker_identities l WHERE l.id > $1 AND l.id <= $2 \
+    AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.identity_id = l.id AND s.minute >= $3) \
+    AND NOT EXISTS (SELECT 1 FROM rejects r WHERE r.identity_id = l.id AND r.minute >= $4) \
+    AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.identity_id = l.id) \
+    AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.identity_id = l.id) ORDER BY l.id";
 
 const NAMELESS: &str = "SELECT m.id FROM miners m WHERE m.id > $1 AND m.id <= $2 AND m.first_seen_at < $3 \
     AND m.joined_into IS NULL AND NOT EXISTS (SELECT 1 FROM miners o WHERE o.joined_into = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM lines l WHERE l.miner_id = m.id) \
+    AND NOT EXISTS (SELECT 1 FROM worker_identities l WHERE l.miner_id = m.id) \
     AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.miner_id = m.id) \
     AND NOT EXISTS (SELECT 1 FROM block_weights w WHERE w.miner_id = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM intent_lines i WHERE i.miner_id = m.id) ORDER BY m.id";
+    AND NOT EXISTS (SELECT 1 FROM intent_recipients i WHERE i.miner_id = m.id) ORDER BY m.id";
 
 async fn forget(c: &mut Conn<'_>, after: i64, last: i64, idle: i64) -> Result<u64> {
     let days = i64::from(mark_in_txn(c, Mark::Days).await?.0);
@@ -114,12 +114,13 @@ async fn forget(c: &mut Conn<'_>, after: i64, last: i64, idle: i64) -> Result<u6
         return Ok(0);
     }
     let ids = json(&lines.iter().map(|line| [line.id]).collect::<Vec<_>>());
-    let of_these = format!("line_id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
+    let of_these = format!("identity_id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
     let rejects: Vec<Reject> = c.rows(&format!("{REJECTS} WHERE r.{of_these}"), binds![ids.clone()]).await?;
     rejects_move(c, rejects).await?;
     keep_totals(c, &lines).await?;
     c.run(&format!("DELETE FROM segments WHERE {of_these}"), binds![ids.clone()]).await?;
-    let delete = format!("DELETE FROM lines WHERE id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
+    let delete =
+        format!("DELETE FROM worker_identities WHERE id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
     Ok(c.run(&delete, binds![ids]).await? as u64)
 }
 

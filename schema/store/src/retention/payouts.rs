@@ -54,7 +54,7 @@ type Sums = (i64, i64, i64, i64, i64, Option<i64>);
 
 /// The entry that closed it says when: all its entries are older than what audits ask rows for.
 const CLOSED: &str = "SELECT i.id, i.state, i.recipients, i.gross, COALESCE(i.sent_at, i.created_at) AS at, i.sent_at, \
-    COALESCE(i.fee_paid, i.fee_expected) AS fee, CAST((SELECT COALESCE(SUM(l.net), 0) FROM intent_lines l \
+    COALESCE(i.fee_paid, i.fee_expected) AS fee, CAST((SELECT COALESCE(SUM(l.net), 0) FROM intent_recipients l \
         WHERE l.intent_id = i.id) AS BIGINT) AS net \
     FROM intents i JOIN entries e ON e.reference = i.id \
     AND e.kind = CASE i.state WHEN 'settled' THEN 'payout_settled' ELSE 'payout_released' END \
@@ -94,7 +94,7 @@ async fn remove(c: &mut Conn<'_>, rows: &[Closed]) -> Result<u64> {
     }
     let ids = json(&rows.iter().map(|row| [&row.id]).collect::<Vec<_>>());
     let these = format!("(SELECT value->>0 FROM {})", c.json_rows());
-    for table in ["intent_lines", "intent_attempts"] {
+    for table in ["intent_recipients", "intent_attempts"] {
         c.run(&format!("DELETE FROM {table} WHERE intent_id IN {these}"), binds![ids.clone()]).await?;
     }
     Ok(c.run(&format!("DELETE FROM intents WHERE id IN {these}"), binds![ids]).await? as u64)

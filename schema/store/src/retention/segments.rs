@@ -44,7 +44,7 @@ struct Row {
     #[diesel(sql_type = BigInt)]
     miner_id: i64,
     #[diesel(sql_type = BigInt)]
-    line_id: i64,
+    identity_id: i64,
     #[diesel(sql_type = BigInt)]
     start_seq: i64,
     #[diesel(sql_type = BigInt)]
@@ -99,7 +99,7 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM lines WHERE id > $1 ORDER BY id LIMIT $2) AS l";
+                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM worker_identities WHERE id > $1 ORDER BY id LIMIT $2) AS l";
                 let last = c.number(page, binds![after.0, i64::from(lines)]).await?;
                 let removed = match last {
                     Some(last) => merge_lines(c, span, range, (after.0, last)).await?,
@@ -114,10 +114,10 @@ impl Store {
 
 async fn merge_lines(c: &mut Conn<'_>, span: Span, range: (i64, i64), lines: (i64, i64)) -> Result<u64> {
     // By line, so that the index gives no more than what is wanted.
-    let select = "SELECT l.host_id, l.miner_id, s.line_id, s.start_seq, s.last_seq, s.minute, s.span, s.shares, s.work, \
-                  s.total_shares, s.total_work FROM lines l JOIN segments s ON s.line_id = l.id \
+    let select = "SELECT l.host_id, l.miner_id, s.identity_id, s.start_seq, s.last_seq, s.minute, s.span, s.shares, s.work, \
+                  s.total_shares, s.total_work FROM worker_identities l JOIN segments s ON s.identity_id = l.id \
                   AND s.minute >= $1 AND s.minute < $2 WHERE l.id > $3 AND l.id <= $4 AND s.span < $5 \
-                  ORDER BY s.line_id, s.start_seq";
+                  ORDER BY s.identity_id, s.start_seq";
     let binds = binds![range.0, range.1, lines.0, lines.1, span.minutes()];
     let rows: Vec<Row> = c.rows(select, binds).await?;
     let edges = match span {
@@ -130,7 +130,7 @@ async fn merge_lines(c: &mut Conn<'_>, span: Span, range: (i64, i64), lines: (i6
     let (merged, gone) = merge(&rows, span.minutes(), &edges);
     if !gone.is_empty() {
         let delete = format!(
-            "DELETE FROM segments WHERE (line_id, start_seq) IN \
+            "DELETE FROM segments WHERE (identity_id, start_seq) IN \
              (SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM {})",
             c.json_rows(),
         );
@@ -138,19 +138,19 @@ async fn merge_lines(c: &mut Conn<'_>, span: Span, range: (i64, i64), lines: (i6
     }
     if !merged.is_empty() {
         let update = format!(
-            "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS line_id, CAST(value->>1 AS BIGINT) AS start_seq, \
+            "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS identity_id, CAST(value->>1 AS BIGINT) AS start_seq, \
              CAST(value->>2 AS BIGINT) AS last_seq, CAST(value->>3 AS BIGINT) AS shares, \
              CAST(value->>4 AS BIGINT) AS work, CAST(value->>5 AS BIGINT) AS total_shares, \
              CAST(value->>6 AS BIGINT) AS total_work FROM {}) \
              UPDATE segments SET last_seq = r.last_seq, shares = r.shares, work = r.work, \
              total_shares = r.total_shares, total_work = r.total_work, span = {} \
-             FROM r WHERE segments.line_id = r.line_id AND segments.start_seq = r.start_seq",
+             FROM r WHERE segments.identity_id = r.identity_id AND segments.start_seq = r.start_seq",
             c.json_rows(),
             span.minutes(),
         );
         let rows: Vec<_> = merged
             .iter()
-            .map(|s| (s.line_id, s.start_seq, s.last_seq, s.shares, s.work, s.total_shares, s.total_work))
+            .map(|s| (s.identity_id, s.start_seq, s.last_seq, s.shares, s.work, s.total_shares, s.total_work))
             .collect();
         c.run(&update, binds![json(&rows)]).await?;
     }
@@ -202,7 +202,9 @@ fn merge(rows: &[Row], span: i64, edges: &Edges) -> (Vec<Row>, Vec<(i64, i64)>) 
     let mut before: Option<&Row> = None;
     for row in rows {
         let joins = before.is_some_and(|before| {
-            before.line_id == row.line_id && before.minute / span == row.minute / span && !edges.part(before, row)
+            before.identity_id == row.identity_id
+                && before.minute / span == row.minute / span
+                && !edges.part(before, row)
         });
         before = Some(row);
         match merged.last_mut().filter(|_| joins) {
@@ -211,7 +213,7 @@ fn merge(rows: &[Row], span: i64, edges: &Edges) -> (Vec<Row>, Vec<(i64, i64)>) 
                 open.shares = open.shares.saturating_add(row.shares);
                 open.work = open.work.saturating_add(row.work);
                 (open.total_shares, open.total_work) = (row.total_shares, row.total_work);
-                gone.push((row.line_id, row.start_seq));
+                gone.push((row.identity_id, row.start_seq));
             }
             None => merged.push(row.clone()),
         }

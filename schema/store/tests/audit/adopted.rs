@@ -86,8 +86,8 @@ fn damage_to_an_adopted_payout_is_found() {
     let table = [
         ("UPDATE intents SET adopted_at = NULL", "UPDATE intents SET adopted_at = 5", says),
         (
-            "UPDATE intent_lines SET gross = gross - 1, net = net - 1 WHERE gross = 600",
-            "UPDATE intent_lines SET gross = gross + 1, net = net + 1 WHERE gross = 599",
+            "UPDATE intent_recipients SET gross = gross - 1, net = net - 1 WHERE gross = 600",
+            "UPDATE intent_recipients SET gross = gross + 1, net = net + 1 WHERE gross = 599",
             says,
         ),
         (

@@ -43,28 +43,28 @@ pub(crate) const BOOKS: &[Damage] = &[
 
 pub(crate) const SHARES: &[Damage] = &[
     (
-        "UPDATE lines SET work = work + 1 WHERE id = 1",
-        "UPDATE lines SET work = work - 1 WHERE id = 1",
+        "UPDATE worker_identities SET work = work + 1 WHERE id = 1",
+        "UPDATE worker_identities SET work = work - 1 WHERE id = 1",
         &["line's totals are its last segment's", "batches hold the work of all lines"],
     ),
     (
-        "UPDATE lines SET rejects = rejects + 1 WHERE id = 1",
-        "UPDATE lines SET rejects = rejects - 1 WHERE id = 1",
+        "UPDATE worker_identities SET rejects = rejects + 1 WHERE id = 1",
+        "UPDATE worker_identities SET rejects = rejects - 1 WHERE id = 1",
         &["line's rejects are the sum"],
     ),
     (
-        "UPDATE segments SET total_work = total_work + 3 WHERE line_id = 1 AND minute = 30000010",
-        "UPDATE segments SET total_work = total_work - 3 WHERE line_id = 1 AND minute = 30000010",
+        "UPDATE segments SET total_work = total_work + 3 WHERE identity_id = 1 AND minute = 30000010",
+        "UPDATE segments SET total_work = total_work - 3 WHERE identity_id = 1 AND minute = 30000010",
         &["segment's totals follow from the one before"],
     ),
     // Everything about the segment and after it is consistent, only the shares know better.
     (
-        "UPDATE segments SET work = work + 3 WHERE line_id = 1 AND minute = 30000010; \
-         UPDATE segments SET total_work = total_work + 3 WHERE line_id = 1 AND minute >= 30000010; \
-         UPDATE lines SET work = work + 3 WHERE id = 1",
-        "UPDATE segments SET work = work - 3 WHERE line_id = 1 AND minute = 30000010; \
-         UPDATE segments SET total_work = total_work - 3 WHERE line_id = 1 AND minute >= 30000010; \
-         UPDATE lines SET work = work - 3 WHERE id = 1",
+        "UPDATE segments SET work = work + 3 WHERE identity_id = 1 AND minute = 30000010; \
+         UPDATE segments SET total_work = total_work + 3 WHERE identity_id = 1 AND minute >= 30000010; \
+         UPDATE worker_identities SET work = work + 3 WHERE id = 1",
+        "UPDATE segments SET work = work - 3 WHERE identity_id = 1 AND minute = 30000010; \
+         UPDATE segments SET total_work = total_work - 3 WHERE identity_id = 1 AND minute >= 30000010; \
+         UPDATE worker_identities SET work = work - 3 WHERE id = 1",
         &[
             "segments of a minute are its shares",
             "batches hold the work of all lines",
@@ -117,7 +117,7 @@ pub(crate) const SHARES: &[Damage] = &[
         &["verdict follows its share"],
     ),
     (
-        "INSERT INTO verdicts (host_id, share_seq, line_id, minute, difficulty, verdict, seq) VALUES (1, 90000, 1, 30000001, 5, 'verified', 90001)",
+        "INSERT INTO verdicts (host_id, share_seq, identity_id, minute, difficulty, verdict, seq) VALUES (1, 90000, 1, 30000001, 5, 'verified', 90001)",
         "DELETE FROM verdicts WHERE share_seq = 90000",
         &["verdict is about a stored share"],
     ),
@@ -206,8 +206,8 @@ pub(crate) const BLOCKS: &[Damage] = &[
         &["block is what its share says"],
     ),
     (
-        "UPDATE segments SET last_seq = last_seq + 40 WHERE line_id = 1 AND minute = 30000035",
-        "UPDATE segments SET last_seq = last_seq - 40 WHERE line_id = 1 AND minute = 30000035",
+        "UPDATE segments SET last_seq = last_seq + 40 WHERE identity_id = 1 AND minute = 30000035",
+        "UPDATE segments SET last_seq = last_seq - 40 WHERE identity_id = 1 AND minute = 30000035",
         &["window ends where segments end"],
     ),
     (
@@ -264,13 +264,13 @@ pub(crate) const PAYOUTS: &[Damage] = &[
         &["payout has all its attempts"],
     ),
     (
-        "UPDATE intent_lines SET net = net + 1 WHERE intent_id LIKE '%1' AND net = 870",
-        "UPDATE intent_lines SET net = net - 1 WHERE intent_id LIKE '%1' AND net = 871",
+        "UPDATE intent_recipients SET net = net + 1 WHERE intent_id LIKE '%1' AND net = 870",
+        "UPDATE intent_recipients SET net = net - 1 WHERE intent_id LIKE '%1' AND net = 871",
         &["payout entry says what the payout says"],
     ),
     (
-        "UPDATE intent_lines SET net = 901 WHERE intent_id LIKE '%3' AND net = 870",
-        "UPDATE intent_lines SET net = 870 WHERE intent_id LIKE '%3' AND net = 901",
+        "UPDATE intent_recipients SET net = 901 WHERE intent_id LIKE '%3' AND net = 870",
+        "UPDATE intent_recipients SET net = 870 WHERE intent_id LIKE '%3' AND net = 901",
         &["payout sends no more than it takes"],
     ),
     (

@@ -42,14 +42,14 @@ fn a_database_with_both_forms_has_one_account_per_keys_afterwards_and_no_differe
         assert!(one.payable > Amount::ZERO && one.inflight > Amount::ZERO && one.paid > Amount::ZERO);
         assert!(other.payable > Amount::ZERO && other.inflight > Amount::ZERO);
         let window = world.open_window(db).await;
-        let shares = db.number("SELECT CAST(SUM(shares) AS BIGINT) AS n FROM lines");
+        let shares = db.number("SELECT CAST(SUM(shares) AS BIGINT) AS n FROM worker_identities");
 
         assert_eq!(join(db), ["00000000000013_one_account_per_keys"]);
         assert_eq!(audit(db).await, [], "after");
         assert_eq!(balances(db, &address(0)).await, added(one, other));
         assert_eq!(balances(db, &legacy(0)).await, Balance::default());
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM entries WHERE kind = 'accounts_joined'"), 2);
-        assert_eq!(db.number("SELECT CAST(SUM(shares) AS BIGINT) AS n FROM lines"), shares);
+        assert_eq!(db.number("SELECT CAST(SUM(shares) AS BIGINT) AS n FROM worker_identities"), shares);
         // Of the one, of whom there was the legacy text only, and of the fee address of a policy.
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM miners WHERE joined_into IS NOT NULL"), 3);
 
@@ -162,7 +162,7 @@ fn of_two_penalties_the_stricter_and_of_two_difficulties_the_fresher_stays() {
     for_each_database(async |db| {
         World::filled(db).await;
         join(db);
-        let rows = db.store.suspects_list(NOW).await.unwrap();
+        let rows = db.store.penalties_list(NOW).await.unwrap();
         let [one, other] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!((&one.address, one.origin), (&address(0), [7; 16]));
         assert_eq!(
@@ -197,7 +197,7 @@ fn a_migration_that_breaks_off_changes_nothing_and_is_done_by_the_next() {
     for_each_database(async |db| {
         World::filled(db).await;
         let state = || {
-            ["entries", "lines", "segments", "suspects", "vardiff_hints", "miners", "share_days"]
+            ["entries", "worker_identities", "segments", "penalties", "vardiff_hints", "miners", "share_days"]
                 .map(|table| db.number(&format!("SELECT COUNT(*) AS n FROM {table}")))
         };
         let before = state();
@@ -293,7 +293,7 @@ fn a_join_that_does_not_add_up_is_found() {
         db.sql(&fill(heal)).unwrap();
         assert_eq!(audit(db).await, []);
         db.sql(&fill(
-            "UPDATE lines SET miner_id = (SELECT id FROM miners WHERE address = '{a}') WHERE worker = 'only'",
+            "UPDATE worker_identities SET miner_id = (SELECT id FROM miners WHERE address = '{a}') WHERE worker = 'only'",
         ))
         .unwrap();
         let found = audit(db).await;

@@ -5,7 +5,7 @@ use store::audit::{Difference, Priced};
 use store::hints::HintRow;
 use store::ledger::Balance;
 use store::payouts::{IntentChange, IntentState};
-use store::penalties::SuspectRow;
+use store::penalties::PenaltyRow;
 use store::{Joining, Store};
 use units::{Amount, Difficulty, Timestamp};
 
@@ -197,7 +197,7 @@ impl World {
 
 /// Tables that no audit looks at.
 async fn side_tables(db: &TestDb) {
-    let suspect = |address: String, origin, strikes, reason: &str| SuspectRow {
+    let penalty = |address: String, origin, strikes, reason: &str| PenaltyRow {
         address,
         origin,
         reason: reason.to_owned(),
@@ -209,13 +209,13 @@ async fn side_tables(db: &TestDb) {
         ends_at: later(18_000 * u64::from(strikes)),
     };
     let mut rows = vec![
-        suspect(legacy(0), [7; 16], 5, "false claim"),
-        suspect(address(0), [7; 16], 3, "invalid share proof"),
-        suspect(legacy(0), [8; 16], 1, "invalid share proof"),
+        penalty(legacy(0), [7; 16], 5, "false claim"),
+        penalty(address(0), [7; 16], 3, "invalid share proof"),
+        penalty(legacy(0), [8; 16], 1, "invalid share proof"),
     ];
     rows[0].forced_until = later(8_000);
     rows[1].struck_at = later(60);
-    db.store.suspects_put(&rows, NOW).await.unwrap();
+    db.store.penalties_put(&rows, NOW).await.unwrap();
     let hint = |address: String, worker: &str, difficulty, seconds| HintRow {
         address,
         worker: worker.to_owned(),

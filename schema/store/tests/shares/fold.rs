@@ -38,15 +38,15 @@ fn a_step_moves_everything_at_once() {
         fold(db, log.step()).await;
         assert_eq!(db.store.host_folded(log.host).await.unwrap(), Seq(31));
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM miners"), 2);
-        assert_eq!(db.number("SELECT COUNT(*) AS n FROM lines"), 3);
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM worker_identities"), 3);
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM segments"), 6);
-        assert_eq!(sum(db, "lines", "shares"), 30);
-        assert_eq!(sum(db, "lines", "work"), 30 * 10 + 435);
+        assert_eq!(sum(db, "worker_identities", "shares"), 30);
+        assert_eq!(sum(db, "worker_identities", "work"), 30 * 10 + 435);
         assert_eq!(sum(db, "segments", "work"), 30 * 10 + 435);
-        assert_eq!(sum(db, "lines", "rejects"), 4);
+        assert_eq!(sum(db, "worker_identities", "rejects"), 4);
         assert_eq!(db.number("SELECT shares AS n FROM share_batches"), 30);
-        assert_eq!(db.number("SELECT MIN(first_share_at) AS n FROM lines"), at(EPOCH).ms());
-        assert_eq!(db.number("SELECT MAX(last_share_at) AS n FROM lines"), at(EPOCH + 1).ms());
+        assert_eq!(db.number("SELECT MIN(first_share_at) AS n FROM worker_identities"), at(EPOCH).ms());
+        assert_eq!(db.number("SELECT MAX(last_share_at) AS n FROM worker_identities"), at(EPOCH + 1).ms());
         let stored = db.store.template_find(&log.template.merkle_root).await.unwrap().unwrap();
         assert_eq!(format!("{stored:?}"), format!("{:?}", log.template));
         assert!(db.store.template_find("none").await.unwrap().is_none());
@@ -73,11 +73,11 @@ fn a_step_that_does_not_follow_changes_nothing() {
             ("a template that it lacks", FoldStep { templates: Vec::new(), ..candidate_of(&second) }),
         ] {
             assert!(db.store.fold(step).await.is_err(), "{name}");
-            assert_eq!(sum(db, "lines", "work"), 10, "{name}");
+            assert_eq!(sum(db, "worker_identities", "work"), 10, "{name}");
             assert_eq!(db.number("SELECT COUNT(*) AS n FROM share_batches"), 1, "{name}");
         }
         fold(db, second).await;
-        assert_eq!(sum(db, "lines", "work"), 20);
+        assert_eq!(sum(db, "worker_identities", "work"), 20);
     });
 }
 
@@ -103,7 +103,7 @@ fn two_that_fold_the_same_step_fold_it_once() {
         let both = futures_util::future::join_all((0..4).map(|_| db.store.fold(step.clone()))).await;
         assert_eq!(both.iter().filter(|outcome| outcome.is_ok()).count(), 1);
         assert!(both.iter().all(|outcome| matches!(outcome, Ok(()) | Err(StoreError::Conflict { .. }))), "{both:?}");
-        assert_eq!(sum(db, "lines", "work"), 10);
+        assert_eq!(sum(db, "worker_identities", "work"), 10);
     });
 }
 
@@ -125,7 +125,7 @@ fn hosts_that_meet_the_same_new_miners_do_not_block_each_other() {
             outcome.unwrap();
         }
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM miners"), 200);
-        assert_eq!(sum(db, "lines", "work"), 2_400);
+        assert_eq!(sum(db, "worker_identities", "work"), 2_400);
     });
 }
 
@@ -180,8 +180,8 @@ fn rejects_of_a_minute_add_up() {
         }
         assert_eq!(db.number("SELECT count AS n FROM rejects WHERE reason = 'stale job'"), 10);
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM rejects"), 2);
-        assert_eq!(sum(db, "lines", "rejects"), 12);
-        assert_eq!(sum(db, "lines", "shares"), 0);
+        assert_eq!(sum(db, "worker_identities", "rejects"), 12);
+        assert_eq!(sum(db, "worker_identities", "shares"), 0);
     });
 }
 
@@ -244,8 +244,8 @@ fn odd_names_do_not_stop_the_fold() {
         });
         fold(db, log.step()).await;
         // A zero character cannot be stored; that name becomes the one that looks like it.
-        assert_eq!(db.number("SELECT COUNT(*) AS n FROM lines"), 6);
-        assert_eq!(sum(db, "lines", "work"), 14);
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM worker_identities"), 6);
+        assert_eq!(sum(db, "worker_identities", "work"), 14);
         assert_eq!(sum(db, "segments", "shares"), 14);
     });
 }
@@ -259,7 +259,7 @@ fn a_segment_ends_with_the_last_share_of_whichever_connection_of_its_worker() {
             log.share(connection, EPOCH, 10);
         }
         fold(db, log.step()).await;
-        assert_eq!(db.number("SELECT COUNT(*) AS n FROM lines"), 1);
+        assert_eq!(db.number("SELECT COUNT(*) AS n FROM worker_identities"), 1);
         assert_eq!(
             db.number("SELECT COUNT(*) AS n FROM segments WHERE start_seq = 1 AND last_seq = 4 AND shares = 4"),
             1

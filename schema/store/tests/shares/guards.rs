@@ -32,8 +32,8 @@ fn what_must_never_be_stored_is_refused() {
         "INSERT INTO accounts (key, kind, balance) VALUES ('payable:alice', 'payable', 1)",
         "UPDATE hosts SET folded_seq = -1",
         "INSERT INTO hosts (name, registered_at) VALUES ('host', 0)",
-        "INSERT INTO lines (host_id, miner_id, worker, origin, shares) VALUES (1, 1, '', BYTES, -1)",
-        "INSERT INTO lines (host_id, miner_id, worker, origin) VALUES (1, 9, '', BYTES)",
+        "INSERT INTO worker_identities (host_id, miner_id, worker, origin, shares) VALUES (1, 1, '', BYTES, -1)",
+        "INSERT INTO worker_identities (host_id, miner_id, worker, origin) VALUES (1, 9, '', BYTES)",
         "INSERT INTO verdicts VALUES (1, 1, 1, 1, 1, 'perhaps', 1)",
         "INSERT INTO intents (id, state, gross, recipients, fee_expected, created_at, created_height) \
             VALUES ('i', 'sent', 1, 1, 0, 0, 0)",

@@ -17,5 +17,6 @@ mod penalties;
 mod rechecks;
 mod refused;
 mod retention;
+mod statements;
 mod tls;
 mod window;

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use store::{OpenError, Store, StoreError};
 
@@ -17,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     "00000000000005_money_proofs",
     "00000000000006_suspects",
     "00000000000007_template_policies",
+    "00000000000008_names",
     "00000000000009_retention",
     "00000000000010_wallet_sends",
     "00000000000011_host_lifetimes",
@@ -148,35 +148,6 @@ fn migrations_go_up_down_and_up() {
     });
 }
 
-#[derive(QueryableByName, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Column {
-    #[diesel(sql_type = Text)]
-    name: String,
-}
-
-#[test]
-fn the_twins_make_the_same_tables() {
-    let [lite, pg] = fresh();
-    for scratch in [&lite, &pg] {
-        Store::migrate(&scratch.url()).unwrap();
-    }
-    let of_lite = "SELECT t.name || '.' || c.name || ' ' || CASE c.type WHEN 'INTEGER' THEN 'bigint' WHEN 'TEXT' \
-                   THEN 'text' ELSE 'bytea' END || CASE WHEN c.\"notnull\" OR c.pk THEN '' ELSE ' or null' END AS name \
-                   FROM sqlite_master AS t, pragma_table_info(t.name) AS c \
-                   WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name NOT LIKE '__diesel%'";
-    let of_pg = "SELECT table_name || '.' || column_name || ' ' || data_type || \
-                 CASE is_nullable WHEN 'NO' THEN '' ELSE ' or null' END AS name FROM information_schema.columns \
-                 WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'";
-    let mut conn = SqliteConnection::establish(lite.url().strip_prefix("sqlite:").unwrap()).unwrap();
-    let mut of_lite: Vec<Column> = diesel::sql_query(of_lite).load(&mut conn).unwrap();
-    let mut of_pg: Vec<Column> =
-        diesel::sql_query(of_pg).load(&mut PgConnection::establish(&pg.url()).unwrap()).unwrap();
-    of_lite.sort();
-    of_pg.sort();
-    assert!(of_lite.len() > 100);
-    assert_eq!(of_lite, of_pg);
-}
-
 #[test]
 fn a_caller_that_goes_away_does_not_stop_a_query() {
     for_each_database(async |db| {
@@ -223,4 +194,17 @@ fn an_outage_is_an_error_and_no_more_than_that() {
     common::sql(cluster, &format!("CREATE DATABASE {name}")).unwrap();
     Store::migrate(&url).unwrap();
     assert_eq!(rt.block_on(store.meta_get("key")).unwrap(), None);
+}
+
+#[test]
+fn a_database_whose_tables_have_their_old_names_gets_the_new_ones_last() {
+    for_each_database(async |db| {
+        let kind = if db.is_postgres() { "postgres" } else { "sqlite" };
+        let down = format!("migrations/{kind}/00000000000008_names/down.sql");
+        db.sql(&std::fs::read_to_string(down).unwrap()).unwrap();
+        db.sql("DELETE FROM __diesel_schema_migrations WHERE version = '00000000000008'").unwrap();
+        db.sql("SELECT * FROM lines, suspects, intent_lines").unwrap();
+        assert!(matches!(Store::open(&db.url, 2), Err(OpenError::NotMigrated { .. })));
+        assert_eq!(Store::migrate(&db.url).unwrap(), ["00000000000008_names"]);
+    });
 }

@@ -1,12 +1,12 @@
 //! Who sent false shares, and who sent true ones.
-use store::penalties::SuspectRow;
+use store::penalties::PenaltyRow;
 use units::{Minute, Timestamp};
 
 use crate::common::for_each_database;
 use crate::common::log::{EPOCH, Log, line};
 
-fn suspect(address: &str, strikes: u32, struck_at: i64, ends_at: i64) -> SuspectRow {
-    SuspectRow {
+fn penalty(address: &str, strikes: u32, struck_at: i64, ends_at: i64) -> PenaltyRow {
+    PenaltyRow {
         address: address.to_owned(),
         origin: [3; 16],
         reason: "invalid share proof".to_owned(),
@@ -23,13 +23,13 @@ fn suspect(address: &str, strikes: u32, struck_at: i64, ends_at: i64) -> Suspect
 fn of_two_rows_of_a_pair_the_later_strike_counts() {
     for_each_database(async |db| {
         let begin = Timestamp::from_ms(0);
-        let first = [suspect("a", 1, 10, 100), suspect("b", 3, 10, 90)];
-        db.store.suspects_put(&first, begin).await.unwrap();
-        assert_eq!(db.store.suspects_list(begin).await.unwrap(), first);
-        db.store.suspects_put(&[suspect("a", 2, 20, 110), suspect("b", 1, 5, 200)], begin).await.unwrap();
-        let expected = [suspect("a", 2, 20, 110), suspect("b", 3, 10, 90)];
-        assert_eq!(db.store.suspects_list(begin).await.unwrap(), expected);
-        assert_eq!(db.store.suspects_list(Timestamp::from_ms(90)).await.unwrap(), expected[..1]);
+        let first = [penalty("a", 1, 10, 100), penalty("b", 3, 10, 90)];
+        db.store.penalties_put(&first, begin).await.unwrap();
+        assert_eq!(db.store.penalties_list(begin).await.unwrap(), first);
+        db.store.penalties_put(&[penalty("a", 2, 20, 110), penalty("b", 1, 5, 200)], begin).await.unwrap();
+        let expected = [penalty("a", 2, 20, 110), penalty("b", 3, 10, 90)];
+        assert_eq!(db.store.penalties_list(begin).await.unwrap(), expected);
+        assert_eq!(db.store.penalties_list(Timestamp::from_ms(90)).await.unwrap(), expected[..1]);
     });
 }
 
@@ -37,11 +37,11 @@ fn of_two_rows_of_a_pair_the_later_strike_counts() {
 fn who_is_forgiven_is_forgotten_and_the_table_is_bounded() {
     for_each_database(async |db| {
         let now = Timestamp::from_ms(100);
-        db.store.suspects_put(&[suspect("old", 1, 1, 100)], Timestamp::from_ms(0)).await.unwrap();
-        let many: Vec<SuspectRow> = (0..16_390).map(|n| suspect(&n.to_string(), 1, 1, 200 + n)).collect();
-        db.store.suspects_put(&many, now).await.unwrap();
-        assert_eq!(db.number("SELECT count(*) AS n FROM suspects"), 16_384);
-        assert_eq!(db.number("SELECT min(ends_at) AS n FROM suspects"), 206);
+        db.store.penalties_put(&[penalty("old", 1, 1, 100)], Timestamp::from_ms(0)).await.unwrap();
+        let many: Vec<PenaltyRow> = (0..16_390).map(|n| penalty(&n.to_string(), 1, 1, 200 + n)).collect();
+        db.store.penalties_put(&many, now).await.unwrap();
+        assert_eq!(db.number("SELECT count(*) AS n FROM penalties"), 16_384);
+        assert_eq!(db.number("SELECT min(ends_at) AS n FROM penalties"), 206);
     });
 }
 

@@ -43,7 +43,7 @@ async fn step(db: &TestDb) -> (Log, FoldStep) {
 fn what_a_trigger_refuses_is_refused_data_in_its_own_words_in_every_table() {
     let rows = [
         ("miners", "NEW.address = 'bob'".to_owned()),
-        ("lines", "NEW.worker LIKE 'O%'".to_owned()),
+        ("worker_identities", "NEW.worker LIKE 'O%'".to_owned()),
         ("templates", "NEW.height = 1000".to_owned()),
         ("share_batches", "NEW.first_seq = 1".to_owned()),
         ("segments", "NEW.start_seq = 2".to_owned()),
@@ -90,11 +90,11 @@ fn a_check_constraint_refuses_data_and_nothing_else_does() {
         db.sql("ALTER TABLE hidden RENAME TO segments").unwrap();
         if db.is_postgres() {
             for code in ["P0001", "53100", "25006"] {
-                refuse(db, "lines", "NEW.worker = 'a'", code);
+                refuse(db, "worker_identities", "NEW.worker = 'a'", code);
                 let error = db.store.fold(step.clone()).await.unwrap_err();
                 assert!(matches!(error, StoreError::Query(_)), "{error}");
                 assert!(error.to_string().contains(&format!("SQLSTATE {code}")), "{error}");
-                mend(db, "lines");
+                mend(db, "worker_identities");
             }
         }
         assert_eq!(db.store.host_folded(log.host).await.unwrap(), Seq::ZERO);

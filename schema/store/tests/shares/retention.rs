@@ -292,7 +292,9 @@ fn names_that_never_had_a_share_are_forgotten_and_may_come_back() {
         log.share(0, MIDNIGHT, 10);
         log.reject(1, MIDNIGHT, "low difficulty share", 4);
         db.store.fold(log.step()).await.unwrap();
-        let names = || (db.number("SELECT COUNT(*) AS n FROM lines"), db.number("SELECT COUNT(*) AS n FROM miners"));
+        let names = || {
+            (db.number("SELECT COUNT(*) AS n FROM worker_identities"), db.number("SELECT COUNT(*) AS n FROM miners"))
+        };
         forget(db, epoch, Minute(MIDNIGHT)).await;
         assert_eq!(names(), (2, 2), "not while it is refused");
         forget(db, epoch, Minute(MIDNIGHT + 1)).await;
@@ -324,7 +326,11 @@ fn a_line_without_work_is_forgotten_and_its_miner_keeps_what_it_did() {
         log.share(1, MIDNIGHT, 7);
         db.store.fold(log.step()).await.unwrap();
         clean(db, epoch, Minute(MIDNIGHT)).await;
-        assert_eq!(db.number("SELECT COUNT(*) AS n FROM lines"), 2, "that with work, and that of the finder");
+        assert_eq!(
+            db.number("SELECT COUNT(*) AS n FROM worker_identities"),
+            2,
+            "that with work, and that of the finder"
+        );
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM miners"), 2, "bob never earned anything");
         let alice = db.store.miner_summary("alice", Minute(MIDNIGHT)).await.unwrap().unwrap();
         assert_eq!((alice.gone_shares, alice.gone_rejects, alice.workers.len()), (1, 2, 1));
@@ -419,8 +425,8 @@ fn totals_that_do_not_add_up_after_a_clean_up_are_found() {
                 "batches hold the work of all lines",
             ),
             (
-                "UPDATE lines SET pruned_rejects = 0",
-                "UPDATE lines SET pruned_rejects = 1",
+                "UPDATE worker_identities SET pruned_rejects = 0",
+                "UPDATE worker_identities SET pruned_rejects = 1",
                 "line's rejects are the sum",
             ),
             (

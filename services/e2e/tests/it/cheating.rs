@@ -154,8 +154,8 @@ fn a_cheater_loses_all_that_it_was_not_paid_for_and_nobody_else_loses_anything()
         cheat(&mut client, &job, nonce);
         nonce += 1;
     }
-    wait_until("the strike in the books", MINUTE, || !config.books().suspected_origins(&turncoat).is_empty());
-    let origins = config.books().suspected_origins(&turncoat);
+    wait_until("the strike in the books", MINUTE, || !config.books().penalized_origins(&turncoat).is_empty());
+    let origins = config.books().penalized_origins(&turncoat);
     wait_until("the void", MINUTE, || config.books().unchecked(&turncoat, &origins) == 0);
     let voided = pool.metric("meshpool_shares_voided_total", "");
     assert!(voided >= 10, "{voided}: its latest checked shares too");

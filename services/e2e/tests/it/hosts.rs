@@ -168,7 +168,7 @@ fn a_block_waits_for_its_finders_host_however_late_that_folds() {
     sql(
         &postgres.url(),
         "CREATE FUNCTION late() RETURNS trigger AS $$ BEGIN \
-         IF NEW.line_id IS NOT NULL AND random() < 0.67 THEN RAISE EXCEPTION 'later'; END IF; RETURN NEW; END $$ \
+         IF NEW.identity_id IS NOT NULL AND random() < 0.67 THEN RAISE EXCEPTION 'later'; END IF; RETURN NEW; END $$ \
          LANGUAGE plpgsql; CREATE TRIGGER late BEFORE INSERT ON blocks FOR EACH ROW EXECUTE FUNCTION late()",
     );
     let pool = config.start_ready();

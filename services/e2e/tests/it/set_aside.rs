@@ -42,7 +42,7 @@ fn refuse(config: &Config, worker: &str) {
         return sql(
             &url,
             &format!(
-                "CREATE TRIGGER refusal BEFORE INSERT ON lines WHEN NEW.worker = '{worker}' \
+                "CREATE TRIGGER refusal BEFORE INSERT ON worker_identities WHEN NEW.worker = '{worker}' \
                  BEGIN SELECT RAISE(ABORT, 'no such letters'); END"
             ),
         );
@@ -52,7 +52,7 @@ fn refuse(config: &Config, worker: &str) {
         &format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
              RAISE EXCEPTION 'no such letters' USING ERRCODE = '22P05'; END $$; \
-             CREATE TRIGGER refusal BEFORE INSERT ON lines FOR EACH ROW WHEN (NEW.worker = '{worker}') \
+             CREATE TRIGGER refusal BEFORE INSERT ON worker_identities FOR EACH ROW WHEN (NEW.worker = '{worker}') \
              EXECUTE FUNCTION refuse()"
         ),
     );
@@ -60,7 +60,10 @@ fn refuse(config: &Config, worker: &str) {
 
 fn mend(config: &Config) {
     let is_lite = config.database_url().starts_with("sqlite:");
-    sql(&config.database_url(), if is_lite { "DROP TRIGGER refusal" } else { "DROP TRIGGER refusal ON lines" });
+    sql(
+        &config.database_url(),
+        if is_lite { "DROP TRIGGER refusal" } else { "DROP TRIGGER refusal ON worker_identities" },
+    );
 }
 
 fn set_aside(pool: &Pool) -> u64 {

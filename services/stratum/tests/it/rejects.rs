@@ -36,7 +36,7 @@ struct Row {
 }
 
 const ROWS: &str = "SELECT l.worker, r.reason, CAST(SUM(r.count) AS BIGINT) AS count FROM rejects r \
-                    JOIN lines l ON l.id = r.line_id GROUP BY l.worker, r.reason ORDER BY l.worker, r.reason";
+                    JOIN worker_identities l ON l.id = r.identity_id GROUP BY l.worker, r.reason ORDER BY l.worker, r.reason";
 
 /// Loses whatever it is told.
 fn nobody<M: Message>() -> Recipient<M> {

@@ -199,7 +199,7 @@ fn mixed() -> Vec<Record<'static>> {
 #[test]
 fn a_refused_worker_is_set_aside_with_all_that_is_said_of_it_and_the_others_are_booked() {
     let of_the_worker = [("line", 4)];
-    check(mixed(), "INSERT ON lines", "NEW.worker = 'Рига'", &of_the_worker);
+    check(mixed(), "INSERT ON worker_identities", "NEW.worker = 'Рига'", &of_the_worker);
     check(mixed(), "INSERT ON miners", "NEW.address = 'Sw8X'", &of_the_worker);
 }
 
@@ -274,7 +274,7 @@ fn when_nothing_goes_in_it_is_not_the_records_fault() {
 #[test]
 fn a_record_with_nothing_around_it_waits_for_one_that_goes_in() {
     let mut rig = TestLog::new(vec![share(BAD, 1, 0)]);
-    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.refuse("refusal", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
     rig.fold();
     assert_eq!((rig.host.folded(), rig.aside()), (Seq::ZERO, vec![]));
     assert!(rig.has(ConditionKind::FoldStopped));
@@ -331,7 +331,7 @@ fn the_hundredth_refused_record_stops_the_fold() {
 #[test]
 fn what_is_appended_again_is_appended_once_whatever_dies_when() {
     let mut rig = TestLog::new(mixed());
-    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.refuse("refusal", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
     rig.fold();
     rig.mend(&["refusal"]);
     runtime::block_on(rig.host.store.set_aside_retry(None, NOW)).unwrap();
@@ -352,7 +352,7 @@ fn what_is_appended_again_is_appended_once_whatever_dies_when() {
     rig.assert_clean();
     // A torn tail takes all of it, and it is offered again.
     let mut torn = TestLog::new(mixed());
-    torn.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    torn.refuse("refusal", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
     torn.fold();
     torn.mend(&["refusal"]);
     runtime::block_on(torn.host.store.set_aside_retry(None, NOW)).unwrap();
@@ -373,7 +373,7 @@ fn what_is_appended_again_is_appended_once_whatever_dies_when() {
 #[test]
 fn what_is_refused_again_is_set_aside_again_and_verdicts_find_it() {
     let mut rig = TestLog::new(mixed());
-    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.refuse("refusal", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
     rig.fold();
     rig.retry();
     assert_eq!(rig.aside(), [("line".to_owned(), 4)], "they wait for a record that goes in");
@@ -402,7 +402,7 @@ fn what_is_refused_again_is_set_aside_again_and_verdicts_find_it() {
 #[test]
 fn records_that_come_again_into_books_that_never_set_them_aside_are_passed_over() {
     let mut rig = TestLog::new(mixed());
-    rig.refuse("refusal", "INSERT ON lines", "NEW.worker = 'Рига'");
+    rig.refuse("refusal", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
     rig.fold();
     rig.mend(&["refusal"]);
     rig.retry();

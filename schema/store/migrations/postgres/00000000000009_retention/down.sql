@@ -9,7 +9,7 @@ DROP INDEX share_batches_by_minute;
 ALTER TABLE accounts DROP COLUMN from_blocks;
 ALTER TABLE share_batches DROP COLUMN last_minute;
 ALTER TABLE segments DROP COLUMN span;
-ALTER TABLE lines DROP COLUMN pruned_rejects;
+ALTER TABLE worker_identities DROP COLUMN pruned_rejects;
 ALTER TABLE miners DROP COLUMN gone_first_at;
 ALTER TABLE miners DROP COLUMN gone_rejects;
 ALTER TABLE miners DROP COLUMN gone_shares;

@@ -19,7 +19,7 @@ ALTER TABLE miners ADD COLUMN gone_shares BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE miners ADD COLUMN gone_rejects BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE miners ADD COLUMN gone_first_at BIGINT;
 -- The part of a line's rejects whose rows are gone.
-ALTER TABLE lines ADD COLUMN pruned_rejects BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE worker_identities ADD COLUMN pruned_rejects BIGINT NOT NULL DEFAULT 0;
 -- How many minutes a segment stands for at most: 1, 10, or 1440 for a day.
 ALTER TABLE segments ADD COLUMN span BIGINT NOT NULL DEFAULT 1 CHECK (span IN (1, 10, 1440));
 ALTER TABLE share_batches ADD COLUMN last_minute BIGINT NOT NULL DEFAULT 0;
@@ -29,7 +29,7 @@ ALTER TABLE accounts ADD COLUMN from_blocks BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX share_batches_by_minute ON share_batches (last_minute);
 CREATE INDEX block_windows_by_end ON block_windows (host_id, end_seq);
 CREATE INDEX blocks_by_template ON blocks (template_id);
-CREATE INDEX verdicts_by_line ON verdicts (line_id);
+CREATE INDEX verdicts_by_line ON verdicts (identity_id);
 
 -- How far the cleaner is: whatever a kind of it removes is gone, or may be, before that minute.
 CREATE TABLE retention_marks (
@@ -67,13 +67,13 @@ CREATE TABLE payout_days (
     last_sent_at BIGINT
 );
 
-UPDATE hosts SET shares = (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
-    work = (SELECT CAST(COALESCE(SUM(l.work), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
-    rejects = (SELECT CAST(COALESCE(SUM(l.rejects), 0) AS BIGINT) FROM lines l WHERE l.host_id = hosts.id),
+UPDATE hosts SET shares = (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM worker_identities l WHERE l.host_id = hosts.id),
+    work = (SELECT CAST(COALESCE(SUM(l.work), 0) AS BIGINT) FROM worker_identities l WHERE l.host_id = hosts.id),
+    rejects = (SELECT CAST(COALESCE(SUM(l.rejects), 0) AS BIGINT) FROM worker_identities l WHERE l.host_id = hosts.id),
     verified = (SELECT COUNT(*) FROM verdicts v WHERE v.host_id = hosts.id AND v.verdict = 'verified'),
     refuted = (SELECT COUNT(*) FROM verdicts v WHERE v.host_id = hosts.id AND v.verdict <> 'verified'),
-    first_share_at = (SELECT COALESCE(MIN(l.first_share_at), 0) FROM lines l WHERE l.host_id = hosts.id AND l.shares > 0),
-    last_share_at = (SELECT COALESCE(MAX(l.last_share_at), 0) FROM lines l WHERE l.host_id = hosts.id);
+    first_share_at = (SELECT COALESCE(MIN(l.first_share_at), 0) FROM worker_identities l WHERE l.host_id = hosts.id AND l.shares > 0),
+    last_share_at = (SELECT COALESCE(MAX(l.last_share_at), 0) FROM worker_identities l WHERE l.host_id = hosts.id);
 -- A day on top: the clocks of the two times may have differed.
 UPDATE share_batches SET last_minute = last_at / 60000 + 1440;
 UPDATE accounts SET from_blocks = (SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p

@@ -15,6 +15,6 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER lines_of_joined BEFORE INSERT ON lines FOR EACH ROW EXECUTE FUNCTION miner_is_joined();
+CREATE TRIGGER lines_of_joined BEFORE INSERT ON worker_identities FOR EACH ROW EXECUTE FUNCTION miner_is_joined();
 CREATE TRIGGER accounts_of_joined BEFORE UPDATE OF balance ON accounts FOR EACH ROW WHEN (NEW.balance <> 0)
     EXECUTE FUNCTION miner_is_joined();

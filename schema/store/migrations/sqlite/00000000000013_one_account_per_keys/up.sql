@@ -6,7 +6,7 @@ CREATE INDEX miners_joined ON miners (joined_into) WHERE joined_into IS NOT NULL
 ALTER TABLE blocks ADD COLUMN found_as TEXT;
 
 -- An older program that still runs must not begin the second account again: its shares wait in its log.
-CREATE TRIGGER lines_of_joined BEFORE INSERT ON lines
+CREATE TRIGGER lines_of_joined BEFORE INSERT ON worker_identities
 WHEN EXISTS (SELECT 1 FROM miners WHERE id = NEW.miner_id AND joined_into IS NOT NULL) BEGIN
     SELECT RAISE(ABORT, 'this text of the address was joined into the checksummed one');
 END;

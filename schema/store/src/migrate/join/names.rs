@@ -47,20 +47,20 @@ impl StoredPenalty {
 }
 
 /// Penalties, by origin.
-pub(super) fn suspects(c: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
+pub(super) fn penalties(c: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
     let select = "SELECT origin, reason, strikes, struck_at, forced_until, quarantined_until, void_before, ends_at \
-                  FROM suspects WHERE address = $1";
+                  FROM penalties WHERE address = $1";
     let moved: Vec<StoredPenalty> = c.rows(select, binds![from])?;
     let there: Vec<StoredPenalty> = c.rows(select, binds![to])?;
-    c.run("DELETE FROM suspects WHERE address = $1", binds![from])?;
+    c.run("DELETE FROM penalties WHERE address = $1", binds![from])?;
     for row in moved {
         let known = there.iter().find(|known| known.origin == row.origin).cloned();
         let row = match known {
             Some(known) => row.and(known),
             None => row,
         };
-        c.run("DELETE FROM suspects WHERE address = $1 AND origin = $2", binds![to, row.origin.clone()])?;
-        let insert = "INSERT INTO suspects (address, origin, reason, strikes, struck_at, forced_until, \
+        c.run("DELETE FROM penalties WHERE address = $1 AND origin = $2", binds![to, row.origin.clone()])?;
+        let insert = "INSERT INTO penalties (address, origin, reason, strikes, struck_at, forced_until, \
                       quarantined_until, void_before, ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let binds = binds![
             to,

@@ -52,7 +52,7 @@ proptest! {
         let rows = format!("(SELECT value AS x FROM json_each('[{values}]'))");
         rig.refuse("refusal", event, &format!("EXISTS (SELECT 1 FROM {rows} WHERE {column})"));
         if is_worker_bad {
-            rig.refuse("worker", "INSERT ON lines", "NEW.worker = 'Рига'");
+            rig.refuse("worker", "INSERT ON worker_identities", "NEW.worker = 'Рига'");
         }
         rig.fold();
         prop_assert_eq!(rig.host.folded(), Seq(last));

@@ -1,4 +1,4 @@
-//! Lines of share accounting, as batches name them and as the tables number them.
+//! Worker identities, as batches name them and as the tables number them.
 use std::collections::HashMap;
 
 use diesel::QueryableByName;
@@ -11,14 +11,14 @@ use crate::fold::{IdentityKey, storable};
 use crate::joined::Joined;
 use crate::sql::binds;
 
-/// The lines of one host.
-pub(super) struct Lines {
+/// The worker identities of one host.
+pub(super) struct Identities {
     ids: HashMap<(String, String, Vec<u8>), i64>,
     joined: Joined,
 }
 
-impl Lines {
-    pub(super) async fn load(c: &mut Conn<'_>, host: HostId) -> Result<Lines> {
+impl Identities {
+    pub(super) async fn load(c: &mut Conn<'_>, host: HostId) -> Result<Identities> {
         #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = BigInt)]
@@ -30,14 +30,14 @@ impl Lines {
             #[diesel(sql_type = Binary)]
             origin: Vec<u8>,
         }
-        let select = "SELECT l.id, m.address, l.worker, l.origin FROM lines l JOIN miners m ON m.id = l.miner_id \
+        let select = "SELECT l.id, m.address, l.worker, l.origin FROM worker_identities l JOIN miners m ON m.id = l.miner_id \
                       WHERE l.host_id = $1";
         let rows: Vec<Row> = c.rows(select, binds![host.0]).await?;
         let ids = rows.into_iter().map(|row| ((row.address, row.worker, row.origin), row.id)).collect();
-        Ok(Lines { ids, joined: Joined::load(c).await? })
+        Ok(Identities { ids, joined: Joined::load(c).await? })
     }
 
-    /// The row of a batch's line.
+    /// The row of an identity that a batch names.
     pub(super) fn id(&self, line: &IdentityKey) -> Option<i64> {
         let address = storable(&line.address);
         let key = (self.joined.now(&address).to_owned(), storable(&line.worker), line.origin.to_vec());

@@ -1,4 +1,4 @@
-//! Lines of two miners that become one's.
+//! Worker identities of two miners that become one's.
 //!
 //! A line that the other miner has no twin of (same host, worker, origin) only gets another miner. Twins become one line
 //! with the segments of both. Segments that lie within each other become one; running totals follow anew. No window sum
@@ -46,13 +46,13 @@ struct Segment {
 /// Gives all lines of the miner `from` to the miner `to`.
 pub(super) fn join(c: &mut Tx<'_>, from: i64, to: i64) -> Result<()> {
     let lines: Vec<StoredIdentity> =
-        c.rows("SELECT id, host_id, worker, origin FROM lines WHERE miner_id = $1", binds![from])?;
+        c.rows("SELECT id, host_id, worker, origin FROM worker_identities WHERE miner_id = $1", binds![from])?;
     for line in lines {
-        let twin = "SELECT id AS n FROM lines WHERE host_id = $1 AND miner_id = $2 AND worker = $3 AND origin = $4";
+        let twin = "SELECT id AS n FROM worker_identities WHERE host_id = $1 AND miner_id = $2 AND worker = $3 AND origin = $4";
         match c.number(twin, binds![line.host_id, to, line.worker, line.origin])? {
             Some(twin) => merge(c, line.id, twin, to)?,
             None => {
-                c.run("UPDATE lines SET miner_id = $1 WHERE id = $2", binds![to, line.id])?;
+                c.run("UPDATE worker_identities SET miner_id = $1 WHERE id = $2", binds![to, line.id])?;
             }
         }
     }
@@ -62,37 +62,37 @@ pub(super) fn join(c: &mut Tx<'_>, from: i64, to: i64) -> Result<()> {
 fn merge(c: &mut Tx<'_>, from: i64, to: i64, miner: i64) -> Result<()> {
     segments(c, from, to, miner)?;
     for table in ["verdicts", "blocks"] {
-        c.run(&format!("UPDATE {table} SET line_id = $1 WHERE line_id = $2"), binds![to, from])?;
+        c.run(&format!("UPDATE {table} SET identity_id = $1 WHERE identity_id = $2"), binds![to, from])?;
     }
-    let rejects = "INSERT INTO rejects (line_id, minute, reason, count) SELECT $1, minute, reason, count FROM rejects \
-                   WHERE line_id = $2 \
-                   ON CONFLICT (line_id, minute, reason) DO UPDATE SET count = rejects.count + excluded.count";
+    let rejects = "INSERT INTO rejects (identity_id, minute, reason, count) SELECT $1, minute, reason, count FROM rejects \
+                   WHERE identity_id = $2 \
+                   ON CONFLICT (identity_id, minute, reason) DO UPDATE SET count = rejects.count + excluded.count";
     c.run(rejects, binds![to, from])?;
-    c.run("DELETE FROM rejects WHERE line_id = $1", binds![from])?;
+    c.run("DELETE FROM rejects WHERE identity_id = $1", binds![from])?;
     // A line without a share has 0 for both times.
-    let totals = "UPDATE lines SET shares = lines.shares + f.shares, work = lines.work + f.work, \
-                  rejects = lines.rejects + f.rejects, pruned_rejects = lines.pruned_rejects + f.pruned_rejects, \
-                  first_share_at = CASE WHEN f.shares > 0 AND (lines.shares = 0 OR f.first_share_at < lines.first_share_at) \
-                  THEN f.first_share_at ELSE lines.first_share_at END, \
-                  last_share_at = CASE WHEN f.last_share_at > lines.last_share_at \
-                  THEN f.last_share_at ELSE lines.last_share_at END \
-                  FROM (SELECT * FROM lines WHERE id = $1) AS f WHERE lines.id = $2";
+    let totals = "UPDATE worker_identities AS l SET shares = l.shares + f.shares, work = l.work + f.work, \
+                  rejects = l.rejects + f.rejects, pruned_rejects = l.pruned_rejects + f.pruned_rejects, \
+                  first_share_at = CASE WHEN f.shares > 0 AND (l.shares = 0 OR f.first_share_at < l.first_share_at) \
+                  THEN f.first_share_at ELSE l.first_share_at END, \
+                  last_share_at = CASE WHEN f.last_share_at > l.last_share_at \
+                  THEN f.last_share_at ELSE l.last_share_at END \
+                  FROM (SELECT * FROM worker_identities WHERE id = $1) AS f WHERE l.id = $2";
     c.run(totals, binds![from, to])?;
-    c.run("DELETE FROM lines WHERE id = $1", binds![from])?;
+    c.run("DELETE FROM worker_identities WHERE id = $1", binds![from])?;
     Ok(())
 }
 
 fn segments(c: &mut Tx<'_>, from: i64, to: i64, miner: i64) -> Result<()> {
-    let select = "SELECT start_seq, last_seq, minute, span, shares, work FROM segments WHERE line_id IN ($1, $2) \
+    let select = "SELECT start_seq, last_seq, minute, span, shares, work FROM segments WHERE identity_id IN ($1, $2) \
                   ORDER BY start_seq";
     let both: Vec<Segment> = c.rows(select, binds![from, to])?;
     let (joined, late) = weave(both).ok_or_else(|| too_large(to))?;
-    c.run("DELETE FROM segments WHERE line_id IN ($1, $2)", binds![from, to])?;
+    c.run("DELETE FROM segments WHERE identity_id IN ($1, $2)", binds![from, to])?;
     let (mut total_shares, mut total_work) = (0_i64, 0_i64);
     for row in joined {
         total_shares = total_shares.checked_add(row.shares).ok_or_else(|| too_large(to))?;
         total_work = total_work.checked_add(row.work).ok_or_else(|| too_large(to))?;
-        let insert = "INSERT INTO segments (line_id, start_seq, last_seq, minute, span, shares, work, total_shares, \
+        let insert = "INSERT INTO segments (identity_id, start_seq, last_seq, minute, span, shares, work, total_shares, \
                       total_work) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let binds = binds![
             to,
