@@ -137,7 +137,7 @@ impl Adoption {
         let mut mined: Vec<(&UnknownSend, Height)> = Vec::new();
         for send in &ours {
             match send.place {
-                SendPlace::Block(height) if tx_locator::holds(self.daemon.client(), height, &send.txid).await? => {
+                SendPlace::Block(height) if tx_locator::holds(self.daemon.client(), height, send.txid).await? => {
                     mined.push((send, height));
                 }
                 // The wallet knows better where it is now.
@@ -186,7 +186,7 @@ impl Adoption {
             gross: Amount::checked_sum(lines.iter().map(|line| line.gross)).unwrap_or(Amount::MAX),
             fee_expected: send.fee,
             fee_paid: Some(send.fee),
-            txid: Some(send.txid.clone()),
+            txid: Some(send.txid),
             created_at: send.sent_at,
             created_height: send.sent_height,
             sent_at: Some(send.sent_at),
@@ -207,7 +207,7 @@ impl Adoption {
         let at = (self.clock)();
         self.store.payout_adopt(epoch, intent, reserve, settle, at).await?;
         self.counters.payouts_adopted_total.add(1);
-        warn!(payout = send.memo, txid = send.txid, sum = %send.total(), "payout adopted: it was sent without these books");
+        warn!(payout = send.memo, txid = %send.txid, sum = %send.total(), "payout adopted: it was sent without these books");
         Ok(())
     }
 }

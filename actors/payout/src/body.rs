@@ -1,5 +1,6 @@
 //! The bytes of a send request: made once, stored, and sent as they are.
 use bytes::Bytes;
+use chain::TxId;
 use serde::Serialize;
 use store::payouts::IntentLine;
 
@@ -25,7 +26,7 @@ struct Recipient<'a> {
 
 #[derive(Serialize)]
 struct Input<'a> {
-    txid: &'a str,
+    txid: TxId,
     output_index: u32,
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn dry_run(lines: &[IntentLine], inputs: &[WalletOutput], change_spli
 }
 
 fn outpoints(inputs: &[WalletOutput]) -> Vec<Input<'_>> {
-    inputs.iter().map(|output| Input { txid: &output.txid, output_index: output.index }).collect()
+    inputs.iter().map(|output| Input { txid: output.outpoint.txid, output_index: output.outpoint.index }).collect()
 }
 
 /// How the wallet shows the memo of an intent.
@@ -76,10 +77,10 @@ mod tests {
     fn the_bytes_are_those_that_the_daemon_reads() {
         let amount = |atoms| Amount::from_atoms(atoms).unwrap();
         let lines = [IntentLine { address: "Sw9Z".into(), gross: amount(9), net: amount(7) }];
-        let output = WalletOutput { txid: "ab".into(), index: 3, amount: amount(20) };
+        let output = WalletOutput { outpoint: (TxId([0xab; 32]), 3).into(), amount: amount(20) };
         assert_eq!(
             String::from_utf8(advanced(&lines, "m", &[output], 2)).unwrap(),
-            r#"{"recipients":[{"address":"Sw9Z","amount":7,"memo_text":"m"}],"inputs":[{"txid":"ab","output_index":3}],"change_split":2,"dry_run":false}"#
+            r#"{"recipients":[{"address":"Sw9Z","amount":7,"memo_text":"m"}],"inputs":[{"txid":"TXID","output_index":3}],"change_split":2,"dry_run":false}"#
         );
         assert_eq!(
             String::from_utf8(plain(&lines, "m")).unwrap(),

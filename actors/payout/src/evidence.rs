@@ -1,7 +1,7 @@
 //! What the wallet shows: its outputs, its sends, and what they say about a payout.
 use std::collections::{BTreeMap, HashMap};
 
-use chain::TxId;
+use chain::{Outpoint, TxId};
 use daemon::{Balance, ChainState, Daemon, Output, OutputState, WalletOutputs, WalletSend};
 use store::payouts::{Intent, IntentState};
 use units::{Amount, Height};
@@ -23,7 +23,7 @@ pub(crate) struct WalletSnapshot {
     pub(crate) tip: Height,
     /// Whose it is.
     pub(crate) wallet: String,
-    outputs: HashMap<(String, u32), Output>,
+    outputs: HashMap<Outpoint, Output>,
     /// What its own blocks and change gave it, by block.
     by_block: HashMap<Height, Vec<(TxId, Amount)>>,
     /// Newest first, as far back as any open payout reaches.
@@ -88,6 +88,10 @@ enum GivenBack {
     Otherwise,
 }
 
+fn outpoint(output: &Output) -> Outpoint {
+    Outpoint { txid: output.txid, index: output.output_index }
+}
+
 impl WalletSnapshot {
     pub(crate) fn new(
         wallet: String,
@@ -102,7 +106,6 @@ impl WalletSnapshot {
             by_block.entry(output.block_height).or_default().push((output.txid, output.amount));
         }
         let held = unspent.checked_add(change).unwrap_or(Amount::MAX);
-        let outpoint = |output: &Output| (output.txid.to_string(), output.output_index);
         let tip = outputs.chain_height;
         let outputs = outputs.outputs.into_iter().map(|output| (outpoint(&output), output)).collect();
         WalletSnapshot { tip, wallet, outputs, by_block, sends, held }
@@ -111,11 +114,7 @@ impl WalletSnapshot {
     /// Outputs that can be spent now.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = WalletOutput> + '_ {
         let unspent = self.outputs.values().filter(|output| output.status == OutputState::Unspent);
-        unspent.map(|output| WalletOutput {
-            txid: output.txid.to_string(),
-            index: output.output_index,
-            amount: output.amount,
-        })
+        unspent.map(|output| WalletOutput { outpoint: outpoint(output), amount: output.amount })
     }
 
     /// The payout's money has not left the wallet.
@@ -159,7 +158,7 @@ impl WalletSnapshot {
         match self.given_back(&memo_hex(&intent.id), first, change) {
             GivenBack::Exactly(txid) => {
                 let place = TxLocation::Block { depth: self.tip.get().saturating_sub(first.get()) };
-                (Inputs::Leaving, Some(FoundTransaction { txid: txid.to_string(), fee: intent.fee_expected, place }))
+                (Inputs::Leaving, Some(FoundTransaction { txid, fee: intent.fee_expected, place }))
             }
             // This payout would have given change back.
             GivenBack::Nothing if !change.is_zero() => (Inputs::Taken { since: Some(first) }, None),
@@ -196,7 +195,7 @@ impl WalletSnapshot {
         let waiting = ours.iter().find(|send| send.chain_state == ChainState::Mempool);
         let best = mined.first().copied().or(waiting).or(ours.first());
         Ok(best.map(|send| FoundTransaction {
-            txid: send.txid.to_string(),
+            txid: send.txid,
             fee: send.fee,
             place: match send.chain_state {
                 ChainState::Confirmed => TxLocation::Block { depth: send.confirmations.saturating_sub(1) },

@@ -86,7 +86,11 @@ impl SettledPayouts {
             let seen = look.inputs(intent).1.or(by_memo);
             if !seen.is_some_and(|seen| matches!(seen.place, TxLocation::Block { .. })) {
                 gone += 1;
-                error!(payout = intent.id, txid = intent.txid, "no block holds a settled payout any more");
+                error!(
+                    payout = intent.id,
+                    txid = intent.txid.map(tracing::field::display),
+                    "no block holds a settled payout any more"
+                );
             }
         }
         Ok(gone)

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use chain::Network;
+use chain::{Network, Outpoint};
 use daemon::Balance;
 use messages::counters::Counters;
 use store::payouts::{Intent, IntentState};
@@ -56,9 +56,9 @@ impl WalletFunds {
                 }
             };
         };
-        let chosen: HashSet<&(String, u32)> =
+        let chosen: HashSet<&Outpoint> =
             open.iter().flat_map(|intent| &intent.attempts).flat_map(|attempt| &attempt.inputs).collect();
-        let is_free = |output: &WalletOutput| !chosen.contains(&(output.txid.clone(), output.index));
+        let is_free = |output: &WalletOutput| !chosen.contains(&output.outpoint);
         Ok(SpendableFunds::Outputs(look, look.outputs().filter(is_free).collect()))
     }
 

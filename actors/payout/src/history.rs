@@ -246,7 +246,7 @@ impl History {
         let defect = defect.or_else(|| foreign.map(|address| format!("{address} is no address of this network")));
         let mined = tip.height.get().saturating_add(1).checked_sub(send.confirmations);
         UnknownSend {
-            txid: send.txid.to_string(),
+            txid: send.txid,
             memo: memo.to_owned(),
             wallet: wallet.to_owned(),
             sent_at: Timestamp::from_ms(send.timestamp.saturating_mul(1000)),

@@ -60,7 +60,7 @@ impl IntentBooks {
             let at = (self.clock)();
             let change = IntentChange {
                 state: Some(state),
-                sent: is_new.then(|| (seen.txid.clone(), seen.fee, at)),
+                sent: is_new.then(|| (seen.txid, seen.fee, at)),
                 absent_since: Some(None),
                 attention: (!is_well).then_some(None),
                 outcome: is_new.then(|| "sent".to_owned()),
@@ -70,7 +70,7 @@ impl IntentBooks {
             if is_new {
                 self.counters.payouts_sent_total.add(1);
             }
-            info!(payout = intent.id, txid = seen.txid, state = state.as_str(), "payout");
+            info!(payout = intent.id, txid = %seen.txid, state = state.as_str(), "payout");
         }
         if is_deep { self.settle(intent, seen.fee, epoch).await } else { Ok(()) }
     }
@@ -83,7 +83,12 @@ impl IntentBooks {
         let counters = &self.counters;
         counters.payouts_settled_total.add(1);
         counters.payouts_settled_atoms_total.add(intent.lines.iter().map(|line| line.net.atoms()).sum());
-        info!(payout = intent.id, txid = intent.txid, recipients = intent.lines.len(), "payout settled");
+        info!(
+            payout = intent.id,
+            txid = intent.txid.map(tracing::field::display),
+            recipients = intent.lines.len(),
+            "payout settled"
+        );
         Ok(())
     }
 

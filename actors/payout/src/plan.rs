@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use accounting::pro_rata_fee;
-use chain::send_fee;
+use chain::{Outpoint, send_fee};
 use store::payouts::IntentLine;
 use units::{Amount, Height};
 
@@ -23,8 +23,7 @@ const CHANGE_PARTS: u64 = 4;
 /// An output that can be spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WalletOutput {
-    pub(crate) txid: String,
-    pub(crate) index: u32,
+    pub(crate) outpoint: Outpoint,
     pub(crate) amount: Amount,
 }
 
@@ -105,7 +104,7 @@ pub(crate) fn batch(queue: &[Payee], room: &Room) -> Result<Vec<(usize, Amount)>
 /// whenever that is possible, because change is a trace that the transaction leaves in the wallet.
 pub(crate) fn choose(outputs: &[WalletOutput], need: Amount) -> Option<Vec<WalletOutput>> {
     let mut outputs: Vec<&WalletOutput> = outputs.iter().collect();
-    outputs.sort_by(|one, other| other.amount.cmp(&one.amount).then_with(|| one.txid.cmp(&other.txid)));
+    outputs.sort_by(|one, other| other.amount.cmp(&one.amount).then_with(|| one.outpoint.cmp(&other.outpoint)));
     if let Some(single) = outputs.iter().rev().find(|output| output.amount > need) {
         return Some(vec![(*single).clone()]);
     }

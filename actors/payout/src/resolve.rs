@@ -4,6 +4,7 @@
 //! daemon answers from its records. And a key is given up only for another attempt that spends the same inputs, so the
 //! chain takes one of them at most. Money becomes payable again only when no attempt can ever be mined: the daemon that
 //! refuses a repeated request need not be the one that was asked first.
+use chain::TxId;
 use units::{Amount, Height};
 
 /// Blocks during which nothing may show a transaction before it is replaced.
@@ -32,7 +33,7 @@ pub(crate) enum Key {
     /// It is running.
     Running,
     /// It was sent.
-    Done { txid: String, fee: Amount },
+    Done { txid: TxId, fee: Amount },
     /// It was refused. `definite`: by a check that comes before anything is sent, and not because its inputs are spent,
     /// which may be its own doing.
     Failed { definite: bool },
@@ -52,7 +53,7 @@ pub(crate) enum TxLocation {
 /// A transaction of this payout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundTransaction {
-    pub(crate) txid: String,
+    pub(crate) txid: TxId,
     pub(crate) fee: Amount,
     pub(crate) place: TxLocation,
 }
@@ -127,7 +128,7 @@ pub(crate) fn resolve(case: &PayoutEvidence) -> Verdict {
         match (&case.key, &case.seen) {
             (Key::Running, _) => return wait(None),
             (Key::Done { txid, fee }, _) => {
-                return Verdict::Sent(FoundTransaction { txid: txid.clone(), fee: *fee, place: TxLocation::Nowhere });
+                return Verdict::Sent(FoundTransaction { txid: *txid, fee: *fee, place: TxLocation::Nowhere });
             }
             // The wallet has it in its history, so it was sent once; now nothing shows it.
             (_, Some(seen)) => return Verdict::Sent(seen.clone()),

@@ -2,7 +2,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use chain::Network;
+use chain::{Network, TxId};
 use daemon::{Conflict, DaemonError, SendStatus, Sent, WalletState};
 use store::payouts::{Intent, IntentChange, IntentState, OperatorDecision};
 use tracing::warn;
@@ -69,7 +69,7 @@ impl IntentStepper {
         };
         match answer {
             Ok(Sent { txid, fee, .. }) => {
-                let seen = FoundTransaction { txid: txid.to_string(), fee, place: TxLocation::Nowhere };
+                let seen = FoundTransaction { txid, fee, place: TxLocation::Nowhere };
                 self.books.sent(intent, seen, epoch).await
             }
             Err(DaemonError::Conflict(Conflict::InProgress)) => Ok(()),
@@ -129,7 +129,7 @@ impl IntentStepper {
             Ok(SendStatus::NotFound) => Key::Nothing,
             Ok(SendStatus::Accepted) => Key::Accepted,
             Ok(SendStatus::InProgress) => Key::Running,
-            Ok(SendStatus::Completed(sent)) => Key::Done { txid: sent.txid.to_string(), fee: sent.fee },
+            Ok(SendStatus::Completed(sent)) => Key::Done { txid: sent.txid, fee: sent.fee },
             Ok(SendStatus::Failed { status, error }) => {
                 // Asked again and again, it says the same each time.
                 if self.refusals.insert(attempt.idempotency_key.clone()) {
@@ -157,7 +157,7 @@ impl IntentStepper {
         intent: &Intent,
         tip: Height,
     ) -> Result<Option<FoundTransaction>, PayoutError> {
-        let (Some(txid), Some(fee)) = (intent.txid.clone(), intent.fee_paid) else { return Ok(None) };
+        let (Some(txid), Some(fee)) = (intent.txid, intent.fee_paid) else { return Ok(None) };
         let since = newest(intent)?.created_height;
         self.block_of(txid, fee, since, tip).await
     }
@@ -165,12 +165,12 @@ impl IntentStepper {
     /// Where a transaction is that was sent when the tip was `since` or later, if a block holds it.
     pub(crate) async fn block_of(
         &mut self,
-        txid: String,
+        txid: TxId,
         fee: Amount,
         since: Height,
         tip: Height,
     ) -> Result<Option<FoundTransaction>, PayoutError> {
-        let found = self.locator.find(self.daemon.client(), &txid, since, tip).await?;
+        let found = self.locator.find(self.daemon.client(), txid, since, tip).await?;
         Ok(found.and_then(|height| height.depth_below(tip)).map(|depth| FoundTransaction {
             txid,
             fee,
@@ -199,10 +199,10 @@ impl IntentStepper {
     pub(crate) fn keep(&mut self, open: &[Intent]) {
         self.refusals.retain(|key| open.iter().any(|intent| key.starts_with(&intent.id)));
         let named = open.iter().filter_map(|intent| match &intent.word {
-            Some(OperatorDecision::Sent { txid }) => Some(txid.as_str()),
+            Some(OperatorDecision::Sent { txid }) => Some(*txid),
             _ => None,
         });
-        let sent = open.iter().filter_map(|intent| intent.txid.as_deref());
+        let sent = open.iter().filter_map(|intent| intent.txid);
         self.locator.keep(&sent.chain(named).collect::<Vec<_>>());
     }
 }

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use chain::{Address, Network};
+use chain::{Address, Network, Outpoint};
 use daemon::DaemonError;
 use messages::counters::Counters;
 use messages::facts::Clock;
@@ -79,7 +79,7 @@ pub(crate) struct RunPlanner {
     /// Due addresses that are not paid.
     skipped: HashSet<String>,
     /// Outputs that the daemon would not spend at this tip.
-    excluded_outputs: HashSet<(String, u32)>,
+    excluded_outputs: HashSet<Outpoint>,
 }
 
 impl RunPlanner {
@@ -246,7 +246,7 @@ impl RunPlanner {
     }
 
     fn is_excluded(&self, output: &WalletOutput) -> bool {
-        self.excluded_outputs.contains(&(output.txid.clone(), output.index))
+        self.excluded_outputs.contains(&output.outpoint)
     }
 
     /// Asks the daemon what the draft would cost and lets the recipients bear it. `None` when somebody or some output
@@ -274,8 +274,8 @@ impl RunPlanner {
                     return Ok(None);
                 }
                 if let Some(output) = named(&text, "input ").and_then(|at| draft.inputs.get(at)) {
-                    info!(txid = output.txid, index = output.index, text, "output not spendable now");
-                    self.excluded_outputs.insert((output.txid.clone(), output.index));
+                    info!(txid = %output.outpoint.txid, index = output.outpoint.index, text, "output not spendable now");
+                    self.excluded_outputs.insert(output.outpoint);
                     return Ok(None);
                 }
                 return Err(DaemonError::Refused { route, status, text }.into());
@@ -357,7 +357,7 @@ impl RunPlanner {
                 route,
                 idempotency_key: key_of(&id, 1),
                 body: bytes,
-                inputs: draft.inputs.iter().map(|output| (output.txid.clone(), output.index)).collect(),
+                inputs: draft.inputs.iter().map(|output| output.outpoint).collect(),
                 created_at: at,
                 created_height: height,
                 outcome: None,

@@ -111,8 +111,10 @@ macro_rules! hashes {
 }
 
 hashes! {
-    /// A SHA3-256 digest without a more precise name: a transaction id or a node of the merkle tree.
+    /// A SHA3-256 digest without a more precise name, such as a node of the merkle tree.
     Hash32,
+    /// The name of a transaction: SHA3-256 of its binary form.
+    TxId,
     /// The name of a block: SHA3-256 of its 100 header bytes. It has no leading zeros; see [`PowHash`].
     BlockId,
     /// The Argon2id hash of a header and nonce, the one that is compared with targets. Not the name of a block.
@@ -121,8 +123,28 @@ hashes! {
 
 /// The root over the ids of a block's transactions.
 pub type MerkleRoot = Hash32;
-/// The name of a transaction: SHA3-256 of its binary form.
-pub type TxId = Hash32;
+
+/// An output of a transaction. Serializes as the list `[txid, index]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(TxId, u32)", into = "(TxId, u32)")]
+pub struct Outpoint {
+    /// The transaction.
+    pub txid: TxId,
+    /// Place among its outputs, from 0.
+    pub index: u32,
+}
+
+impl From<(TxId, u32)> for Outpoint {
+    fn from((txid, index): (TxId, u32)) -> Outpoint {
+        Outpoint { txid, index }
+    }
+}
+
+impl From<Outpoint> for (TxId, u32) {
+    fn from(outpoint: Outpoint) -> (TxId, u32) {
+        (outpoint.txid, outpoint.index)
+    }
+}
 
 /// SHA3-256 (FIPS 202) of the parts, one after the other.
 #[must_use]
@@ -144,6 +166,15 @@ mod tests {
         let hash: Hash32 = text.parse().unwrap();
         assert_eq!(hash.to_string(), "ab".repeat(32));
         assert_eq!(serde_json::from_str::<Hash32>(&serde_json::to_string(&hash).unwrap()).unwrap(), hash);
+    }
+
+    #[test]
+    fn an_outpoint_is_stored_as_a_list() {
+        let outpoint = Outpoint { txid: TxId([0xab; 32]), index: 3 };
+        let text = format!("[\"{}\",3]", "ab".repeat(32));
+        assert_eq!(serde_json::to_string(&outpoint).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Outpoint>(&text).unwrap(), outpoint);
+        assert!(serde_json::from_str::<Outpoint>("[\"ab\",3]").is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod tx;
 pub use address::{Address, AddressError, Network};
 pub use amounts::{BLOCKS_PER_MONTH, block_reward, send_fee};
 pub use block::{Block, BlockHeader};
-pub use hash::{BlockId, Hash32, MerkleRoot, ParseHexError, PowHash, TxId, sha3_256};
+pub use hash::{BlockId, Hash32, MerkleRoot, Outpoint, ParseHexError, PowHash, TxId, sha3_256};
 pub use header::{HEADER_BASE_BYTES, HeaderBase, HeaderParts};
 pub use lwma::{Ancestor, DifficultyRules, next_difficulty};
 pub use merkle::merkle_root;

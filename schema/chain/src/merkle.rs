@@ -5,7 +5,7 @@ use crate::hash::{Hash32, MerkleRoot, TxId, sha3_256};
 /// root; without any the root is zero.
 #[must_use]
 pub fn merkle_root(leaves: &[TxId]) -> MerkleRoot {
-    let mut level = leaves.to_vec();
+    let mut level: Vec<Hash32> = leaves.iter().map(|leaf| Hash32(leaf.0)).collect();
     while level.len() > 1 {
         level = level
             .chunks(2)

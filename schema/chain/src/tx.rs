@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::hash::{Hash32, TxId, sha3_256};
+use crate::hash::{TxId, sha3_256};
 
 /// A fixed number of bytes that JSON holds as an array of numbers. Short arrays are filled with zeros and the rest of
 /// long ones is dropped, as the daemon does.
@@ -103,7 +103,7 @@ impl Transaction {
     /// The name of the transaction.
     #[must_use]
     pub fn txid(&self) -> TxId {
-        Hash32(sha3_256(&[&self.to_bytes()]))
+        TxId(sha3_256(&[&self.to_bytes()]))
     }
 }
 

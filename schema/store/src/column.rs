@@ -1,5 +1,6 @@
 //! Columns as the types they stand for. A value outside its type's range is damage, never a default.
 use accounting::Account;
+use chain::TxId;
 use units::{Amount, Difficulty, Height, Minute, Work};
 
 use crate::{Result, StoreError};
@@ -19,6 +20,11 @@ pub(crate) fn account(key: &str) -> Result<Account> {
         what: "account".to_owned(),
         why: error.to_string(),
     })
+}
+
+/// A transaction's id.
+pub(crate) fn txid(text: &str, what: &str) -> Result<TxId> {
+    text.parse().map_err(|error| StoreError::Damaged { what: what.to_owned(), why: format!("txid {text}: {error}") })
 }
 
 /// A work column.

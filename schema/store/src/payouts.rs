@@ -9,6 +9,7 @@ pub use standing::{Hold, PayoutBooks, ReadMark};
 pub use unknown::{SendDecision, SendPlace, UnknownSend, UnknownTotals};
 
 use accounting::Entry;
+use chain::{Outpoint, TxId};
 use serde::{Deserialize, Serialize};
 use units::{Amount, Height, Timestamp};
 
@@ -87,8 +88,8 @@ pub enum OperatorDecision {
     },
     /// This transaction has paid it.
     Sent {
-        /// 64 hex digits.
-        txid: String,
+        /// Its id.
+        txid: TxId,
     },
 }
 
@@ -103,8 +104,8 @@ pub struct Attempt {
     pub idempotency_key: String,
     /// The exact request bytes.
     pub body: Vec<u8>,
-    /// Chosen inputs (txid, output index); empty where the daemon chooses.
-    pub inputs: Vec<(String, u32)>,
+    /// Chosen inputs; empty where the daemon chooses.
+    pub inputs: Vec<Outpoint>,
     /// When it was stored.
     pub created_at: Timestamp,
     /// Tip height then.
@@ -129,7 +130,7 @@ pub struct Intent {
     /// What the wallet said.
     pub fee_paid: Option<Amount>,
     /// The transaction.
-    pub txid: Option<String>,
+    pub txid: Option<TxId>,
     /// When it was planned.
     pub created_at: Timestamp,
     /// Tip height then.
@@ -160,7 +161,7 @@ pub struct IntentChange {
     /// New state.
     pub state: Option<IntentState>,
     /// The transaction and the fee that the wallet named.
-    pub sent: Option<(String, Amount, Timestamp)>,
+    pub sent: Option<(TxId, Amount, Timestamp)>,
     /// `Some(None)` clears it.
     pub absent_since: Option<Option<Height>>,
     /// `Some(None)` clears it.

@@ -1,6 +1,7 @@
 //! What the API shows. Reads aggregates only; no list costs more than its page.
 mod rows;
 
+use chain::TxId;
 use std::time::Duration;
 
 use units::{Amount, Minute, Timestamp, Work};
@@ -82,7 +83,7 @@ pub struct PayoutRow {
     /// How many recipients.
     pub recipients: u64,
     /// The transaction.
-    pub txid: Option<String>,
+    pub txid: Option<TxId>,
     /// When it was sent, or planned.
     pub at: Timestamp,
     /// Why an operator must look.

@@ -122,7 +122,7 @@ fn a_change_touches_what_it_names_and_nothing_else() {
         };
         db.store.intent_change(epoch, &id, IntentState::Reserved, change).await.unwrap();
         expected.state = IntentState::Broadcast;
-        (expected.txid, expected.fee_paid, expected.sent_at) = (Some("ef".repeat(32)), Some(atoms(41)), Some(later(5)));
+        (expected.txid, expected.fee_paid, expected.sent_at) = (Some(TxId([0xef; 32])), Some(atoms(41)), Some(later(5)));
         (expected.absent_since, expected.attention) = (Some(Height::new(702)), Some("look".into()));
         expected.attempts[0].outcome = Some("sent".into());
         expected.attempts[0].repeated = true;

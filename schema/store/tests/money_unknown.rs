@@ -12,7 +12,7 @@ use units::Height;
 
 fn send(n: u8, place: SendPlace) -> UnknownSend {
     UnknownSend {
-        txid: hex::encode([n; 32]),
+        txid: TxId([n; 32]),
         memo: intent_id(u32::from(n)),
         wallet: "pool".into(),
         sent_at: later(u64::from(n)),
@@ -57,7 +57,7 @@ fn an_unknown_send_is_read_back_and_stops_payouts_until_it_is_decided() {
         db.store.unknown_sends_note(epoch, vec![moved.clone()]).await.unwrap();
         assert_eq!(open(db).await[1], UnknownSend { noted_at: NOW, ..moved });
 
-        let all: Vec<String> = sends.iter().map(|send| send.txid.clone()).collect();
+        let all: Vec<TxId> = sends.iter().map(|send| send.txid).collect();
         let decide = async |decision| db.store.unknown_sends_decide(&all, decision, Some("why"), NOW).await.unwrap();
         assert_eq!(decide(SendDecision::Adopt).await, 2, "one has a defect");
         let totals = db.store.unknown_totals().await.unwrap();
@@ -182,7 +182,7 @@ fn an_operator_decides_many_sends_while_the_pool_notes_them() {
     for_each_database(async |db| {
         let epoch = lease(db, "one").await;
         let sends: Vec<UnknownSend> = (0..200).rev().map(|n| send(n, SendPlace::Mempool)).collect();
-        let txids: Vec<String> = sends.iter().rev().map(|send| send.txid.clone()).collect();
+        let txids: Vec<TxId> = sends.iter().rev().map(|send| send.txid).collect();
         db.store.unknown_sends_note(epoch, sends.clone()).await.unwrap();
         for _ in 0..20 {
             let note = db.store.unknown_sends_note(epoch, sends.clone());

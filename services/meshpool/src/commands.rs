@@ -203,7 +203,8 @@ fn payouts(settings: &Settings, action: Option<&PayoutAction>) -> ExitCode {
         None => payouts::list(settings),
         Some(PayoutAction::Show { id }) => payouts::show(settings, id),
         Some(PayoutAction::Sent { id, txid }) => {
-            payouts::tell(settings, id, &OperatorDecision::Sent { txid: txid.to_ascii_lowercase() })
+            let Ok(txid) = txid.parse() else { return fail(boot::CONFIG, "--txid: must be 64 hex digits") };
+            payouts::tell(settings, id, &OperatorDecision::Sent { txid })
         }
         Some(PayoutAction::Release { id, because }) => {
             payouts::tell(settings, id, &OperatorDecision::Release { because: because.clone() })

@@ -73,7 +73,7 @@ fn payout() -> Intent {
             route: "advanced",
             idempotency_key: "aa-1".into(),
             body: Vec::new(),
-            inputs: vec![(txid(1).to_string(), 0), (txid(2).to_string(), 0)],
+            inputs: vec![(txid(1), 0).into(), (txid(2), 0).into()],
             created_at: at,
             created_height: Height::new(400),
             outcome: None,
@@ -106,7 +106,7 @@ fn a_block_that_spends_all_and_gives_back_what_is_left_over_holds_the_payout() {
     let ours = [outputs.clone(), vec![split]].concat();
     let (_, seen) = inputs(ours);
     let expected =
-        FoundTransaction { txid: txid(3).to_string(), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
+        FoundTransaction { txid: txid(3), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
     assert_eq!(seen, Some(expected));
     assert_eq!(inputs(outputs), (Inputs::Unclear { since: Height::new(450) }, None), "another sum says nothing");
 }
@@ -147,7 +147,7 @@ fn send(n: u8, chain_state: ChainState, memo: &str) -> WalletSend {
 fn of_several_transactions_with_the_memo_the_one_in_a_block_counts() {
     use ChainState::{Confirmed, Mempool, NotFound};
     let of = |sends| look(Vec::new(), sends).send_of("aa").map(|seen| seen.map(|seen| (seen.txid, seen.place)));
-    let is = |n, place| Some((txid(n).to_string(), place));
+    let is = |n, place| Some((txid(n), place));
     assert_eq!(of(vec![send(1, Confirmed, "ab")]).unwrap(), None);
     assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, NotFound, "aa")]).unwrap(), is(1, TxLocation::Nowhere));
     assert_eq!(of(vec![send(1, NotFound, "aa"), send(2, Mempool, "aa")]).unwrap(), is(2, TxLocation::Mempool));

@@ -9,7 +9,7 @@ fn send(n: u64, height: u64) -> WalletSend {
     let mut txid = [0; 32];
     txid[..8].copy_from_slice(&n.to_le_bytes());
     WalletSend {
-        txid: Hash32(txid),
+        txid: TxId(txid),
         timestamp: 0,
         recorded_height: Height::new(height),
         chain_state: ChainState::Confirmed,

@@ -11,7 +11,9 @@ fn payee(n: u8, payable: u64) -> Payee {
 }
 
 fn output(n: u32, amount: u64) -> WalletOutput {
-    WalletOutput { txid: format!("{n:064x}"), index: n, amount: atoms(amount) }
+    let mut txid = TxId::ZERO;
+    txid.0[28..].copy_from_slice(&n.to_be_bytes());
+    WalletOutput { outpoint: (txid, n).into(), amount: atoms(amount) }
 }
 
 fn line(address: &str, gross: u64) -> IntentLine {

@@ -7,11 +7,11 @@ fn height(height: u64) -> Height {
 }
 
 fn seen(place: TxLocation) -> FoundTransaction {
-    FoundTransaction { txid: "ab".into(), fee: Amount::from_atoms(7).unwrap(), place }
+    FoundTransaction { txid: TxId([0xab; 32]), fee: Amount::from_atoms(7).unwrap(), place }
 }
 
 fn done() -> Key {
-    Key::Done { txid: "cd".into(), fee: Amount::from_atoms(9).unwrap() }
+    Key::Done { txid: TxId([0xcd; 32]), fee: Amount::from_atoms(9).unwrap() }
 }
 
 /// A request without an answer; the daemon has nothing under its key, nothing shows it, its inputs are there.
@@ -162,7 +162,7 @@ fn what_runs_is_waited_for_and_what_was_done_is_believed() {
             Key::Running => assert_eq!(resolve(&case), waits(None, None), "{case:?}"),
             Key::Done { .. } => {
                 let sent = FoundTransaction {
-                    txid: "cd".into(),
+                    txid: TxId([0xcd; 32]),
                     fee: Amount::from_atoms(9).unwrap(),
                     place: TxLocation::Nowhere,
                 };

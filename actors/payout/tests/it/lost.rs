@@ -343,17 +343,17 @@ async fn a_transaction_that_an_operator_names_settles_a_payout_when_a_block_hold
     harness.tick().await;
     harness.wait_for_restart(&token);
     // Nobody but the network knows it any more.
-    let named = OperatorDecision::Sent { txid: "ab".repeat(32) };
+    let named = OperatorDecision::Sent { txid: TxId([0xab; 32]) };
     assert!(harness.store.intent_say(&reserved.id, &named).await.unwrap());
     harness.ticks(2).await;
     let open = harness.only().await;
     assert!(open.attention.as_deref().unwrap().contains("no block holds"), "{:?}", open.attention);
     harness.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
     let income = harness.control().income(&address(1)).unwrap();
-    let named = OperatorDecision::Sent { txid: income[0].txid.clone() };
+    let named = OperatorDecision::Sent { txid: income[0].txid.parse().unwrap() };
     assert!(harness.store.intent_say(&reserved.id, &named).await.unwrap());
     harness.ticks(2).await;
     let found = harness.only().await;
-    assert_eq!((found.state, found.txid.as_deref()), (IntentState::Confirmed, Some(income[0].txid.as_str())));
+    assert_eq!((found.state, found.txid), (IntentState::Confirmed, Some(income[0].txid.parse().unwrap())));
     paid_once(harness).await;
 }

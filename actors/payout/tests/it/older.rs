@@ -29,7 +29,7 @@ async fn unknown(harness: &Harness) -> Vec<UnknownSend> {
 }
 
 async fn decide(harness: &Harness, decision: SendDecision) -> usize {
-    let txids: Vec<String> = unknown(harness).await.into_iter().map(|send| send.txid).collect();
+    let txids: Vec<TxId> = unknown(harness).await.into_iter().map(|send| send.txid).collect();
     harness.store.unknown_sends_decide(&txids, decision, Some("a test"), AT).await.unwrap()
 }
 
@@ -54,7 +54,7 @@ async fn what_was_paid_before_the_copy_is_not_paid_again() {
         assert!(holds.iter().any(|hold| hold.code == "unknown_sends" && !hold.is_wanted), "{holds:?}");
         let found = unknown(&harness).await.remove(0);
         let sent = harness.sends().remove(0).record;
-        assert_eq!((found.txid.clone(), found.fee.atoms()), (sent.txid.to_string(), sent.fee));
+        assert_eq!((found.txid, found.fee.atoms()), (sent.txid, sent.fee));
         assert_eq!(found.total().atoms(), sent.total_amount);
         assert!(matches!(found.place, SendPlace::Block(_)) && found.defect.is_none());
 
@@ -241,7 +241,7 @@ async fn two_mined_transactions_of_one_payout_are_not_guessed_about() {
     assert!(held.iter().all(|send| send.waits_for.as_deref().unwrap().contains("blocks hold both")), "{held:?}");
     assert_eq!(harness.balance(&address(1)).await.paid, Amount::ZERO);
     // An operator says which one is none of this pool's.
-    let foreign = held.iter().find(|send| send.total() == atoms(2 * COIN)).unwrap().txid.clone();
+    let foreign = held.iter().find(|send| send.total() == atoms(2 * COIN)).unwrap().txid;
     harness.store.unknown_sends_decide(&[foreign], SendDecision::Foreign, Some("a test"), AT).await.unwrap();
     harness.mine(1);
     harness.ticks(3).await;

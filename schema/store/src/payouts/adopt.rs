@@ -50,7 +50,7 @@ impl Store {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
                 let booked = "UPDATE unknown_sends SET booked_at = $1, waits_for = NULL \
                               WHERE txid = $2 AND decision = 'adopt' AND booked_at IS NULL";
-                if c.run(booked, binds![at.ms(), intent.txid.clone()]).await? != 1 {
+                if c.run(booked, binds![at.ms(), intent.txid.map(|txid| txid.to_string())]).await? != 1 {
                     return Err(conflict(&intent.id));
                 }
                 // Other transactions of the same payout can never be mined beside this one.

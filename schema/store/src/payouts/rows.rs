@@ -128,7 +128,7 @@ impl TryFrom<IntentRow> for Intent {
             gross: column::amount(row.gross, &what)?,
             fee_expected: column::amount(row.fee_expected, &what)?,
             fee_paid: row.fee_paid.map(|fee| column::amount(fee, &what)).transpose()?,
-            txid: row.txid,
+            txid: row.txid.map(|txid| column::txid(&txid, &what)).transpose()?,
             created_at: Timestamp::from_ms(row.created_at),
             created_height: column::height(row.created_height, &what)?,
             sent_at: row.sent_at.map(Timestamp::from_ms),
@@ -237,7 +237,7 @@ pub(super) async fn adopted_insert(c: &mut Conn<'_>, intent: &Intent, at: Timest
         intent.gross.to_i64(),
         i64::try_from(intent.lines.len()).ok(),
         intent.fee_expected.to_i64(),
-        intent.txid.clone(),
+        intent.txid.map(|txid| txid.to_string()),
         intent.created_at.ms(),
         intent.created_height.to_i64(),
         at.ms(),
@@ -309,7 +309,7 @@ async fn attempt_mark_repeated(c: &mut Conn<'_>, id: &str) -> Result<()> {
 pub(super) async fn intent_update(c: &mut Conn<'_>, id: &str, change: IntentChange) -> Result<()> {
     if let Some((txid, fee, at)) = change.sent {
         let update = "UPDATE intents SET txid = $1, fee_paid = $2, sent_at = $3 WHERE id = $4";
-        c.run(update, binds![txid, fee.to_i64(), at.ms(), id]).await?;
+        c.run(update, binds![txid.to_string(), fee.to_i64(), at.ms(), id]).await?;
     }
     if let Some(absent_since) = change.absent_since {
         let update = "UPDATE intents SET absent_since = $1 WHERE id = $2";

@@ -1,4 +1,5 @@
 //! Sends of the wallet that the books do not have, and what an operator decides about each.
+use chain::TxId;
 use std::collections::HashSet;
 
 use diesel::QueryableByName;
@@ -52,7 +53,7 @@ pub enum SendPlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownSend {
     /// Its transaction.
-    pub txid: String,
+    pub txid: TxId,
     /// Id of the payout, as its recipients were told.
     pub memo: String,
     /// Address of the wallet that sent it.
@@ -163,7 +164,7 @@ impl TryFrom<Row> for UnknownSend {
             seen_height: column::height(row.seen_height, &what)?,
             noted_height: column::height(row.noted_height, &what)?,
             decision: decision.transpose()?,
-            txid: row.txid,
+            txid: column::txid(&row.txid, &what)?,
             memo: row.memo,
             wallet: row.wallet,
             sent_at: Timestamp::from_ms(row.sent_at),
@@ -271,7 +272,7 @@ impl Store {
     /// When the database gives no answer.
     pub async fn unknown_sends_decide(
         &self,
-        txids: &[String],
+        txids: &[TxId],
         decision: SendDecision,
         because: Option<&str>,
         at: Timestamp,
@@ -300,8 +301,8 @@ impl Store {
     ///
     /// # Errors
     /// `Fenced` when `epoch` is not the lease's.
-    pub async fn unknown_send_waits(&self, epoch: i64, txid: &str, why: Option<String>) -> Result<()> {
-        let txid = txid.to_owned();
+    pub async fn unknown_send_waits(&self, epoch: i64, txid: &TxId, why: Option<String>) -> Result<()> {
+        let txid = txid.to_string();
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
@@ -328,7 +329,7 @@ async fn note(c: &mut Conn<'_>, send: &UnknownSend) -> Result<()> {
         SendPlace::Nowhere => ("not_found", None),
     };
     let binds = binds![
-        send.txid.clone(),
+        send.txid.to_string(),
         send.memo.clone(),
         send.wallet.clone(),
         send.sent_at.ms(),

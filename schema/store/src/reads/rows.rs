@@ -159,7 +159,7 @@ impl TryFrom<PayoutLine> for PayoutRow {
             net: column::amount(row.net.unwrap_or(0), &what)?,
             fee: column::amount(row.fee, &what)?,
             recipients: column::count(row.recipients, &what)?,
-            txid: row.txid,
+            txid: row.txid.map(|txid| column::txid(&txid, &what)).transpose()?,
             at: Timestamp::from_ms(row.at),
             attention: row.attention,
             intent: row.id,

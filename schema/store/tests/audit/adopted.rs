@@ -19,7 +19,7 @@ async fn adopted(db: &TestDb) -> i64 {
     db.store.entry_post(epoch, fees, NOW).await.unwrap();
     let id = intent_id(7);
     let send = UnknownSend {
-        txid: "ab".repeat(32),
+        txid: TxId([0xab; 32]),
         memo: id.clone(),
         wallet: "pool".into(),
         sent_at: NOW,
@@ -36,7 +36,7 @@ async fn adopted(db: &TestDb) -> i64 {
         waits_for: None,
     };
     db.store.unknown_sends_note(epoch, vec![send.clone()]).await.unwrap();
-    let chosen = [send.txid.clone()];
+    let chosen = [send.txid];
     assert_eq!(db.store.unknown_sends_decide(&chosen, SendDecision::Adopt, None, AT).await.unwrap(), 1);
     let payout = Intent {
         state: IntentState::Settled,

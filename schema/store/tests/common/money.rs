@@ -47,7 +47,7 @@ pub fn attempt(id: &str, number: i64) -> Attempt {
         route: "advanced",
         idempotency_key: format!("{id}-{number}"),
         body: vec![0, 255, b'{', 10, 13, b'"', number.to_le_bytes()[0]],
-        inputs: vec![("ab".repeat(32), 3), ("cd".repeat(32), 0)],
+        inputs: vec![(TxId([0xab; 32]), 3).into(), (TxId([0xcd; 32]), 0).into()],
         created_at: NOW,
         created_height: Height::new(700),
         outcome: None,

@@ -79,7 +79,7 @@ pub(crate) fn adopt(settings: &Settings, order: &Adopt) -> ExitCode {
 
 fn is_chosen(send: &UnknownSend, order: &Adopt) -> bool {
     let all = order.memo.is_empty() && order.txid.is_empty();
-    all || order.memo.contains(&send.memo) || order.txid.contains(&send.txid)
+    all || order.memo.contains(&send.memo) || order.txid.contains(&send.txid.to_string())
 }
 
 /// The decision, and what an operator must know before it.
@@ -137,7 +137,7 @@ async fn decide(
     decision: SendDecision,
     because: Option<&str>,
 ) -> Result<ExitCode, StoreError> {
-    let txids: Vec<String> = chosen.iter().map(|send| send.txid.clone()).collect();
+    let txids: Vec<TxId> = chosen.iter().map(|send| send.txid).collect();
     let now = Timestamp::from_system(SystemTime::now());
     let noted = store.unknown_sends_decide(&txids, decision, because, now).await?;
     say(&format!("Noted for {noted} sends. `meshpool payouts` shows what they wait for."));

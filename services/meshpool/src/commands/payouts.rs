@@ -55,11 +55,6 @@ pub(crate) fn show(settings: &Settings, id: &str) -> ExitCode {
 
 /// Notes what an operator says about a payout.
 pub(crate) fn tell(settings: &Settings, id: &str, word: &OperatorDecision) -> ExitCode {
-    if let OperatorDecision::Sent { txid } = word
-        && (txid.len() != 64 || hex::decode(txid).is_err())
-    {
-        return fail(boot::CONFIG, "--txid: must be 64 hex digits");
-    }
     with_store(settings, async |store| {
         let Some(intent) = find(store, id).await? else { return Ok(unknown(id)) };
         if !store.intent_say(&intent.id, word).await? {
@@ -128,7 +123,7 @@ fn unknown(id: &str) -> ExitCode {
 
 fn line(intent: &Intent) -> String {
     let net = Amount::checked_sum(intent.lines.iter().map(|line| line.net)).unwrap_or(Amount::MAX);
-    let txid = intent.txid.as_deref().unwrap_or("no transaction");
+    let txid = intent.txid.map_or_else(|| "no transaction".to_owned(), |txid| txid.to_string());
     let (id, state, recipients) = (&intent.id, intent.state.as_str(), intent.lines.len());
     format!("{id}  {state}  {net} to {recipients} of {}  {txid}  since {}", intent.gross, intent.created_at)
 }
@@ -171,7 +166,7 @@ fn request(attempt: &Attempt) -> Vec<String> {
         "request {} to {} under key {} at height {}: {outcome}{again}",
         attempt.attempt, attempt.route, attempt.idempotency_key, attempt.created_height
     )];
-    lines.extend(attempt.inputs.iter().map(|(txid, index)| format!("    spends output {index} of {txid}")));
+    lines.extend(attempt.inputs.iter().map(|Outpoint { txid, index }| format!("    spends output {index} of {txid}")));
     lines
 }
 

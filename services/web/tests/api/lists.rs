@@ -144,10 +144,10 @@ fn payouts_are_listed_without_their_recipients() {
             fund(site.db, epoch, "f2", "B", 600, NOW).await;
             let intent = intent(&intent_id(1), vec![paid("A", 900, 870), paid("B", 600, 590)]);
             store.intent_reserve(epoch, intent.clone(), reserved(&intent), NOW).await.unwrap();
-            let txid = "aa".repeat(32);
+            let txid = TxId([0xaa; 32]);
             let sent = IntentChange {
                 state: Some(IntentState::Broadcast),
-                sent: Some((txid.clone(), atoms(38), later(5))),
+                sent: Some((txid, atoms(38), later(5))),
                 attention: Some(Some("wallet at 10.0.0.7 said: no".into())),
                 ..IntentChange::default()
             };
