@@ -79,7 +79,7 @@ fn source_files_stay_readable() {
 }
 
 /// Programs that serve or ask over HTTP without an actor, and start the HTTP library's own event loop.
-const HTTP_ONLY: [&str; 3] = ["services/devnet/src/", "services/e2e/src/", "actors/daemon/src/fake.rs"];
+const HTTP_ONLY: [&str; 3] = ["services/daemon-sim/src/", "services/e2e/src/", "actors/daemon/src/fake.rs"];
 
 #[test]
 fn the_actor_engine_is_named_by_the_runtime_only() {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use chain::Network;
 use daemon::DaemonSettings;
-use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
+use daemon_sim::{Control, Fault, MineOrder, Params, Sent, SimulatedDaemon};
+use devnet_accounts::Keys;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::payout::{PayoutTick, SweepPayouts};

@@ -3,7 +3,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use daemon::DaemonSettings;
-use meshpool_devnet::{Action, Fault, Params, Phase, SimulatedDaemon};
+use daemon_sim::{Action, Fault, Params, Phase, SimulatedDaemon};
 use store::payouts::IntentState;
 
 use crate::database::Kind;

@@ -1,5 +1,5 @@
 //! Every state that stops money is told: as a condition, and in the database for another process.
-use meshpool_devnet::{Action, Fault, MineOrder, NetworkView, Phase, Routes};
+use daemon_sim::{Action, Fault, MineOrder, NetworkView, Phase, Routes};
 use messages::conditions::ConditionKind::{PayoutAttention, PayoutsHeld, PayoutsPaused};
 use settings::{NetworkFee, PayoutSettings};
 use store::best_chain::BestChain;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chain::BlockId;
 use daemon::DaemonSettings;
-use meshpool_devnet::{Action, Control, Fault, MineOrder, Params, Phase, ReorgOrder, Routes, SimulatedDaemon};
+use daemon_sim::{Action, Control, Fault, MineOrder, Params, Phase, ReorgOrder, Routes, SimulatedDaemon};
 use messages::counters::Counters;
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Actor, Handler, Reply};
