@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::Network;
-use daemon::DaemonSettings;
 use daemon_sim::{Control, MineOrder, Params, Sent, SimulatedDaemon};
 use devnet_accounts::Keys;
 use messages::conditions::Conditions;
@@ -17,6 +16,7 @@ use messages::payout::{PayoutTick, SweepPayouts};
 use payout::{Payout, PayoutParts};
 use runtime::{Handler, Reply};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use settings::PayoutSettings;
 use store::Store;
 use store::ledger::{Balance, MONEY_LEASE};
@@ -46,7 +46,7 @@ pub(crate) struct Harness {
     /// A second daemon on the same chain.
     pub(crate) standby: Option<SimulatedDaemon>,
     /// Where the actor thinks that its daemon is.
-    place: DaemonSettings,
+    place: DaemonEndpoint,
     pub(crate) actor: Payout,
     pub(crate) dir: tempfile::TempDir,
     clock_ms: i64,
@@ -105,7 +105,7 @@ impl Harness {
         let password = watch::Sender::new(Some(PASSWORD));
         let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
         let place =
-            DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
+            DaemonEndpoint { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonEndpoint::default() };
         let conditions = Arc::new(Conditions::new(Arc::new(|| START)));
         let steps_file = dir.path().join("payout.steps");
         let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
@@ -146,7 +146,7 @@ impl Harness {
     }
 
     /// The actor speaks to another daemon from now on.
-    pub(crate) fn point_at(&mut self, place: DaemonSettings) {
+    pub(crate) fn point_at(&mut self, place: DaemonEndpoint) {
         self.place = place;
         self.crash();
     }
@@ -345,7 +345,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What an actor is built from that is not its own.
 struct Outside<'a> {
-    place: &'a DaemonSettings,
+    place: &'a DaemonEndpoint,
     store: &'a Store,
     settings: &'a PayoutSettings,
     conditions: &'a Arc<Conditions>,
