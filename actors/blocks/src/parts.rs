@@ -2,13 +2,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::DaemonSettings;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Notice, Tip};
 use messages::share_ledger::AppendEvents;
 use messages::template::RefreshTemplate;
 use runtime::Recipient;
+use settings::DaemonEndpoint;
 use store::Store;
 use tokio::sync::{broadcast, watch};
 use units::{HostId, PolicyId};
@@ -17,7 +17,7 @@ use units::{HostId, PolicyId};
 #[derive(Clone)]
 pub struct SubmitterParts {
     /// All daemons, in the order of the settings; at least one. Every block goes to all of them.
-    pub daemons: Vec<DaemonSettings>,
+    pub daemons: Vec<DaemonEndpoint>,
     /// Takes the candidate's record.
     pub ledger: Recipient<AppendEvents>,
     /// Is told to look for the next template.
@@ -32,7 +32,7 @@ pub struct SubmitterParts {
 #[derive(Clone)]
 pub struct LifecycleParts {
     /// All daemons, in the order of the settings: the chain is read from the one whose tip it is.
-    pub daemons: Vec<DaemonSettings>,
+    pub daemons: Vec<DaemonEndpoint>,
     /// The books.
     pub store: Store,
     /// Whose log recognised blocks are booked to.

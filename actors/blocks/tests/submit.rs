@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use blocks::{BlockSubmitter, SubmitterParts};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
-use daemon::DaemonSettings;
 use daemon::fake::{Fake, ScriptedAnswer};
 use messages::blocks::SubmitCandidate;
 use messages::counters::Counters;
@@ -16,6 +15,7 @@ use messages::share_ledger::{AppendEvents, Appended, Event};
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Handler, Recipient, Refused, Reply};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use tokio::sync::broadcast;
 use units::{Amount, Difficulty, Height, Minute, Nonce, Seq, Timestamp};
 
@@ -147,8 +147,8 @@ impl Harness {
         };
         let counters: Arc<Counters> = Arc::default();
         let settings = |fake: &Fake| {
-            let token = Some(SecretString::from("t"));
-            DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() }
+            let token = SecretString::from("t");
+            DaemonEndpoint { url: fake.url.clone(), token, ..DaemonEndpoint::default() }
         };
         let actor = BlockSubmitter::new(SubmitterParts {
             daemons: fakes.iter().map(settings).collect(),

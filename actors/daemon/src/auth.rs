@@ -1,25 +1,12 @@
-//! Where the daemon is and which token opens it.
+//! Which token opens the daemon.
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use settings::DaemonEndpoint;
 
-/// File inside a daemon's data directory that holds the token of its present run.
-const COOKIE_FILE: &str = "api.cookie";
-
-/// One daemon.
-#[derive(Debug, Clone, Default)]
-pub struct DaemonSettings {
-    /// Base URL, `http://HOST:PORT`.
-    pub url: String,
-    /// File with the token. Tried when there is no `token`.
-    pub cookie_path: Option<PathBuf>,
-    /// The daemon's data directory; its `api.cookie` is tried when the file at `cookie_path` cannot be read.
-    pub data_dir: Option<PathBuf>,
-    /// A fixed token; blank counts as none.
-    pub token: Option<SecretString>,
-}
+use crate::error::{TokenError, TokenFileError};
 
 /// Gives a wallet's password anew each time, so that one may appear or change while the pool runs. May block on a file
 /// system; `None` when nobody gave one.
@@ -36,15 +23,13 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
-    pub(crate) fn new(settings: &DaemonSettings) -> Auth {
-        let fixed = settings.token.clone().filter(|token| !token.expose_secret().trim().is_empty());
-        let in_data_dir = settings.data_dir.as_ref().map(|dir| dir.join(COOKIE_FILE));
-        let files = settings.cookie_path.clone().into_iter().chain(in_data_dir).collect();
-        Auth { fixed, files, read: RefCell::default(), refused: RefCell::default() }
+    pub(crate) fn new(endpoint: &DaemonEndpoint) -> Auth {
+        let fixed = Some(endpoint.token.clone()).filter(|token| !token.expose_secret().trim().is_empty());
+        Auth { fixed, files: endpoint.cookie_files(), read: RefCell::default(), refused: RefCell::default() }
     }
 
-    /// The token, or why there is none. `Err` names the file.
-    pub(crate) async fn token(&self) -> Result<SecretString, String> {
+    /// The token, or why there is none.
+    pub(crate) async fn token(&self) -> Result<SecretString, TokenError> {
         if let Some(token) = &self.fixed {
             return Ok(token.clone());
         }
@@ -55,7 +40,7 @@ impl Auth {
         // A cookie may lie on a file system that hangs; the arbiter must not.
         let (token, path) = tokio::task::spawn_blocking(move || first_token(&files, refused.as_ref()))
             .await
-            .unwrap_or_else(|_| Err("reading the token was broken off".to_owned()))?;
+            .unwrap_or(Err(TokenError::BrokenOff))?;
         *self.read.borrow_mut() = Some((token.clone(), path));
         Ok(token)
     }
@@ -79,7 +64,7 @@ impl Auth {
 }
 
 /// The first file's, but one that was refused only if there is no other.
-fn first_token(files: &[PathBuf], refused: Option<&SecretString>) -> Result<(SecretString, PathBuf), String> {
+fn first_token(files: &[PathBuf], refused: Option<&SecretString>) -> Result<(SecretString, PathBuf), TokenError> {
     let (mut failures, mut second_best) = (Vec::new(), None);
     for path in files {
         match read_token(path) {
@@ -87,21 +72,19 @@ fn first_token(files: &[PathBuf], refused: Option<&SecretString>) -> Result<(Sec
                 second_best = second_best.or(Some((token, path.clone())));
             }
             Ok(token) => return Ok((token, path.clone())),
-            Err(why) => failures.push(format!("token file {}: {why}", path.display())),
+            Err(why) => failures.push((path.clone(), why)),
         }
     }
-    second_best.ok_or_else(|| match failures.is_empty() {
-        true => "neither a token nor a token file is set".to_owned(),
-        false => failures.join("; "),
-    })
+    let none = if files.is_empty() { TokenError::NotSet } else { TokenError::Files(failures) };
+    second_best.ok_or(none)
 }
 
-fn read_token(path: &Path) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+fn read_token(path: &Path) -> Result<SecretString, TokenFileError> {
+    let text = std::fs::read_to_string(path)?;
     let token = text.trim();
     // Also what a header value may hold, so that building the request cannot fail later.
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("it holds no token".to_owned());
+        return Err(TokenFileError::NoToken);
     }
     Ok(SecretString::from(token.to_owned()))
 }

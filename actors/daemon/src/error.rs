@@ -1,5 +1,9 @@
 //! Why a request has no useful answer, sorted by what that means for whoever asked.
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use awc::error::PayloadError;
 
 /// What every route returns.
 pub type Result<T> = std::result::Result<T, DaemonError>;
@@ -130,6 +134,45 @@ impl DaemonError {
             _ => None,
         }
     }
+}
+
+/// Why there is no token to send.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("neither a token nor a token file is set")]
+    NotSet,
+    /// None of the files holds one.
+    #[error("{}", token_files(.0))]
+    Files(Vec<(PathBuf, TokenFileError)>),
+    #[error("the token holds characters that a header cannot")]
+    Characters,
+    /// The thread that read the files died.
+    #[error("reading the token was broken off")]
+    BrokenOff,
+}
+
+/// Why a file gives no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenFileError {
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// Its content cannot be one.
+    #[error("it holds no token")]
+    NoToken,
+}
+
+fn token_files(failures: &[(PathBuf, TokenFileError)]) -> String {
+    let texts = failures.iter().map(|(path, why)| format!("token file {}: {why}", path.display()));
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// Why an answer was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("answer broke off: {0}")]
+    BrokenOff(PayloadError),
+    #[error("answer is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// An answer that is not a success.

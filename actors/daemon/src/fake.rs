@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 
-use crate::{Daemon, DaemonSettings};
+use crate::Daemon;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -87,8 +88,8 @@ impl Fake {
     /// A client of it, with a token.
     #[must_use]
     pub fn client(&self) -> Daemon {
-        let token = Some(SecretString::from("secret-token"));
-        Daemon::new(&DaemonSettings { url: self.url.clone(), token, ..DaemonSettings::default() })
+        let token = SecretString::from("secret-token");
+        Daemon::new(&DaemonEndpoint { url: self.url.clone(), token, ..DaemonEndpoint::default() })
     }
 
     /// Every request so far.

@@ -12,9 +12,10 @@ use futures_util::{Stream, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use settings::DaemonEndpoint;
 
-use crate::auth::{Auth, DaemonSettings};
-use crate::error::{DaemonError, HttpRefusal, Result, classify};
+use crate::auth::Auth;
+use crate::error::{BodyError, DaemonError, HttpRefusal, Result, TokenError, classify};
 
 /// A validation of a block can hold the daemon's lock for seconds; reads behind it wait.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(15);
@@ -93,16 +94,16 @@ struct ErrorBody {
 }
 
 impl Daemon {
-    /// A client of the daemon at `settings.url`. Connects and reads the token when first used.
+    /// A client of this daemon. Connects and reads the token when first used.
     #[must_use]
-    pub fn new(settings: &DaemonSettings) -> Daemon {
+    pub fn new(endpoint: &DaemonEndpoint) -> Daemon {
         let client = awc::Client::builder().disable_redirects().disable_timeout().finish();
-        let url = settings.url.trim_end_matches('/').to_owned();
+        let url = endpoint.url.trim_end_matches('/').to_owned();
         let shown = match url.rsplit_once('@') {
             Some((_, host)) => host.to_owned(),
             None => url.clone(),
         };
-        Daemon(Rc::new(Inner { client, url, shown, auth: Auth::new(settings) }))
+        Daemon(Rc::new(Inner { client, url, shown, auth: Auth::new(endpoint) }))
     }
 
     /// Where it is, for texts. Never holds credentials.
@@ -122,7 +123,7 @@ impl Daemon {
     pub(crate) async fn bytes(&self, call: Call<'_>) -> Result<Bytes> {
         let exchange = async || {
             let body = self.open(&call).await?;
-            collect(body, call.body_limit).await.map_err(|why| self.unknown(call.route, why))
+            collect(body, call.body_limit).await.map_err(|why| self.unknown(call.route, why.to_string()))
         };
         self.rereading(async || self.within(&call, exchange()).await).await
     }
@@ -153,7 +154,7 @@ impl Daemon {
         let json = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
         let retry_after = header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let body = collect(Box::pin(response), call.body_limit).await;
-        let body = body.map_err(|why| self.unknown(call.route, why))?;
+        let body = body.map_err(|why| self.unknown(call.route, why.to_string()))?;
         Err(self.refusal(call.route, status, json, retry_after, &body))
     }
 
@@ -161,7 +162,7 @@ impl Daemon {
         let inner = &self.0;
         let mut request = inner.client.request(call.method.clone(), format!("{}{}", inner.url, call.path));
         if call.token {
-            let token = inner.auth.token().await.map_err(|why| self.not_sent(why))?;
+            let token = inner.auth.token().await.map_err(|why| self.not_sent(why.to_string()))?;
             request = request.insert_header((AUTHORIZATION, self.bearer(&token)?));
         }
         if let Some(key) = call.key {
@@ -176,7 +177,7 @@ impl Daemon {
 
     fn bearer(&self, token: &SecretString) -> Result<HeaderValue> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret().trim()))
-            .map_err(|_| self.not_sent("the token holds characters that a header cannot".to_owned()))?;
+            .map_err(|_| self.not_sent(TokenError::Characters.to_string()))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -239,13 +240,13 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// Reads all of it; `Err` says why not.
-async fn collect(mut body: Body, limit: usize) -> std::result::Result<Bytes, String> {
+/// Reads all of it.
+async fn collect(mut body: Body, limit: usize) -> std::result::Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| format!("answer broke off: {error}"))?;
+        let chunk = chunk.map_err(BodyError::BrokenOff)?;
         if whole.len().saturating_add(chunk.len()) > limit {
-            return Err(format!("answer is longer than {limit} bytes"));
+            return Err(BodyError::TooLong(limit));
         }
         whole.extend_from_slice(&chunk);
     }

@@ -25,7 +25,7 @@ pub use answers::{
     SendRecipient, SendStatus, Sends, Sent, Status, TemplateAnswer, WalletAddress, WalletBalance, WalletOutputs,
     WalletSend,
 };
-pub use auth::{DaemonSettings, WalletPassword};
+pub use auth::WalletPassword;
 pub use error::{Conflict, DaemonError, Result, WalletState};
 pub use events::Event;
 pub use http::Daemon;

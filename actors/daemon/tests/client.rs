@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use daemon::fake::{Fake, ScriptedAnswer};
-use daemon::{Capabilities, Daemon, DaemonError, DaemonSettings, Event, WalletState};
+use daemon::{Capabilities, Daemon, DaemonError, Event, WalletState};
 use futures_util::StreamExt;
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use units::Nonce;
 
 const ADDRESS: &str = r#"{"address":"A","view_only":false}"#;
 
 fn with_token(url: &str) -> Daemon {
-    let token = Some(SecretString::from("secret-token"));
-    Daemon::new(&DaemonSettings { url: url.to_owned(), token, ..DaemonSettings::default() })
+    let token = SecretString::from("secret-token");
+    Daemon::new(&DaemonEndpoint { url: url.to_owned(), token, ..DaemonEndpoint::default() })
 }
 
 fn only_token(valid: &'static str) -> Fake {
@@ -32,7 +33,7 @@ async fn a_changed_cookie_is_read_again_once_and_the_request_repeated_once() {
     let cookie = dir.path().join("api.cookie");
     std::fs::write(&cookie, "new").unwrap();
     let data_dir = Some(dir.path().to_owned());
-    let daemon = Daemon::new(&DaemonSettings { url: fake.url.clone(), data_dir, ..DaemonSettings::default() });
+    let daemon = Daemon::new(&DaemonEndpoint { url: fake.url.clone(), data_dir, ..DaemonEndpoint::default() });
     assert_eq!(daemon.wallet_address().await.unwrap().address, "A");
     std::fs::write(&cookie, "old").unwrap();
     assert_eq!(daemon.wallet_address().await.unwrap().address, "A", "a token that works is not read again");
@@ -40,7 +41,7 @@ async fn a_changed_cookie_is_read_again_once_and_the_request_repeated_once() {
 
     let stale = only_token("new");
     let data_dir = Some(dir.path().to_owned());
-    let daemon = Daemon::new(&DaemonSettings { url: stale.url.clone(), data_dir, ..DaemonSettings::default() });
+    let daemon = Daemon::new(&DaemonEndpoint { url: stale.url.clone(), data_dir, ..DaemonEndpoint::default() });
     let error = daemon.wallet_address().await.unwrap_err();
     assert!(matches!(&error, DaemonError::Unauthorized { .. }), "{error}");
     assert!(error.to_string().contains(cookie.to_str().unwrap()), "{error}");
@@ -64,7 +65,7 @@ async fn a_wrong_password_is_no_reason_to_read_the_cookie_again() {
 async fn a_missing_cookie_means_that_the_daemon_is_down_and_names_the_file() {
     let fake = only_token("t");
     let cookie_path = Some("/nowhere/api.cookie".into());
-    let daemon = Daemon::new(&DaemonSettings { url: fake.url.clone(), cookie_path, ..DaemonSettings::default() });
+    let daemon = Daemon::new(&DaemonEndpoint { url: fake.url.clone(), cookie_path, ..DaemonEndpoint::default() });
     let error = daemon.wallet_address().await.unwrap_err();
     assert!(matches!(&error, DaemonError::NotSent { .. }) && error.is_unreachable());
     assert!(error.to_string().contains("/nowhere/api.cookie"), "{error}");
@@ -175,7 +176,7 @@ async fn a_token_left_behind_by_a_killed_daemon_does_not_hide_the_good_one() {
     std::fs::write(&left_behind, "stale").unwrap();
     std::fs::write(dir.path().join("api.cookie"), "good").unwrap();
     let (cookie_path, data_dir) = (Some(left_behind), Some(dir.path().to_owned()));
-    let daemon = Daemon::new(&DaemonSettings { url: fake.url.clone(), cookie_path, data_dir, ..Default::default() });
+    let daemon = Daemon::new(&DaemonEndpoint { url: fake.url.clone(), cookie_path, data_dir, ..Default::default() });
     assert_eq!(daemon.wallet_address().await.unwrap().address, "A");
     assert_eq!(daemon.wallet_address().await.unwrap().address, "A");
     assert_eq!(fake.seen().len(), 3, "one refusal in all");

@@ -7,6 +7,7 @@ use store::StoreError;
 use tracing::info;
 
 use crate::error::PayoutError;
+use crate::hold_reason::HoldKind;
 use crate::hold_reporter::HoldReporter;
 use crate::parts::PayoutParts;
 use crate::run_once::{PayoutRunner, RunOutcome};
@@ -22,7 +23,7 @@ pub struct Payout {
     /// The epoch that the database has refused.
     fenced: Option<i64>,
     /// What the last failed run was about.
-    last_logged: Option<&'static str>,
+    last_logged: Option<HoldKind>,
 }
 
 impl Payout {
@@ -71,13 +72,13 @@ impl Payout {
             // Being told to wait is how the daemon paces sends, not a trouble.
             Err(trouble) => Some(trouble).filter(|trouble| !trouble.is_busy()),
         };
-        let code = trouble.map(|trouble| trouble.reason().code);
-        if code != self.last_logged {
+        let kind = trouble.map(|trouble| trouble.kind());
+        if kind != self.last_logged {
             match trouble {
                 Some(error) => info!(%error, "payout run failed, will retry"),
                 None => info!("payout run succeeded again"),
             }
-            self.last_logged = code;
+            self.last_logged = kind;
         }
     }
 }

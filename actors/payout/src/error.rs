@@ -5,14 +5,7 @@ use daemon::{DaemonError, WalletError, WalletState};
 use store::StoreError;
 use units::{Amount, Height};
 
-use crate::hold_reason::{HoldDelay, HoldReason};
-
-/// Longer than a wallet needs for the newest block, shorter than an operator waits for a word.
-const SETTLING_SECONDS: u64 = 5;
-/// A long history may take that long to read at a start.
-const READING_SECONDS: u64 = 30;
-/// Change is locked for ten blocks after every send; what is lacking longer is lacking.
-const SHORT_BLOCKS: u64 = 12;
+use crate::hold_reason::{HoldKind, HoldReason};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PayoutError {
@@ -114,75 +107,38 @@ impl PayoutError {
 
     /// How it is told.
     pub(crate) fn reason(&self) -> HoldReason {
-        let (code, text, patience) = self.words();
-        HoldReason { code, text, detail: self.to_string(), patience }
+        HoldReason { kind: self.kind(), detail: self.to_string() }
     }
 
-    fn words(&self) -> (&'static str, &'static str, HoldDelay) {
-        use HoldDelay::{Blocks, None, Seconds};
-        let soon = Seconds(SETTLING_SECONDS);
+    pub(crate) fn kind(&self) -> HoldKind {
         match self {
-            PayoutError::Off => ("off", "payouts are off", None),
-            PayoutError::Paused(_) => ("paused", "payouts are paused", None),
-            PayoutError::PauseUnknown { .. } => {
-                ("pause_file", "payouts are held: the pause file cannot be looked for", None)
-            }
-            PayoutError::UnknownSends { .. } => {
-                ("unknown_sends", "payouts are held: the wallet has sends that the books do not know", None)
-            }
-            PayoutError::OlderBooks { .. } => {
-                ("older_books", "payouts are held: the books are older than the wallet", None)
-            }
-            PayoutError::StepsFile { .. } => {
-                ("steps_file", "payouts are held: their steps cannot be counted in the data directory", None)
-            }
-            PayoutError::Reading { .. } => {
-                ("reading", "payouts wait: the wallet's sends are being read", Seconds(READING_SECONDS))
-            }
-            PayoutError::NoPassword(_) | PayoutError::WalletShut(_) => {
-                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
-            }
+            PayoutError::Off => HoldKind::Off,
+            PayoutError::Paused(_) => HoldKind::Paused,
+            PayoutError::PauseUnknown { .. } => HoldKind::PauseFile,
+            PayoutError::UnknownSends { .. } => HoldKind::UnknownSends,
+            PayoutError::OlderBooks { .. } => HoldKind::OlderBooks,
+            PayoutError::StepsFile { .. } => HoldKind::StepsFile,
+            PayoutError::Reading { .. } => HoldKind::Reading,
+            PayoutError::NoPassword(_) | PayoutError::WalletShut(_) => HoldKind::WalletShut,
             PayoutError::ViewOnly | PayoutError::Daemon(DaemonError::Wallet(WalletState::ViewOnly)) => {
-                ("view_only", "payouts are held: the wallet is view-only and cannot send", soon)
+                HoldKind::ViewOnly
             }
-            PayoutError::Daemon(DaemonError::Wallet(_)) => {
-                ("wallet_shut", "payouts wait for the wallet: it is not open, and the pool cannot open it", soon)
-            }
-            PayoutError::Scanning { .. } => ("scanning", "payouts wait: the wallet has not read all blocks yet", soon),
-            PayoutError::Syncing => {
-                ("syncing", "payouts wait: the wallet's daemon is catching up with the chain", soon)
-            }
-            PayoutError::LessWork { .. } => {
-                ("less_work", "payouts are held: the daemon's chain has less work than one seen before", soon)
-            }
-            PayoutError::Insolvent { .. } => {
-                ("insolvent", "payouts are held: the wallet holds less than the pool owes", soon)
-            }
-            PayoutError::Short(_) => {
-                ("short", "payouts are held: the wallet cannot spend enough now", Blocks(SHORT_BLOCKS))
-            }
-            PayoutError::FeeAccount { .. } => {
-                ("fee_account", "payouts are held: the pool's fees do not cover the network fee", soon)
-            }
-            PayoutError::ForeignWallet { .. } => {
-                ("foreign_wallet", "payouts are held: the wallet is none of this network", soon)
-            }
-            PayoutError::OtherWallet { .. } => {
-                ("other_wallet", "payouts are held: the daemon has another wallet", soon)
-            }
-            PayoutError::WalletChanged { .. } => {
-                ("wallet_changed", "payouts are held: the wallet keeps changing", soon)
-            }
-            PayoutError::TooManySends { .. } => {
-                ("too_many_sends", "payouts are held: the wallet has too many sends to look through", soon)
-            }
-            PayoutError::Daemon(DaemonError::Refused { .. }) => {
-                ("refused", "payouts are held: the daemon refuses them", soon)
-            }
-            PayoutError::Daemon(_) => ("daemon", "payouts wait: the wallet's daemon does not answer", soon),
+            PayoutError::Daemon(DaemonError::Wallet(_)) => HoldKind::WalletShut,
+            PayoutError::Scanning { .. } => HoldKind::Scanning,
+            PayoutError::Syncing => HoldKind::Syncing,
+            PayoutError::LessWork { .. } => HoldKind::LessWork,
+            PayoutError::Insolvent { .. } => HoldKind::Insolvent,
+            PayoutError::Short(_) => HoldKind::Short,
+            PayoutError::FeeAccount { .. } => HoldKind::FeeAccount,
+            PayoutError::ForeignWallet { .. } => HoldKind::ForeignWallet,
+            PayoutError::OtherWallet { .. } => HoldKind::OtherWallet,
+            PayoutError::WalletChanged { .. } => HoldKind::WalletChanged,
+            PayoutError::TooManySends { .. } => HoldKind::TooManySends,
+            PayoutError::Daemon(DaemonError::Refused { .. }) => HoldKind::Refused,
+            PayoutError::Daemon(_) => HoldKind::Daemon,
             PayoutError::Store(StoreError::Conflict { .. } | StoreError::Damaged { .. })
-            | PayoutError::Books { .. } => ("books", "payouts are held: the books contradict themselves", soon),
-            PayoutError::Store(_) => ("database", "payouts wait: the database does not answer", soon),
+            | PayoutError::Books { .. } => HoldKind::Books,
+            PayoutError::Store(_) => HoldKind::Database,
         }
     }
 

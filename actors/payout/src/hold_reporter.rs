@@ -38,12 +38,12 @@ impl HoldReporter {
             debug!(%error, "why payouts stood could not be read, will retry");
         }
         standing.note(Instant::now(), (self.clock)(), height);
-        let wanted = standing.wanted.as_ref().map(|reason| (reason.text.to_owned(), reason.detail.clone()));
+        let wanted = standing.wanted.as_ref().map(|reason| (reason.kind.text().to_owned(), reason.detail.clone()));
         self.conditions.put(ConditionKind::PayoutsPaused, wanted);
         let reasons = standing.reasons();
         let ripe: Vec<&HoldReason> = reasons.into_iter().filter(|reason| standing.is_ripe(reason, height)).collect();
         let details = ripe.iter().map(|reason| reason.detail.as_str()).collect::<Vec<_>>().join("; ");
-        let held = ripe.first().map(|reason| (reason.text.to_owned(), details));
+        let held = ripe.first().map(|reason| (reason.kind.text().to_owned(), details));
         self.conditions.put(ConditionKind::PayoutsHeld, held);
         let waiting = self.counters.payouts_attention.get();
         let attention = (waiting > 0).then(|| {

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chain::Network;
-use daemon::{DaemonSettings, WalletPassword};
+use daemon::WalletPassword;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch};
+use settings::DaemonEndpoint;
 use settings::PayoutSettings;
 use store::Store;
 
@@ -17,7 +18,7 @@ pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
 #[derive(Clone)]
 pub struct PayoutParts {
     /// The first daemon: its wallet pays.
-    pub daemon: DaemonSettings,
+    pub daemon: DaemonEndpoint,
     /// Opens its wallet.
     pub password: WalletPassword,
     /// The books.

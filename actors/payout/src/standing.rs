@@ -9,7 +9,7 @@ use store::payouts::Hold;
 use tokio::time::Instant;
 use units::{Height, Timestamp};
 
-use crate::hold_reason::{HoldDelay, HoldReason};
+use crate::hold_reason::{HoldDelay, HoldKind, HoldReason};
 
 #[derive(Debug, Clone, Copy)]
 struct Begin {
@@ -36,7 +36,7 @@ pub(crate) struct Standing {
     pub(crate) solvency: Option<HoldReason>,
     /// What ended the last pass.
     pub(crate) run_once: Option<HoldReason>,
-    begun: HashMap<&'static str, Begin>,
+    begun: HashMap<HoldKind, Begin>,
     /// Since when something or other stands in the way.
     faulty: Option<Instant>,
     /// When it was last looked at.
@@ -51,7 +51,7 @@ impl Standing {
         for reason in
             [&self.front, &self.gate, &self.wallet, &self.books, &self.solvency, &self.run_once].into_iter().flatten()
         {
-            if reasons.iter().all(|other| other.code != reason.code) {
+            if reasons.iter().all(|other| other.kind != reason.kind) {
                 reasons.push(reason);
             }
         }
@@ -61,22 +61,22 @@ impl Standing {
     /// Notes when each began, and forgets those that ended.
     pub(crate) fn note(&mut self, seen: Instant, now: Timestamp, height: Height) {
         self.seen = Some(seen);
-        let mut codes: Vec<&'static str> = self.reasons().iter().map(|reason| reason.code).collect();
-        codes.extend(self.wanted.as_ref().map(|reason| reason.code));
-        self.begun.retain(|code, _| codes.contains(code));
-        for code in codes {
-            self.begun.entry(code).or_insert(Begin { seen, at: now, height });
+        let mut kinds: Vec<HoldKind> = self.reasons().iter().map(|reason| reason.kind).collect();
+        kinds.extend(self.wanted.as_ref().map(|reason| reason.kind));
+        self.begun.retain(|kind, _| kinds.contains(kind));
+        for kind in kinds {
+            self.begun.entry(kind).or_insert(Begin { seen, at: now, height });
         }
-        let is_faulty = self.reasons().iter().any(|reason| !matches!(reason.patience, HoldDelay::Blocks(_)));
+        let is_faulty = self.reasons().iter().any(|reason| !matches!(reason.kind.delay(), HoldDelay::Blocks(_)));
         self.faulty = is_faulty.then(|| self.faulty.unwrap_or(seen));
     }
 
     pub(crate) fn is_ripe(&self, reason: &HoldReason, height: Height) -> bool {
-        let Some(begun) = self.begun.get(reason.code) else { return false };
-        match reason.patience {
+        let Some(begun) = self.begun.get(&reason.kind) else { return false };
+        match reason.kind.delay() {
             HoldDelay::None => true,
             // Another process had told it already.
-            HoldDelay::Seconds(_) if self.told_before(reason.code).is_some() => true,
+            HoldDelay::Seconds(_) if self.told_before(reason.kind).is_some() => true,
             HoldDelay::Seconds(seconds) => {
                 // One that takes turns with another one is as bad as one that stays.
                 let since = begun.seen.min(self.faulty.unwrap_or(begun.seen));
@@ -86,19 +86,19 @@ impl Standing {
         }
     }
 
-    fn told_before(&self, code: &str) -> Option<&Hold> {
-        self.stored.as_ref().and_then(|(_, holds)| holds.iter().find(|hold| hold.code == code))
+    fn told_before(&self, kind: HoldKind) -> Option<&Hold> {
+        self.stored.as_ref().and_then(|(_, holds)| holds.iter().find(|hold| hold.code == kind.code()))
     }
 
     /// What the database is to say.
     pub(crate) fn holds(&self, height: Height) -> Vec<Hold> {
         let hold = |reason: &HoldReason, is_wanted| {
-            let begun = self.begun.get(reason.code).map_or(0, |begun| begun.at.ms());
-            let since_ms = self.told_before(reason.code).map_or(begun, |before| before.since_ms);
-            Hold { code: reason.code.to_owned(), text: reason.detail.clone(), since_ms, is_wanted }
+            let begun = self.begun.get(&reason.kind).map_or(0, |begun| begun.at.ms());
+            let since_ms = self.told_before(reason.kind).map_or(begun, |before| before.since_ms);
+            Hold { code: reason.kind.code().to_owned(), text: reason.detail.clone(), since_ms, is_wanted }
         };
         let told =
-            |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.patience, HoldDelay::Blocks(_));
+            |reason: &&HoldReason| self.is_ripe(reason, height) || matches!(reason.kind.delay(), HoldDelay::Blocks(_));
         let reasons = self.reasons().into_iter().filter(told).map(|reason| hold(reason, false));
         self.wanted.iter().map(|reason| hold(reason, true)).chain(reasons).collect()
     }
@@ -108,8 +108,8 @@ impl Standing {
 mod tests {
     use super::*;
 
-    fn reason(code: &'static str, patience: HoldDelay) -> HoldReason {
-        HoldReason { code, text: "public", detail: format!("detail of {code}"), patience }
+    fn reason(kind: HoldKind) -> HoldReason {
+        HoldReason { kind, detail: format!("detail of {kind:?}") }
     }
 
     fn codes(holds: &[Hold]) -> Vec<&str> {
@@ -118,15 +118,14 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_told_when_it_lasts() {
-        let mut standing =
-            Standing { run_once: Some(reason("scanning", HoldDelay::Seconds(5))), ..Standing::default() };
+        let mut standing = Standing { run_once: Some(reason(HoldKind::Scanning)), ..Standing::default() };
         let (now, height) = (Timestamp::from_ms(7), Height::new(10));
         let begin = Instant::now();
         let after = |seconds| begin + Duration::from_secs(seconds);
         standing.note(begin, now, height);
         assert!(standing.holds(height).is_empty());
         // Another one takes its turn: something has been wrong for five seconds all the same.
-        standing.run_once = Some(reason("daemon", HoldDelay::Seconds(5)));
+        standing.run_once = Some(reason(HoldKind::Daemon));
         standing.note(after(3), now, height);
         assert!(standing.holds(height).is_empty());
         standing.note(after(5), now, height);
@@ -134,7 +133,7 @@ mod tests {
         standing.run_once = None;
         standing.note(after(6), now, height);
         assert!(standing.holds(height).is_empty());
-        standing.run_once = Some(reason("scanning", HoldDelay::Seconds(5)));
+        standing.run_once = Some(reason(HoldKind::Scanning));
         standing.note(after(7), now, height);
         assert!(standing.holds(height).is_empty(), "from the beginning");
     }
@@ -143,7 +142,7 @@ mod tests {
     fn a_new_holder_goes_on_where_the_one_before_it_was() {
         let hold = |code: &str, since_ms| Hold { code: code.to_owned(), text: "x".into(), since_ms, is_wanted: false };
         let mut standing = Standing {
-            solvency: Some(reason("insolvent", HoldDelay::Seconds(5))),
+            solvency: Some(reason(HoldKind::Insolvent)),
             stored: Some((2, vec![hold("insolvent", 3), hold("scanning", 4)])),
             ..Standing::default()
         };
@@ -155,7 +154,7 @@ mod tests {
 
     #[test]
     fn change_that_matures_is_stored_at_once_and_a_fault_after_twelve_blocks() {
-        let short = reason("short", HoldDelay::Blocks(12));
+        let short = reason(HoldKind::Short);
         let mut standing = Standing { run_once: Some(short.clone()), ..Standing::default() };
         standing.note(Instant::now(), Timestamp::from_ms(7), Height::new(10));
         assert_eq!(codes(&standing.holds(Height::new(10))), ["short"]);

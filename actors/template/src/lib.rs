@@ -34,11 +34,12 @@ pub use published::Published;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon::{DaemonSettings, WalletPassword};
+use daemon::WalletPassword;
 use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds};
 use messages::share_ledger::DefineTemplate;
 use runtime::Recipient;
+use settings::DaemonEndpoint;
 use store::Store;
 
 /// How templates are fetched.
@@ -58,7 +59,7 @@ pub struct TemplateSettings {
 #[derive(Clone)]
 pub struct TemplateSource {
     /// Where it is and what opens it.
-    pub daemon: DaemonSettings,
+    pub daemon: DaemonEndpoint,
     /// Opens its wallet when that is not loaded or locked. While it gives none: only say that it is.
     pub wallet_password: WalletPassword,
 }

@@ -97,10 +97,11 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daemon::{DaemonError, DaemonSettings};
+    use daemon::DaemonError;
+    use settings::DaemonEndpoint;
 
     fn node() -> Node {
-        Node::new(&TemplateSource { daemon: DaemonSettings::default(), wallet_password: Arc::new(|| None) })
+        Node::new(&TemplateSource { daemon: DaemonEndpoint::default(), wallet_password: Arc::new(|| None) })
     }
 
     fn new_block(height: u64, id: u8) -> Event {

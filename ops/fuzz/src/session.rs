@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use chain::{Address, Network};
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 
+pub mod books;
 pub mod peer;
 pub mod script;
 mod verdict;

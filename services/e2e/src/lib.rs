@@ -5,9 +5,11 @@
 //! do: reach into a process. It sees what an operator, a miner or a wallet sees, and the files that are left.
 #![warn(missing_docs)]
 
+mod audit;
 mod binaries;
 mod books;
 mod collector;
+mod config;
 mod copies;
 mod database;
 mod http;
@@ -21,16 +23,18 @@ mod stratum;
 mod unread;
 mod wait;
 
+pub use audit::{Audit, audit};
 pub use binaries::{program, repository, target_dir};
 pub use books::Books;
 pub use collector::{CollectedItem, Collector, SeenSpan};
+pub use config::Config;
 pub use copies::{Copy, Kind};
 pub use database::{Cluster, Held, Scratch, sql};
 pub use http::{Answer, get, request};
 pub use log::{LoggedShare, logged_shares};
 pub use manager::Manager;
 pub use network::{Fleet, Network};
-pub use pool::{Audit, Config, Pool, audit};
+pub use pool::Pool;
 pub use process::Process;
 pub use proof::Proof;
 pub use stratum::{Client, Flood, Job, Solver, address_of};

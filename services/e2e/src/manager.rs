@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::binaries::{program, repository};
-use crate::pool::{Config, Pool};
+use crate::config::Config;
+use crate::pool::Pool;
 use crate::wait::wait_until;
 
 /// Hands descriptor 0 on as the first inherited one, as `sd_listen_fds(3)` says, and becomes the program.

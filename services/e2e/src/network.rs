@@ -2,8 +2,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use meshpool_devnet::miner::AcceptedShare;
-use meshpool_devnet::{Fault, Income, MineOrder, Sent, Tip};
+use cpu_miner::AcceptedShare;
+use daemon_sim::{Fault, Income, MineOrder, Sent, Tip};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -6,9 +6,10 @@ use store::blocks::{Block, BlockState};
 use store::payouts::IntentState;
 use store::reads::PayoutRow;
 
+use crate::config::Config;
 use crate::log::logged_shares;
 use crate::network::{Miner, Network};
-use crate::pool::{Config, Pool};
+use crate::pool::Pool;
 use crate::stratum::Job;
 use crate::wait::{wait_gone, wait_until};
 

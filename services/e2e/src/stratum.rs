@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use chain::{HeaderBase, PowHash, Target};
-use meshpool_devnet::Keys;
+use devnet_accounts::Keys;
 use pow::{Arena, Kernel, MemoryKib};
 use serde_json::{Value, json};
 

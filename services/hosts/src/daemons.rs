@@ -1,8 +1,7 @@
 //! The daemons of the settings, as actors take them.
 use std::sync::Arc;
 
-use daemon::{DaemonSettings, WalletPassword};
-use secrecy::ExposeSecret;
+use daemon::WalletPassword;
 use settings::{DaemonEndpoint, Settings};
 use template::TemplateSource;
 use tracing::warn;
@@ -24,11 +23,5 @@ fn wallet_password(settings: &Arc<Settings>, endpoint: &DaemonEndpoint) -> Walle
 }
 
 fn source(settings: &Arc<Settings>, endpoint: &DaemonEndpoint) -> TemplateSource {
-    let daemon = DaemonSettings {
-        url: endpoint.url.clone(),
-        cookie_path: endpoint.cookie_path.clone(),
-        data_dir: endpoint.data_dir.clone(),
-        token: Some(endpoint.token.clone()).filter(|token| !token.expose_secret().is_empty()),
-    };
-    TemplateSource { daemon, wallet_password: wallet_password(settings, endpoint) }
+    TemplateSource { daemon: endpoint.clone(), wallet_password: wallet_password(settings, endpoint) }
 }

@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn a_line_of_the_network_keeps_its_level_and_loses_its_time() {
-        let line = "2026-01-02T03:04:05.678901Z  WARN meshpool_devnet::node: no peer peer=1";
-        assert_eq!(parse(line), (Level::WARN, "meshpool_devnet::node: no peer peer=1"));
+        let line = "2026-01-02T03:04:05.678901Z  WARN daemon_sim::node: no peer peer=1";
+        assert_eq!(parse(line), (Level::WARN, "daemon_sim::node: no peer peer=1"));
         for panic in ["thread 'main' panicked at src/main.rs:1:2:", "index out of bounds", ""] {
             assert_eq!(parse(panic), (Level::ERROR, panic));
         }

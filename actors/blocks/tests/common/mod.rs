@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use blocks::{BlockLifecycle, LifecycleParts, Policy};
 use chain::BlockId;
-use daemon::DaemonSettings;
 use daemon::fake::{Fake, ScriptedAnswer};
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
@@ -15,6 +14,7 @@ use messages::blocks::LifecycleTick;
 use messages::conditions::Conditions;
 use messages::facts::{LogPosition, Tip};
 use runtime::{Handler, Reply};
+use settings::DaemonEndpoint;
 use store::Store;
 use store::batch::{ShareBatch, StoredShare};
 use store::blocks::Block;
@@ -113,7 +113,7 @@ impl Harness {
         );
         let conditions = Arc::new(Conditions::new(Arc::new(|| FOUND_AT)));
         let parts = LifecycleParts {
-            daemons: vec![DaemonSettings { url: fake.url, ..DaemonSettings::default() }],
+            daemons: vec![DaemonEndpoint { url: fake.url, ..DaemonEndpoint::default() }],
             store: store.clone(),
             host,
             policy: good_policy,

@@ -1,9 +1,9 @@
 //! Answers that the simulated daemon cannot be brought to give, from a scripted one. The chain stays the simulated one's.
 use std::sync::{Arc, Mutex};
 
-use daemon::DaemonSettings;
 use daemon::fake::{Fake, RecordedRequest, ScriptedAnswer};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use store::payouts::IntentState;
 use units::Amount;
 
@@ -73,8 +73,8 @@ impl Scene {
         let world = Arc::new(Mutex::new(world));
         let script = Arc::clone(&world);
         let fake = Fake::start(move |seen| answer(&script.lock().unwrap(), seen));
-        let token = Some(SecretString::from("t"));
-        harness.point_at(DaemonSettings { url: fake.url.clone(), token, ..DaemonSettings::default() });
+        let token = SecretString::from("t");
+        harness.point_at(DaemonEndpoint { url: fake.url.clone(), token, ..DaemonEndpoint::default() });
         harness.owe(&address(1), 10 * COIN).await;
         let mut scene = Scene { harness, world, fake };
         scene.block();

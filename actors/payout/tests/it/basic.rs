@@ -1,5 +1,5 @@
 //! A daemon with only the routes that every one has.
-use meshpool_devnet::{Action, Fault, Phase, Routes};
+use daemon_sim::{Action, Fault, Phase, Routes};
 use store::payouts::IntentState;
 
 use crate::database::Kind;
@@ -93,7 +93,7 @@ async fn a_reorganisation_is_noticed_by_looking_at_the_blocks_again() {
     harness.mine(2);
     harness.tick().await;
     assert_eq!(harness.only().await.state, IntentState::Confirmed);
-    harness.control().reorganise(meshpool_devnet::ReorgOrder { depth: 2, silent: false }).unwrap();
+    harness.control().reorganise(daemon_sim::ReorgOrder { depth: 2, silent: false }).unwrap();
     harness.tick().await;
     assert_eq!(harness.only().await.state, IntentState::Confirmed, "it cannot be said where it is");
     harness.settle().await;

@@ -1,5 +1,5 @@
 //! Where the daemon cannot list its sends: a count of payout steps in the data directory, beside the one in the books.
-use meshpool_devnet::Routes;
+use daemon_sim::Routes;
 use messages::conditions::ConditionKind;
 use store::payouts::IntentState;
 

@@ -1,5 +1,5 @@
 //! The actor dies between any two steps; its successor knows only what is stored.
-use meshpool_devnet::{Action, Fault, Phase};
+use daemon_sim::{Action, Fault, Phase};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

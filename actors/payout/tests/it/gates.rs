@@ -1,7 +1,7 @@
 //! What stops payouts, and that nothing stops them for good.
 use std::path::PathBuf;
 
-use meshpool_devnet::MineOrder;
+use daemon_sim::MineOrder;
 use settings::PayoutSettings;
 use store::best_chain::BestChain;
 use store::payouts::IntentState;

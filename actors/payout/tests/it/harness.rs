@@ -3,19 +3,20 @@ use accounting::{Entry, EntryKind};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use chain::Network;
-use daemon::DaemonSettings;
-use meshpool_devnet::{Control, Fault, Keys, MineOrder, Params, Sent, SimulatedDaemon};
+use daemon_sim::{Control, MineOrder, Params, Sent, SimulatedDaemon};
+use devnet_accounts::Keys;
 use messages::conditions::Conditions;
 use messages::counters::Counters;
 use messages::payout::{PayoutTick, SweepPayouts};
 use payout::{Payout, PayoutParts};
 use runtime::{Handler, Reply};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use settings::PayoutSettings;
 use store::Store;
 use store::ledger::{Balance, MONEY_LEASE};
@@ -26,6 +27,7 @@ use units::{Amount, Timestamp};
 use crate::database::{Kind, Scratch};
 
 mod restored;
+mod simulated;
 
 pub(crate) const PASSWORD: &str = "test123";
 pub(crate) const COIN: u64 = 100_000_000;
@@ -44,7 +46,7 @@ pub(crate) struct Harness {
     /// A second daemon on the same chain.
     pub(crate) standby: Option<SimulatedDaemon>,
     /// Where the actor thinks that its daemon is.
-    place: DaemonSettings,
+    place: DaemonEndpoint,
     pub(crate) actor: Payout,
     pub(crate) dir: tempfile::TempDir,
     clock_ms: i64,
@@ -68,18 +70,6 @@ pub(crate) fn address(n: u64) -> String {
 
 pub(crate) fn settings() -> PayoutSettings {
     PayoutSettings { pause_file: None, ..PayoutSettings::default() }
-}
-
-pub(crate) struct Race {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Drop for Race {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
-    }
 }
 
 impl Harness {
@@ -115,7 +105,7 @@ impl Harness {
         let password = watch::Sender::new(Some(PASSWORD));
         let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
         let place =
-            DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() };
+            DaemonEndpoint { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonEndpoint::default() };
         let conditions = Arc::new(Conditions::new(Arc::new(|| START)));
         let steps_file = dir.path().join("payout.steps");
         let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
@@ -156,26 +146,9 @@ impl Harness {
     }
 
     /// The actor speaks to another daemon from now on.
-    pub(crate) fn point_at(&mut self, place: DaemonSettings) {
+    pub(crate) fn point_at(&mut self, place: DaemonEndpoint) {
         self.place = place;
         self.crash();
-    }
-
-    /// The daemon never runs out of tokens for sends, until this is dropped.
-    pub(crate) fn let_the_daemons_clock_race(&mut self) -> Race {
-        let (control, begin) = (self.control(), self.clock_ms);
-        self.clock_ms += 1_000_000_000;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut ms = begin;
-            while !stopped.load(Ordering::Relaxed) {
-                ms += 100;
-                control.set_clock_offset_ms(ms);
-                std::thread::park_timeout(Duration::from_micros(200));
-            }
-        });
-        Race { stop, thread: Some(thread) }
     }
 
     // === money ===
@@ -293,6 +266,10 @@ impl Harness {
         over
     }
 
+    pub(crate) async fn sweep_until_crash(&mut self, polls: u32) {
+        self.tick_until_crash(true, polls).await;
+    }
+
     /// Blocks and steps until every payout is closed.
     pub(crate) async fn settle(&mut self) {
         for _ in 0..60 {
@@ -311,67 +288,6 @@ impl Harness {
         let intent = self.only().await;
         assert_eq!(intent.state, IntentState::Reserved);
         intent
-    }
-
-    // === the daemon ===
-
-    pub(crate) fn fault(&self, fault: Fault) {
-        self.control().add_fault(fault);
-    }
-
-    pub(crate) async fn sweep_until_crash(&mut self, polls: u32) {
-        self.tick_until_crash(true, polls).await;
-    }
-
-    fn request(&self, method: &str, path: &str, body: &str) -> String {
-        request(&self.daemon, method, path, body)
-    }
-
-    /// Transactions that wait at the standby.
-    pub(crate) fn mempool_of_standby(&self) -> usize {
-        let answer = request(self.standby.as_ref().unwrap(), "GET", "/api/mempool", "");
-        let count = answer.split("\"count\":").nth(1).unwrap();
-        count.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
-    }
-
-    /// Takes one of the daemon's two tokens for sends.
-    pub(crate) fn use_token(&self) {
-        self.request("POST", "/api/wallet/send", "{}");
-    }
-
-    /// What an operator sends past the pool.
-    pub(crate) fn spend_by_hand(&mut self, address: &str, amount: u64) {
-        self.advance(10_000);
-        let body = format!(r#"{{"recipients":[{{"address":"{address}","amount":{amount}}}]}}"#);
-        let answer = self.request("POST", "/api/wallet/send", &body);
-        assert!(answer.contains("txid"), "{answer}");
-    }
-
-    pub(crate) fn wallet_address(&self) -> String {
-        let answer = self.request("GET", "/api/wallet/address", "");
-        answer.split('"').nth(3).unwrap().to_owned()
-    }
-
-    pub(crate) fn load_wallet(&self) {
-        let body = format!(r#"{{"password":"{PASSWORD}"}}"#);
-        let answer = self.request("POST", "/api/wallet/load", &body);
-        assert!(answer.contains("loaded"), "{answer}");
-    }
-
-    /// Killed and started again.
-    pub(crate) fn restart_daemon(&mut self) {
-        self.control().restart(Duration::ZERO, false).unwrap();
-    }
-
-    /// Waits until a restart that a fault has ordered is over.
-    pub(crate) fn wait_for_restart(&self, old_token: &str) {
-        until("the daemon comes back", || {
-            self.daemon.token() != old_token && std::net::TcpStream::connect(&self.daemon.url()[7..]).is_ok()
-        });
-    }
-
-    pub(crate) fn keys_file(&self) -> PathBuf {
-        self.dir.path().join("daemon/send-idempotency.json")
     }
 
     // === what is so ===
@@ -418,20 +334,6 @@ impl Harness {
     }
 }
 
-fn request(daemon: &SimulatedDaemon, method: &str, path: &str, body: &str) -> String {
-    let (url, token) = (daemon.url(), daemon.token());
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = std::net::TcpStream::connect(&url[7..]).unwrap();
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-    answer
-}
-
 /// Waits for a state of something that runs on a thread of its own.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
@@ -443,7 +345,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What an actor is built from that is not its own.
 struct Outside<'a> {
-    place: &'a DaemonSettings,
+    place: &'a DaemonEndpoint,
     store: &'a Store,
     settings: &'a PayoutSettings,
     conditions: &'a Arc<Conditions>,

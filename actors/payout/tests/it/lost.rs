@@ -1,7 +1,7 @@
 //! Lost answers, dead daemons, vanished transactions: exactly one payment.
 use std::time::Duration;
 
-use meshpool_devnet::{Action, Fault, MineOrder, Phase, ReorgOrder};
+use daemon_sim::{Action, Fault, MineOrder, Phase, ReorgOrder};
 use store::payouts::{Intent, IntentState, OperatorDecision};
 
 use crate::database::Kind;

@@ -1,5 +1,5 @@
 //! The wallet has sent what the books do not know: they are a copy from before.
-use meshpool_devnet::{Action, Fault, Phase};
+use daemon_sim::{Action, Fault, Phase};
 use messages::conditions::ConditionKind;
 use store::payouts::{IntentChange, IntentState, SendDecision, SendPlace, UnknownSend};
 use units::{Amount, Timestamp};

@@ -1,5 +1,5 @@
 //! Whoever is due is paid, once, to the atom.
-use meshpool_devnet::MineOrder;
+use daemon_sim::MineOrder;
 use settings::{NetworkFee, PayoutSettings};
 use store::payouts::IntentState;
 use units::Amount;

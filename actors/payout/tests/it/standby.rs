@@ -2,8 +2,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use daemon::DaemonSettings;
-use meshpool_devnet::{Action, Fault, Params, Phase, SimulatedDaemon};
+use daemon_sim::{Action, Fault, Params, Phase, SimulatedDaemon};
+use settings::DaemonEndpoint;
 use store::payouts::IntentState;
 
 use crate::database::Kind;
@@ -54,8 +54,8 @@ async fn reserved_with_standby(kind: Kind, shares_wallet: bool) -> Harness {
     harness
 }
 
-fn place(daemon: &SimulatedDaemon) -> DaemonSettings {
-    DaemonSettings { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonSettings::default() }
+fn place(daemon: &SimulatedDaemon) -> DaemonEndpoint {
+    DaemonEndpoint { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonEndpoint::default() }
 }
 
 /// The actor's URL leads to the standby from now on.

@@ -1,7 +1,7 @@
 //! Every state that stops money is told: as a condition, and in the database for another process.
-use meshpool_devnet::{Action, Fault, MineOrder, NetworkView, Phase, Routes};
+use daemon_sim::{Action, Fault, MineOrder, NetworkView, Phase, Routes};
 use messages::conditions::ConditionKind::{PayoutAttention, PayoutsHeld, PayoutsPaused};
-use settings::{NetworkFee, PayoutSettings};
+use settings::{DaemonEndpoint, NetworkFee, PayoutSettings};
 use store::best_chain::BestChain;
 use store::payouts::Hold;
 use units::{Height, Timestamp};
@@ -152,8 +152,7 @@ async fn a_daemon_that_is_away_or_catching_up_or_behind_is_told() {
     over(&mut harness).await;
 
     let mut harness = due().await;
-    let place = daemon::DaemonSettings { url: "http://127.0.0.1:9".to_owned(), ..daemon::DaemonSettings::default() };
-    harness.point_at(place);
+    harness.point_at(DaemonEndpoint { url: "http://127.0.0.1:9".to_owned(), ..DaemonEndpoint::default() });
     told(&mut harness, "daemon", "the wallet's daemon does not answer").await;
 }
 

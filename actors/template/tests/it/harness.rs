@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
-use daemon::DaemonSettings;
 use daemon::fake::{Fake, RecordedRequest, ScriptedAnswer};
 use messages::counters::Counters;
 use messages::facts::{CurrentJob, DaemonHealth, Tip};
@@ -13,6 +12,7 @@ use messages::share_ledger::DefineTemplate;
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Handler, Recipient, Reply};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use store::Store;
 use template::{Pace, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::oneshot;
@@ -272,8 +272,8 @@ impl Harness {
 
 /// A daemon without a password for its wallet.
 pub(crate) fn source(url: &str) -> TemplateSource {
-    let token = Some(SecretString::from("t"));
-    let daemon = DaemonSettings { url: url.to_owned(), token, ..DaemonSettings::default() };
+    let token = SecretString::from("t");
+    let daemon = DaemonEndpoint { url: url.to_owned(), token, ..DaemonEndpoint::default() };
     TemplateSource { daemon, wallet_password: Arc::new(|| None) }
 }
 

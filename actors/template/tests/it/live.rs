@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::BlockId;
-use daemon::DaemonSettings;
-use meshpool_devnet::{Action, Control, Fault, MineOrder, Params, Phase, ReorgOrder, Routes, SimulatedDaemon};
+use daemon_sim::{Action, Control, Fault, MineOrder, Params, Phase, ReorgOrder, Routes, SimulatedDaemon};
 use messages::counters::Counters;
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Actor, Handler, Reply};
 use secrecy::SecretString;
+use settings::DaemonEndpoint;
 use template::{Pace, Published, TemplateActor, TemplateSettings, TemplateSource};
 use units::Timestamp;
 
@@ -30,10 +30,10 @@ impl Net {
         let daemon = SimulatedDaemon::start(params).unwrap();
         let password = std::fs::read_to_string(dir.path().join("wallet.password")).unwrap();
         let source = TemplateSource {
-            daemon: DaemonSettings {
+            daemon: DaemonEndpoint {
                 url: daemon.url(),
                 cookie_path: Some(daemon.cookie_path()),
-                ..DaemonSettings::default()
+                ..DaemonEndpoint::default()
             },
             wallet_password: Arc::new(move || Some(SecretString::from(password.trim()))),
         };

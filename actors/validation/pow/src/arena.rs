@@ -44,6 +44,17 @@ pub struct ArenaError {
     source: io::Error,
 }
 
+/// Why there is no memory to hash in, for those who are told its size by somebody else.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// No [`MemoryKib`].
+    #[error("{0} KiB is not a possible amount of proof-of-work memory")]
+    Size(u32),
+    /// The machine has not so much memory.
+    #[error("cannot allocate the memory of proof of work")]
+    Arena(#[from] ArenaError),
+}
+
 /// Exclusive memory for one hash at a time; one per verifying thread. Resident from the start, so that a machine with
 /// too little memory says so at once and no hash pays for page faults.
 pub struct Arena {

@@ -21,5 +21,5 @@ mod fill;
 mod kernel;
 mod portable;
 
-pub use arena::{Arena, ArenaError, MemoryKib};
+pub use arena::{Arena, ArenaError, MemoryError, MemoryKib};
 pub use kernel::{HEADER_BASE_BYTES, Isa, Kernel};

@@ -66,19 +66,19 @@ impl Default for DaemonSettings {
     }
 }
 
-/// One daemon: an element of `[[daemon.fallback]]`, or the first one seen as such.
+/// Where a daemon is and how it lets one in: an element of `[[daemon.fallback]]`, or the first one seen as such.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DaemonEndpoint {
-    /// Base URL of its API.
+    /// Base URL of its API, `http://HOST:PORT`.
     pub url: String,
-    /// File with its token; read before `data_dir`.
+    /// File with its token; read before `data_dir`, and when there is no `token`.
     #[serde(with = "optional")]
     pub cookie_path: Option<PathBuf>,
     /// Its data directory: the token is in `api.cookie` there.
     #[serde(with = "optional")]
     pub data_dir: Option<PathBuf>,
-    /// A fixed token instead of a file.
+    /// A fixed token instead of a file; blank counts as none.
     #[serde(serialize_with = "hide")]
     pub token: SecretString,
     /// File with its wallet's password.

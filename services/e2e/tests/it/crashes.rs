@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use daemon_sim::Sent;
 use e2e::{
     Client, Config, Copy, Fleet, Kind, Network, Pool, Proof, address_of, audit, wait_for, wait_gone, wait_until,
 };
-use meshpool_devnet::Sent;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use daemon_sim::MineOrder;
 use e2e::{Client, Config, Network, Pool, Proof, address_of, audit, wait_until};
-use meshpool_devnet::MineOrder;
 use store::blocks::{Block, BlockState};
 
 const MINUTE: Duration = Duration::from_secs(60);

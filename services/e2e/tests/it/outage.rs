@@ -3,9 +3,9 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use daemon_sim::MineOrder;
 use e2e::{Client, Cluster, Config, Fleet, Network, address_of, wait_until};
-use meshpool_devnet::MineOrder;
-use meshpool_devnet::load::{self, Common, Kind, LoadArgs, Report, SharesArgs};
+use loadgen::{self, Common, Kind, LoadArgs, Report, SharesArgs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const AWAY: Duration = Duration::from_secs(10);
@@ -74,5 +74,5 @@ fn start_load(stratum: &str, accepted: PathBuf) -> std::thread::JoinHandle<Repor
         warm_up: Duration::ZERO,
         accepted: Some(accepted),
     });
-    std::thread::spawn(move || load::run(&LoadArgs { kind }).unwrap_or_else(|error| panic!("{error}")))
+    std::thread::spawn(move || loadgen::run(&LoadArgs { kind }).unwrap_or_else(|error| panic!("{error}")))
 }

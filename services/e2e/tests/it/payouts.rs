@@ -1,8 +1,8 @@
 //! Money leaves once, whatever happens in the middle.
 use std::time::Duration;
 
+use daemon_sim::{Action, Fault, MineOrder, Phase};
 use e2e::{Config, Network, Pool, Proof, audit, wait_until};
-use meshpool_devnet::{Action, Fault, MineOrder, Phase};
 use serde_json::json;
 use store::payouts::IntentState;
 

@@ -2,8 +2,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use daemon_sim::MineOrder;
 use e2e::{Client, Config, Fleet, Job, Network, Proof, address_of, audit, repository, wait_for};
-use meshpool_devnet::MineOrder;
 use serde_json::Value;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -2,8 +2,8 @@
 //! history and nowhere else.
 use std::time::Duration;
 
+use daemon_sim::MineOrder;
 use e2e::{Config, Copy, Kind, Network, Pool, Proof, audit, wait_for, wait_until};
-use meshpool_devnet::MineOrder;
 use store::payouts::IntentState;
 use store::reads::PayoutRow;
 
