@@ -54,7 +54,7 @@ impl OperatorDecisions {
         let now = StepContext { epoch, height: tip.height };
         match word {
             OperatorDecision::Sent { txid } => {
-                match stepper.block_of(*txid, intent.fee_expected, intent.created_height, now.height).await? {
+                match stepper.block_of(txid, intent.fee_expected, intent.created_height, now.height).await? {
                     Some(seen) => {
                         warn!(payout = intent.id, %txid, "payout transaction named by an operator");
                         self.acknowledge(intent, epoch).await?;

@@ -3,7 +3,7 @@
 
 use chain::{
     Address, AddressError, Ancestor, Block, BlockId, DifficultyRules, Hash32, HeaderBase, HeaderParts, Network,
-    PowHash, Target, block_reward, merkle_root, next_difficulty, send_fee, tx::Transaction,
+    PowHash, Target, TxId, block_reward, merkle_root, next_difficulty, send_fee, tx::Transaction,
 };
 use serde_json::Value;
 use units::{Amount, Difficulty, Height, Nonce};
@@ -86,7 +86,7 @@ fn a_second_header_measured_on_a_running_pool_has_its_block_id() {
 #[test]
 fn merkle_trees_have_their_roots() {
     for case in list("merkle") {
-        let leaves: Vec<Hash32> =
+        let leaves: Vec<TxId> =
             case["leaves_hex"].as_array().unwrap().iter().map(|leaf| leaf.as_str().unwrap().parse().unwrap()).collect();
         assert_eq!(merkle_root(&leaves).to_string(), text(&case, "root_hex"));
     }
@@ -202,7 +202,7 @@ fn a_spend_has_its_bytes_its_id_and_its_place_in_the_tree() {
     assert_eq!(tx.txid().to_string(), text(&case, "txid_hex"));
     assert!(!tx.is_coinbase());
     assert_eq!(serde_json::to_value(&tx).unwrap(), case["tx_json"]);
-    let coinbase: Hash32 = text(&vectors("testnet_block1"), "coinbase_txid_hex").parse().unwrap();
+    let coinbase: TxId = text(&vectors("testnet_block1"), "coinbase_txid_hex").parse().unwrap();
     let root = merkle_root(&[coinbase, tx.txid()]);
     assert_eq!(root.to_string(), text(&case, "merkle_root_with_testnet_block1_coinbase_hex"));
 }

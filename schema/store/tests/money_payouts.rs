@@ -3,6 +3,7 @@
 mod common;
 
 use accounting::{Entry, EntryKind};
+use chain::TxId;
 use common::money::{
     HOUR, NOW, atoms, attempt, entry, fund, intent, intent_id, later, lease, line, released, reserved, settled,
 };
@@ -113,7 +114,7 @@ fn a_change_touches_what_it_names_and_nothing_else() {
         let id = expected.id.clone();
         let change = IntentChange {
             state: Some(IntentState::Broadcast),
-            sent: Some(("ef".repeat(32), atoms(41), later(5))),
+            sent: Some((TxId([0xef; 32]), atoms(41), later(5))),
             absent_since: Some(Some(Height::new(702))),
             attention: Some(Some("look".into())),
             outcome: Some("sent".into()),
@@ -122,7 +123,8 @@ fn a_change_touches_what_it_names_and_nothing_else() {
         };
         db.store.intent_change(epoch, &id, IntentState::Reserved, change).await.unwrap();
         expected.state = IntentState::Broadcast;
-        (expected.txid, expected.fee_paid, expected.sent_at) = (Some(TxId([0xef; 32])), Some(atoms(41)), Some(later(5)));
+        (expected.txid, expected.fee_paid, expected.sent_at) =
+            (Some(TxId([0xef; 32])), Some(atoms(41)), Some(later(5)));
         (expected.absent_since, expected.attention) = (Some(Height::new(702)), Some("look".into()));
         expected.attempts[0].outcome = Some("sent".into());
         expected.attempts[0].repeated = true;
@@ -144,7 +146,7 @@ fn a_further_attempt_closes_the_one_before_it() {
         let (epoch, intent) = with_reserved(db).await;
         let store = &db.store;
         let id = intent.id.as_str();
-        let sent = IntentChange { sent: Some(("ef".repeat(32), atoms(41), later(5))), ..to(IntentState::Broadcast) };
+        let sent = IntentChange { sent: Some((TxId([0xef; 32]), atoms(41), later(5))), ..to(IntentState::Broadcast) };
         store.intent_change(epoch, id, IntentState::Reserved, sent).await.unwrap();
 
         let skipped = store.intent_attempt_add(epoch, id, IntentState::Broadcast, attempt(id, 3), "gone").await;

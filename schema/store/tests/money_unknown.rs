@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
+use chain::TxId;
 use common::log::{EPOCH, Log, line};
 use common::money::{HOUR, NOW, atoms, fund, intent, intent_id, later, lease, line as recipient, reserved};
 use common::{TestDb, for_each_database};

@@ -88,7 +88,7 @@ fn totals_follow_the_money_of_a_payout() {
 
         let sent = IntentChange {
             state: Some(IntentState::Broadcast),
-            sent: Some(("aa".repeat(32), atoms(40), later(5))),
+            sent: Some((chain::TxId([0xaa; 32]), atoms(40), later(5))),
             ..IntentChange::default()
         };
         db.store.intent_change(epoch, &intent.id, IntentState::Reserved, sent).await.unwrap();

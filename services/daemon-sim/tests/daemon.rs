@@ -43,7 +43,7 @@ fn a_send_whose_reply_is_lost_is_replayed_and_pays_once() {
     let income = lab.control().income(SOMEBODY).unwrap();
     assert_eq!(income.len(), 1);
     assert_eq!((income[0].amount, income[0].memo_hex.as_str()), (500_000_000, "7061796f7574203137"));
-    assert_eq!(replayed.json()["txid"], income[0].txid);
+    assert_eq!(replayed.json()["txid"], income[0].txid.to_string());
     assert_eq!(lab.control().sends()[0].confirmed_height, Some(71));
 }
 

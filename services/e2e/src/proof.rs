@@ -127,7 +127,7 @@ impl Proof {
     /// When one was.
     pub fn payouts_are_sent_once(&self, network: &Network, config: &Config) -> usize {
         // What the chain has was asked for before.
-        let mut paid: HashMap<String, HashSet<String>> = HashMap::new();
+        let mut paid: HashMap<String, HashSet<chain::TxId>> = HashMap::new();
         for miner in &network.miners {
             let mut memos = HashSet::new();
             for income in network.income(&miner.address).into_iter().filter(|income| !income.is_coinbase) {

@@ -1,4 +1,3 @@
-use chain::Hash32;
 use daemon::SendRecipient;
 use store::payouts::{Attempt, IntentLine};
 use units::Timestamp;
@@ -12,7 +11,7 @@ fn atoms(atoms: u64) -> Amount {
 }
 
 fn txid(n: u8) -> TxId {
-    Hash32([n; 32])
+    TxId([n; 32])
 }
 
 /// An output that was made at height 10.
@@ -105,8 +104,7 @@ fn a_block_that_spends_all_and_gives_back_what_is_left_over_holds_the_payout() {
     split.output_index = 1;
     let ours = [outputs.clone(), vec![split]].concat();
     let (_, seen) = inputs(ours);
-    let expected =
-        FoundTransaction { txid: txid(3), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
+    let expected = FoundTransaction { txid: txid(3), fee: atoms(20), place: TxLocation::Block { depth: 50 } };
     assert_eq!(seen, Some(expected));
     assert_eq!(inputs(outputs), (Inputs::Unclear { since: Height::new(450) }, None), "another sum says nothing");
 }

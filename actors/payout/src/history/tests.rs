@@ -1,4 +1,4 @@
-use chain::Hash32;
+use chain::TxId;
 use daemon::SendRecipient;
 use proptest::prelude::*;
 use units::Amount;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use chain::TxId;
 
 fn atoms(atoms: u64) -> Amount {
     Amount::from_atoms(atoms).unwrap()
@@ -196,7 +197,7 @@ proptest! {
                 prop_assert!(sum >= need && chosen.len() <= INPUTS_MAX);
                 let without_change = sum == need;
                 prop_assert!(!without_change || at_once.atoms() == need, "change was possible");
-                let mut outpoints: Vec<u32> = chosen.iter().map(|output| output.index).collect();
+                let mut outpoints: Vec<u32> = chosen.iter().map(|output| output.outpoint.index).collect();
                 outpoints.sort_unstable();
                 outpoints.dedup();
                 prop_assert_eq!(outpoints.len(), chosen.len());

@@ -1,4 +1,5 @@
 use super::*;
+use chain::TxId;
 
 const TIP: u64 = 1_000;
 

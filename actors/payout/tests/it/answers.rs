@@ -132,7 +132,7 @@ async fn a_refusal_after_an_unknown_attempt_spends_the_same_inputs_again_once_pe
     assert_eq!(held.attempts.len(), 3);
     let outcomes: Vec<_> = held.attempts.iter().map(|attempt| attempt.outcome.as_deref()).collect();
     assert_eq!(outcomes, [Some("accepted"), Some("refused"), None]);
-    assert!(held.attempts.iter().all(|attempt| attempt.inputs == [(TXID.to_owned(), 0)]));
+    assert!(held.attempts.iter().all(|attempt| attempt.inputs == [(TXID.parse().unwrap(), 0).into()]));
     assert!(scene.asked().iter().all(|(_, body)| *body == scene.asked()[0].1), "the bytes stay");
     assert_eq!(scene.harness.balance(&address(1)).await.payable, Amount::ZERO, "the first may still be mined");
     scene.harness.audit().await;

@@ -1,4 +1,5 @@
 //! Lost answers, dead daemons, vanished transactions: exactly one payment.
+use chain::TxId;
 use std::time::Duration;
 
 use daemon_sim::{Action, Fault, MineOrder, Phase, ReorgOrder};
@@ -350,10 +351,10 @@ async fn a_transaction_that_an_operator_names_settles_a_payout_when_a_block_hold
     assert!(open.attention.as_deref().unwrap().contains("no block holds"), "{:?}", open.attention);
     harness.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
     let income = harness.control().income(&address(1)).unwrap();
-    let named = OperatorDecision::Sent { txid: income[0].txid.parse().unwrap() };
+    let named = OperatorDecision::Sent { txid: income[0].txid };
     assert!(harness.store.intent_say(&reserved.id, &named).await.unwrap());
     harness.ticks(2).await;
     let found = harness.only().await;
-    assert_eq!((found.state, found.txid), (IntentState::Confirmed, Some(income[0].txid.parse().unwrap())));
+    assert_eq!((found.state, found.txid), (IntentState::Confirmed, Some(income[0].txid)));
     paid_once(harness).await;
 }

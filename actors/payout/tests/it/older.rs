@@ -1,4 +1,5 @@
 //! The wallet has sent what the books do not know: they are a copy from before.
+use chain::TxId;
 use daemon_sim::{Action, Fault, Phase};
 use messages::conditions::ConditionKind;
 use store::payouts::{IntentChange, IntentState, SendDecision, SendPlace, UnknownSend};

@@ -162,7 +162,11 @@ impl<'a> Pool<'a> {
             let (to, entry) = if gives_up {
                 (IntentState::Released, released(&intent))
             } else {
-                let sent = Some((hex(self.day), Amount::from_atoms(20).unwrap(), now));
+                let sent = Some((
+                    chain::TxId([u8::try_from(self.day % 251).unwrap(); 32]),
+                    Amount::from_atoms(20).unwrap(),
+                    now,
+                ));
                 let change = IntentChange { state: Some(IntentState::Confirmed), sent, ..IntentChange::default() };
                 store.intent_change(self.epoch, &id, IntentState::Reserved, change).await.unwrap();
                 (IntentState::Settled, settled(&intent, 20))
@@ -221,10 +225,6 @@ impl<'a> Pool<'a> {
     pub(crate) fn count(&self, table: &str) -> i64 {
         self.db.number(&format!("SELECT COUNT(*) AS n FROM {table}"))
     }
-}
-
-fn hex(day: u32) -> String {
-    format!("{day:064x}")
 }
 
 pub(crate) async fn audit(store: &Store) -> Vec<store::audit::Difference> {

@@ -1,5 +1,6 @@
 //! Payouts that were sent without these books.
 use accounting::EntryKind;
+use chain::TxId;
 use store::ledger::Balances;
 use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
 use units::{Height, Timestamp};

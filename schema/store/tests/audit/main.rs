@@ -88,7 +88,7 @@ async fn payouts(db: &TestDb, epoch: i64) {
         if n == 1 {
             let sent = IntentChange {
                 state: Some(IntentState::Confirmed),
-                sent: Some(("ef".repeat(32), Amount::from_atoms(35).unwrap(), later(5))),
+                sent: Some((chain::TxId([0xef; 32]), Amount::from_atoms(35).unwrap(), later(5))),
                 ..IntentChange::default()
             };
             store.intent_change(epoch, &intent.id, IntentState::Reserved, sent).await.unwrap();

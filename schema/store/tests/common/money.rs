@@ -1,4 +1,5 @@
 //! Short ways to post money.
+use chain::TxId;
 use std::time::Duration;
 
 use accounting::{Account, Entry, EntryKind, Paid};

@@ -118,7 +118,7 @@ fn open_payouts_end_on_the_account_of_today() {
         let before = balances(db, &address(0)).await;
         let sent = IntentChange {
             state: Some(IntentState::Confirmed),
-            sent: Some(("ab".repeat(32), atoms(35), NOW)),
+            sent: Some((chain::TxId([0xab; 32]), atoms(35), NOW)),
             ..IntentChange::default()
         };
         store.intent_change(epoch, &to_legacy, IntentState::Reserved, sent).await.unwrap();

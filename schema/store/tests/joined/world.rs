@@ -159,7 +159,7 @@ impl World {
             if n == 1 {
                 let sent = IntentChange {
                     state: Some(IntentState::Confirmed),
-                    sent: Some(("ef".repeat(32), Amount::from_atoms(35).unwrap(), later(5))),
+                    sent: Some((chain::TxId([0xef; 32]), Amount::from_atoms(35).unwrap(), later(5))),
                     ..IntentChange::default()
                 };
                 store.intent_change(self.epoch, &intent.id, IntentState::Reserved, sent).await.unwrap();

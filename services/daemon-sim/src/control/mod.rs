@@ -6,7 +6,7 @@ mod endpoint;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::{Address, BlockId, Network};
+use chain::{Address, BlockId, Network, TxId};
 use devnet_accounts::Keys;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -110,7 +110,7 @@ pub struct Sent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Income {
     /// Its transaction.
-    pub txid: String,
+    pub txid: TxId,
     /// Height of its block.
     pub height: u64,
     /// Atoms.
@@ -326,7 +326,7 @@ impl Control {
             txid[..8].copy_from_slice(&n.to_be_bytes());
             let to = Keys::derive(n, "invented").address();
             wallet.record_send(SendRecord {
-                txid: chain::Hash32(txid),
+                txid: TxId(txid),
                 timestamp,
                 recorded_height,
                 fee: 1,
@@ -359,7 +359,7 @@ impl Control {
             for (at, (tx, txid)) in block.transactions.iter().zip(&block.txids).enumerate() {
                 let received = (0..tx.outputs.len()).filter_map(|index| coins::receive(&keys, tx, index));
                 income.extend(received.map(|received| Income {
-                    txid: txid.to_string(),
+                    txid: *txid,
                     height: block.height(),
                     amount: received.amount,
                     memo_hex: hex::encode(received.memo),

@@ -1,7 +1,7 @@
 //! Routes about the node and its chain; none of them needs the token.
 use std::sync::Arc;
 
-use chain::{BlockId, Hash32};
+use chain::{BlockId, Hash32, TxId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -199,7 +199,7 @@ pub(super) fn transaction(call: &Call) -> Result<Answer, Stop> {
     if call.variable.len() != 64 {
         return Ok(Answer::error(400, "hash must be 64 hex characters"));
     }
-    let Ok(txid) = call.variable.parse::<Hash32>() else {
+    let Ok(txid) = call.variable.parse::<TxId>() else {
         return Ok(Answer::error(400, "invalid hex hash"));
     };
     let node = call.instance.node()?;

@@ -1,4 +1,5 @@
 //! `meshpool payouts adopt` and `accept-books`: what an operator decides when the books are older than the wallet.
+use chain::TxId;
 use std::process::ExitCode;
 use std::time::SystemTime;
 

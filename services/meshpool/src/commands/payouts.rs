@@ -1,6 +1,7 @@
 //! `meshpool payouts`: what is being sent, what needs an operator, and what an operator may say about it.
 //!
 //! Only the payout actor moves money: what is said here is noted, and acted upon by whoever holds the money lease.
+use chain::Outpoint;
 use std::process::ExitCode;
 
 use settings::Settings;

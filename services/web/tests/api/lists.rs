@@ -1,4 +1,5 @@
 //! Pages of blocks and payouts.
+use chain::TxId;
 use serde_json::{Value, json};
 use store::blocks::BlockState;
 use store::payouts::{IntentChange, IntentState};

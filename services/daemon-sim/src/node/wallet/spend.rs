@@ -258,10 +258,10 @@ pub(crate) struct View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain::Hash32;
+    use chain::TxId;
 
     fn inputs(amounts: &[u64]) -> Vec<PlannedInput> {
-        let outpoint = |at| Outpoint { txid: Hash32::ZERO, output_index: at };
+        let outpoint = |at| Outpoint { txid: TxId::ZERO, output_index: at };
         let input =
             |(at, amount): (u32, &u64)| PlannedInput { outpoint: outpoint(at), one_time_key: [0; 32], amount: *amount };
         (0..).zip(amounts).map(input).collect()
