@@ -4,18 +4,21 @@ mod rows;
 mod standing;
 mod unknown;
 
-pub(crate) use rows::intents_load;
+pub(crate) use rows::{Which, intents_load};
 pub use standing::{Hold, PayoutBooks, ReadMark};
 pub use unknown::{SendDecision, SendPlace, UnknownSend, UnknownTotals};
 
 use accounting::Entry;
 use chain::{Outpoint, TxId};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use units::{Amount, Height, Timestamp};
 
-use crate::db::{Conn, snapshot, txn};
+use crate::db::{Conn, on, q, snapshot, txn};
 use crate::ledger::{MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
-use crate::sql::binds;
+use crate::schema::intents;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 /// Where a payout stands.
@@ -198,8 +201,13 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn payout_list_due(&self, min: Amount, limit: u32) -> Result<Vec<Due>> {
-        let rows: Vec<rows::DueRow> = self.rows(rows::DUE, binds![min.to_i64(), i64::from(limit)]).await?;
-        rows.into_iter().map(Due::try_from).collect()
+        let binds = binds![min.to_i64(), i64::from(limit)];
+        self.run(|db| async move {
+            let rows: Vec<rows::DueRow> =
+                db.read().await?.conn().load_file(statement!("payouts/rows/due.sql"), binds).await?;
+            rows.into_iter().map(Due::try_from).collect()
+        })
+        .await
     }
 
     /// Stores an intent (state `reserved`) with its recipients, its first attempt, and posts `entry` (payable to
@@ -219,7 +227,7 @@ impl Store {
                     return Err(conflict(&intent.id));
                 }
                 rows::intent_insert(c, &intent, epoch).await?;
-                rows::lines_insert(c, &intent).await?;
+                rows::recipients_insert(c, &intent).await?;
                 for attempt in &intent.attempts {
                     rows::attempt_insert(c, &intent.id, attempt).await?;
                 }
@@ -233,11 +241,7 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not an intent.
     pub async fn intent_list_open(&self) -> Result<Vec<Intent>> {
-        let open = rows::OPEN_STATES;
-        self.run(move |db| async move {
-            snapshot!(db, c => rows::intents_load(c, &format!("i.state IN ({open})"), binds![]).await?)
-        })
-        .await
+        self.intents(Which::Open).await
     }
 
     /// Settled intents that were planned at `since` or later, oldest first.
@@ -245,9 +249,7 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not an intent.
     pub async fn intent_list_settled(&self, since: Height) -> Result<Vec<Intent>> {
-        let condition = "i.state = 'settled' AND i.created_height >= $1";
-        let binds = binds![since.to_i64()];
-        self.run(move |db| async move { snapshot!(db, c => rows::intents_load(c, condition, binds).await?) }).await
+        self.intents(Which::SettledSince(since)).await
     }
 
     /// One intent.
@@ -255,11 +257,11 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not an intent.
     pub async fn intent_find(&self, id: &str) -> Result<Option<Intent>> {
-        let binds = binds![id];
-        let found = self
-            .run(move |db| async move { snapshot!(db, c => rows::intents_load(c, "i.id = $1", binds).await?) })
-            .await?;
-        Ok(found.into_iter().next())
+        Ok(self.intents(Which::Of(id.to_owned())).await?.into_iter().next())
+    }
+
+    async fn intents(&self, which: Which) -> Result<Vec<Intent>> {
+        self.run(|db| async move { snapshot!(db, c => intents_load(c, which).await?) }).await
     }
 
     /// Notes what an operator says about an open intent; the payout actor acts upon it. `false` for one that is closed or
@@ -268,14 +270,10 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn intent_say(&self, id: &str, word: &OperatorDecision) -> Result<bool> {
-        let open = rows::OPEN_STATES;
         let word = serde_json::to_string(word).expect("texts are JSON");
-        let update = format!("UPDATE intents SET operator_word = $1 WHERE id = $2 AND state IN ({open})");
-        let said = self.run(move |db| {
-            let id = id.to_owned();
-            async move { txn!(db, c => c.run(&update, binds![word, id]).await?) }
-        });
-        Ok(said.await? == 1)
+        let open = intents::table.find(id.to_owned()).filter(intents::state.eq_any(rows::OPEN_STATES));
+        let update = diesel::update(open).set(intents::operator_word.eq(word));
+        self.run(|db| async move { Ok(q!(db, write, c => update.execute(c).await)? == 1) }).await
     }
 
     /// Changes an intent that is in `from`.
@@ -328,10 +326,15 @@ impl Store {
                 intent_move(c, &id, from, IntentState::Reserved).await?;
                 rows::reserved_under(c, &id, epoch).await?;
                 rows::attempt_close(c, &id, &outcome).await?;
-                let next = "UPDATE intents SET attempt = $1, txid = NULL, fee_paid = NULL, sent_at = NULL, \
-                            absent_since = NULL WHERE id = $2 AND attempt = $3";
-                let before = attempt.attempt.saturating_sub(1);
-                if c.run(next, binds![attempt.attempt, id.clone(), before]).await? != 1 {
+                let before = intents::attempt.eq(attempt.attempt.saturating_sub(1));
+                let next = diesel::update(intents::table.find(&id).filter(before)).set((
+                    intents::attempt.eq(attempt.attempt),
+                    intents::txid.eq(None::<String>),
+                    intents::fee_paid.eq(None::<i64>),
+                    intents::sent_at.eq(None::<i64>),
+                    intents::absent_since.eq(None::<i64>),
+                ));
+                if on!(c, c => next.execute(c).await)? != 1 {
                     return Err(conflict(&id));
                 }
                 rows::attempt_insert(c, &id, &attempt).await?;
@@ -367,7 +370,8 @@ impl Store {
                 }
                 intent_move(c, &id, from, to).await?;
                 if to == IntentState::Settled {
-                    c.run("UPDATE intents SET settled_at = $1 WHERE id = $2", binds![at.ms(), id]).await?;
+                    let settled = diesel::update(intents::table.find(&id)).set(intents::settled_at.eq(at.ms()));
+                    on!(c, c => settled.execute(c).await)?;
                 }
             })
         })
@@ -392,8 +396,9 @@ fn assert_reservable(intent: &Intent) {
 
 /// The guard of every change of state.
 async fn intent_move(c: &mut Conn<'_>, id: &str, from: IntentState, to: IntentState) -> Result<()> {
-    let update = "UPDATE intents SET state = $1 WHERE id = $2 AND state = $3";
-    if c.run(update, binds![to.as_str(), id, from.as_str()]).await? == 1 {
+    let as_expected = intents::table.find(id).filter(intents::state.eq(from.as_str()));
+    let update = diesel::update(as_expected).set(intents::state.eq(to.as_str()));
+    if on!(c, c => update.execute(c).await)? == 1 {
         return Ok(());
     }
     Err(conflict(id))

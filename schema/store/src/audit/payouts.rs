@@ -9,7 +9,7 @@ use super::{Difference, Findings};
 use crate::Result;
 use crate::db::Conn;
 use crate::joined::Joined;
-use crate::payouts::{Intent, IntentState, intents_load};
+use crate::payouts::{Intent, IntentState, Which, intents_load};
 use crate::retention::{Mark, mark_in_txn};
 use crate::sql::binds;
 
@@ -63,10 +63,10 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
         }
         let page = "SELECT id FROM intents WHERE id > $1 ORDER BY id LIMIT $2";
         let Some(last) = c.rows::<Id>(page, binds![after.clone(), INTENTS_PER_PAGE]).await?.pop() else { break };
-        let binds = binds![after, last.id.clone()];
+        let binds = binds![after.clone(), last.id.clone()];
         let mut entries = entries(c, binds.clone()).await?;
-        let mut before = balances_before(c, binds.clone()).await?;
-        for intent in intents_load(c, "i.id > $1 AND i.id <= $2", binds).await? {
+        let mut before = balances_before(c, binds).await?;
+        for intent in intents_load(c, Which::Between(after, last.id.clone())).await? {
             let before = before.remove(&intent.id).unwrap_or_default();
             check(&intent, entries.remove(&intent.id).unwrap_or_default(), &before, &joined, &mut found);
         }

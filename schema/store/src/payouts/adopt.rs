@@ -1,14 +1,16 @@
 //! Books what the wallet has sent without these books.
 use accounting::{Account, Entry};
+use diesel::{ExpressionMethods, NullableExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::{Amount, Height, Timestamp};
 
-use super::unknown::Named;
 use super::{Intent, IntentState, conflict, rows};
-use crate::db::{Conn, txn};
+use crate::db::{Conn, on, txn};
 use crate::ledger::{Balances, MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::retention::SWEPT_HEIGHT;
-use crate::sql::{Bind, binds, values};
-use crate::{Result, Store};
+use crate::schema::{blocks, hosts, meta, unknown_sends};
+use crate::sql::{Bind, values};
+use crate::{Result, Store, StoreError};
 
 impl Store {
     /// What of the share log and of the blocks below `height` the books do not have yet, although it was there at `at`:
@@ -48,15 +50,18 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let booked = "UPDATE unknown_sends SET booked_at = $1, waits_for = NULL \
-                              WHERE txid = $2 AND decision = 'adopt' AND booked_at IS NULL";
-                if c.run(booked, binds![at.ms(), intent.txid.map(|txid| txid.to_string())]).await? != 1 {
+                let adopted = unknown_sends::table
+                    .filter(unknown_sends::decision.eq("adopt"))
+                    .filter(unknown_sends::booked_at.is_null());
+                let booked = || (unknown_sends::booked_at.eq(at.ms()), unknown_sends::waits_for.eq(None::<String>));
+                let txid = intent.txid.map(|txid| txid.to_string());
+                let this = diesel::update(adopted.filter(unknown_sends::txid.nullable().eq(txid))).set(booked());
+                if on!(c, c => this.execute(c).await)? != 1 {
                     return Err(conflict(&intent.id));
                 }
                 // Other transactions of the same payout can never be mined beside this one.
-                let others = "UPDATE unknown_sends SET booked_at = $1, waits_for = NULL WHERE memo = $2 \
-                              AND decision = 'adopt' AND booked_at IS NULL";
-                c.run(others, binds![at.ms(), intent.id.clone()]).await?;
+                let others = diesel::update(adopted.filter(unknown_sends::memo.eq(&intent.id))).set(booked());
+                on!(c, c => others.execute(c).await)?;
                 let reserve = reserve(&balances_lock(c, &intent).await?);
                 for entry in [&reserve, &settle] {
                     if !entry_post_in_txn(c, epoch, entry, at).await? {
@@ -64,7 +69,7 @@ impl Store {
                     }
                 }
                 rows::adopted_insert(c, &intent, at).await?;
-                rows::lines_insert(c, &intent).await?;
+                rows::recipients_insert(c, &intent).await?;
             })
         })
         .await
@@ -73,20 +78,32 @@ impl Store {
 
 /// `due`: height of the highest block that had to be credited.
 async fn lacking(c: &mut Conn<'_>, at: Timestamp, due: i64) -> Result<Option<String>> {
-    let hosts = "SELECT name FROM hosts WHERE retired_at IS NULL AND caught_up_at < $1 ORDER BY name";
-    let hosts: Vec<Named> = c.rows(hosts, binds![at.ms()]).await?;
-    if !hosts.is_empty() {
-        let names = hosts.into_iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
-        return Ok(Some(format!("the share log is not folded yet (hosts: {names})")));
+    let behind = hosts::table
+        .filter(hosts::retired_at.is_null())
+        .filter(hosts::caught_up_at.lt(at.ms()))
+        .order(hosts::name)
+        .select(hosts::name);
+    let names: Vec<String> = on!(c, c => behind.load(c).await)?;
+    if !names.is_empty() {
+        return Ok(Some(format!("the share log is not folded yet (hosts: {})", names.join(", "))));
     }
-    let swept = "SELECT CAST(value AS BIGINT) AS n FROM meta WHERE key = $1";
-    if c.number(swept, binds![SWEPT_HEIGHT]).await?.is_none_or(|swept| swept < due) {
+    let swept = meta::table.find(SWEPT_HEIGHT).select(meta::value);
+    let swept: Option<String> = on!(c, c => swept.first(c).await.optional())?;
+    let swept = swept.map(|text| {
+        let damaged =
+            |error| StoreError::Damaged { what: format!("meta {SWEPT_HEIGHT}"), why: format!("{text}: {error}") };
+        text.parse::<i64>().map_err(damaged)
+    });
+    if swept.transpose()?.is_none_or(|swept| swept < due) {
         return Ok(Some(format!("the chain was not looked through for the pool's blocks up to height {due} yet")));
     }
     // A block that another one displaced has no credit to wait for.
-    let blocks = "SELECT COUNT(*) AS n FROM blocks WHERE height <= $1 AND displaced_at IS NULL \
-                  AND state IN ('candidate', 'submitted', 'seen', 'confirmed')";
-    let blocks = c.number(blocks, binds![due]).await?.unwrap_or(0);
+    let open = blocks::table
+        .filter(blocks::height.le(due))
+        .filter(blocks::displaced_at.is_null())
+        .filter(blocks::state.eq_any(["candidate", "submitted", "seen", "confirmed"]))
+        .count();
+    let blocks: i64 = on!(c, c => open.get_result(c).await)?;
     Ok((blocks > 0).then(|| format!("{blocks} blocks are not credited yet; `meshpool hosts` shows what they wait for")))
 }
 

@@ -1,30 +1,20 @@
 //! Rows of `intents`, `intent_recipients` and `intent_attempts`.
-use diesel::QueryableByName;
+use std::collections::HashMap;
+
+use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-use units::Timestamp;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::RunQueryDsl;
+use units::{Height, Timestamp};
 
 use super::{Attempt, Due, Intent, IntentChange, IntentLine, IntentState, conflict};
-use crate::db::Conn;
-use crate::sql::{Bind, binds, values};
+use crate::db::{Conn, on};
+use crate::schema::{intent_attempts, intent_recipients, intents, miners};
+use crate::sql::{binds, statement};
 use crate::{Result, StoreError, column};
 
 /// Everything but settled and released.
-pub(super) const OPEN_STATES: &str = "'reserved', 'unknown', 'broadcast', 'confirmed'";
-
-/// Due balances. A miner waits since its oldest credit after its last reservation; without one (a part was left over)
-/// since that reservation.
-pub(super) const DUE: &str = "\
-    SELECT d.address AS address, d.balance AS balance, \
-        COALESCE((SELECT e.at FROM postings p JOIN entries e ON e.id = p.entry_id \
-                  WHERE p.account_id = d.id AND p.id > d.reserved AND p.amount > 0 ORDER BY p.id LIMIT 1), \
-                 (SELECT e.at FROM postings p JOIN entries e ON e.id = p.entry_id WHERE p.id = d.reserved), 0) AS since \
-    FROM (SELECT a.id AS id, m.address AS address, a.balance AS balance, \
-              COALESCE((SELECT p.id FROM postings p JOIN entries e ON e.id = p.entry_id \
-                        WHERE p.account_id = a.id AND p.amount < 0 AND e.kind = 'payout_reserved' \
-                        ORDER BY p.id DESC LIMIT 1), 0) AS reserved \
-          FROM accounts a JOIN miners m ON m.id = a.miner_id WHERE a.kind = 'payable' AND a.balance >= $1) AS d \
-    ORDER BY since, balance DESC, address LIMIT $2";
+pub(super) const OPEN_STATES: [&str; 4] = ["reserved", "unknown", "broadcast", "confirmed"];
 
 #[derive(QueryableByName)]
 pub(super) struct DueRow {
@@ -44,73 +34,38 @@ impl TryFrom<DueRow> for Due {
     }
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = intents)]
 struct IntentRow {
-    #[diesel(sql_type = Text)]
     id: String,
-    #[diesel(sql_type = Text)]
     state: String,
-    #[diesel(sql_type = BigInt)]
     gross: i64,
-    #[diesel(sql_type = BigInt)]
     fee_expected: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     fee_paid: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
     txid: Option<String>,
-    #[diesel(sql_type = BigInt)]
     created_at: i64,
-    #[diesel(sql_type = BigInt)]
     created_height: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     sent_at: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     absent_since: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
     attention: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     wallet: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     operator_word: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     reserved_epoch: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     adopted_at: Option<i64>,
 }
 
-#[derive(QueryableByName)]
-struct LineRow {
-    #[diesel(sql_type = Text)]
-    intent_id: String,
-    #[diesel(sql_type = Text)]
-    address: String,
-    #[diesel(sql_type = BigInt)]
-    gross: i64,
-    #[diesel(sql_type = BigInt)]
-    net: i64,
-}
-
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = intent_attempts)]
 struct AttemptRow {
-    #[diesel(sql_type = Text)]
     intent_id: String,
-    #[diesel(sql_type = BigInt)]
     attempt: i64,
-    #[diesel(sql_type = Text)]
     route: String,
-    #[diesel(sql_type = Text)]
     idempotency_key: String,
-    #[diesel(sql_type = Binary)]
     body: Vec<u8>,
-    #[diesel(sql_type = Text)]
     inputs: String,
-    #[diesel(sql_type = BigInt)]
     created_at: i64,
-    #[diesel(sql_type = BigInt)]
     created_height: i64,
-    #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,
-    #[diesel(sql_type = BigInt)]
     repeated: i64,
 }
 
@@ -165,105 +120,167 @@ impl TryFrom<AttemptRow> for Attempt {
     }
 }
 
-/// Intents that `condition` holds for, oldest first, whole.
-pub(crate) async fn intents_load(c: &mut Conn<'_>, condition: &str, binds: Vec<Bind>) -> Result<Vec<Intent>> {
-    let select = format!("SELECT i.* FROM intents i WHERE {condition} ORDER BY i.created_at, i.id");
-    let rows: Vec<IntentRow> = c.rows(&select, binds.clone()).await?;
+/// Which intents are loaded.
+#[derive(Debug, Clone)]
+pub(crate) enum Which {
+    /// Those that are not closed.
+    Open,
+    /// Settled ones that were planned at this height or later.
+    SettledSince(Height),
+    /// This one.
+    Of(String),
+    /// The ids after the first and up to the second.
+    Between(String, String),
+}
+
+/// Parameters of one statement, well below SQLite's bound.
+pub(super) const IDS_PER_QUERY: usize = 1_000;
+
+/// Intents, oldest first, whole.
+pub(crate) async fn intents_load(c: &mut Conn<'_>, which: Which) -> Result<Vec<Intent>> {
+    let rows = intent_rows(c, which).await?;
     let mut intents = rows.into_iter().map(Intent::try_from).collect::<Result<Vec<_>>>()?;
-    let place: std::collections::HashMap<String, usize> =
-        intents.iter().enumerate().map(|(place, intent)| (intent.id.clone(), place)).collect();
-
-    let select = format!(
-        "SELECT l.intent_id, m.address, l.gross, l.net FROM intents i JOIN intent_recipients l ON l.intent_id = i.id \
-         JOIN miners m ON m.id = l.miner_id WHERE {condition} ORDER BY m.address"
-    );
-    for row in c.rows::<LineRow>(&select, binds.clone()).await? {
-        let what = format!("payout {}", row.intent_id);
-        let line = IntentLine {
-            address: row.address,
-            gross: column::amount(row.gross, &what)?,
-            net: column::amount(row.net, &what)?,
-        };
-        intents[place[&row.intent_id]].lines.push(line);
-    }
-
-    let select = format!(
-        "SELECT t.* FROM intents i JOIN intent_attempts t ON t.intent_id = i.id WHERE {condition} ORDER BY t.attempt"
-    );
-    for row in c.rows::<AttemptRow>(&select, binds).await? {
-        let place = place[&row.intent_id];
-        intents[place].attempts.push(Attempt::try_from(row)?);
+    let ids: Vec<String> = intents.iter().map(|intent| intent.id.clone()).collect();
+    let index: HashMap<&str, usize> = ids.iter().enumerate().map(|(index, id)| (id.as_str(), index)).collect();
+    for some in ids.chunks(IDS_PER_QUERY) {
+        let recipients = intent_recipients::table
+            .inner_join(miners::table)
+            .filter(intent_recipients::intent_id.eq_any(some))
+            .order(miners::address)
+            .select((intent_recipients::intent_id, miners::address, intent_recipients::gross, intent_recipients::net));
+        let rows: Vec<(String, String, i64, i64)> = on!(c, c => recipients.load(c).await)?;
+        for (id, address, gross, net) in rows {
+            let what = format!("payout {id}");
+            let (gross, net) = (column::amount(gross, &what)?, column::amount(net, &what)?);
+            intents[index[id.as_str()]].lines.push(IntentLine { address, gross, net });
+        }
+        let of_some = intent_attempts::intent_id.eq_any(some);
+        let rows: Vec<AttemptRow> = on!(c, c => intent_attempts::table
+            .filter(of_some)
+            .order(intent_attempts::attempt)
+            .select(AttemptRow::as_select())
+            .load(c)
+            .await)?;
+        for row in rows {
+            let index = index[row.intent_id.as_str()];
+            intents[index].attempts.push(Attempt::try_from(row)?);
+        }
     }
     Ok(intents)
 }
 
+async fn intent_rows(c: &mut Conn<'_>, which: Which) -> Result<Vec<IntentRow>> {
+    macro_rules! load {
+        ($filter:expr) => {
+            on!(c, c => intents::table
+                .filter($filter)
+                .order((intents::created_at, intents::id))
+                .select(IntentRow::as_select())
+                .load(c)
+                .await)?
+        };
+    }
+    Ok(match which {
+        Which::Open => load!(intents::state.eq_any(OPEN_STATES)),
+        Which::SettledSince(height) => {
+            load!(intents::state.eq("settled").and(intents::created_height.ge(height.to_i64())))
+        }
+        Which::Of(id) => load!(intents::id.eq(&id)),
+        Which::Between(after, last) => load!(intents::id.gt(&after).and(intents::id.le(&last))),
+    })
+}
+
 /// A row that is there already is somebody else's intent.
-fn taken(id: &str, error: StoreError) -> StoreError {
+fn taken(id: &str, error: DieselError) -> StoreError {
     match error {
-        StoreError::Query(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => conflict(id),
-        other => other,
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => conflict(id),
+        other => other.into(),
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = intents)]
+struct NewIntent<'a> {
+    id: &'a str,
+    state: &'a str,
+    attempt: i64,
+    gross: i64,
+    recipients: i64,
+    fee_expected: i64,
+    fee_paid: Option<i64>,
+    txid: Option<String>,
+    created_at: i64,
+    created_height: i64,
+    sent_at: Option<i64>,
+    settled_at: Option<i64>,
+    attention: Option<&'a str>,
+    wallet: Option<&'a str>,
+    reserved_epoch: Option<i64>,
+    adopted_at: Option<i64>,
+}
+
+impl NewIntent<'_> {
+    /// What every intent has.
+    fn of(intent: &Intent) -> NewIntent<'_> {
+        NewIntent {
+            id: &intent.id,
+            state: intent.state.as_str(),
+            attempt: intent.attempts.last().map_or(0, |attempt| attempt.attempt),
+            gross: intent.gross.to_i64(),
+            recipients: i64::try_from(intent.lines.len()).unwrap_or(i64::MAX),
+            fee_expected: intent.fee_expected.to_i64(),
+            fee_paid: None,
+            txid: None,
+            created_at: intent.created_at.ms(),
+            created_height: intent.created_height.to_i64(),
+            sent_at: None,
+            settled_at: None,
+            attention: intent.attention.as_deref(),
+            wallet: intent.wallet.as_deref(),
+            reserved_epoch: None,
+            adopted_at: None,
+        }
     }
 }
 
 pub(super) async fn intent_insert(c: &mut Conn<'_>, intent: &Intent, epoch: i64) -> Result<()> {
-    let insert = "INSERT INTO intents (id, state, attempt, gross, recipients, fee_expected, fee_paid, txid, created_at, \
-                  created_height, sent_at, absent_since, attention, wallet, reserved_epoch) \
-                  VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8, NULL, NULL, $9, $10, $11)";
-    let binds = binds![
-        intent.id.clone(),
-        intent.state.as_str(),
-        intent.attempts.last().map(|attempt| attempt.attempt),
-        intent.gross.to_i64(),
-        i64::try_from(intent.lines.len()).ok(),
-        intent.fee_expected.to_i64(),
-        intent.created_at.ms(),
-        intent.created_height.to_i64(),
-        intent.attention.clone(),
-        intent.wallet.clone(),
-        epoch,
-    ];
-    c.run(insert, binds).await.map_err(|error| taken(&intent.id, error))?;
+    let row = NewIntent { reserved_epoch: Some(epoch), ..NewIntent::of(intent) };
+    let insert = diesel::insert_into(intents::table).values(row);
+    on!(c, c => insert.execute(c).await).map_err(|error| taken(&intent.id, error))?;
     Ok(())
 }
 
 /// An intent that was sent without these books: settled, and without a request.
 pub(super) async fn adopted_insert(c: &mut Conn<'_>, intent: &Intent, at: Timestamp) -> Result<()> {
-    let insert = "INSERT INTO intents (id, state, attempt, gross, recipients, fee_expected, fee_paid, txid, created_at, \
-                  created_height, sent_at, settled_at, wallet, adopted_at) \
-                  VALUES ($1, $2, 0, $3, $4, $5, $5, $6, $7, $8, $7, $9, $10, $9)";
-    let binds = binds![
-        intent.id.clone(),
-        intent.state.as_str(),
-        intent.gross.to_i64(),
-        i64::try_from(intent.lines.len()).ok(),
-        intent.fee_expected.to_i64(),
-        intent.txid.map(|txid| txid.to_string()),
-        intent.created_at.ms(),
-        intent.created_height.to_i64(),
-        at.ms(),
-        intent.wallet.clone(),
-    ];
-    c.run(insert, binds).await.map_err(|error| taken(&intent.id, error))?;
+    let row = NewIntent {
+        fee_paid: Some(intent.fee_expected.to_i64()),
+        txid: intent.txid.map(|txid| txid.to_string()),
+        sent_at: Some(intent.created_at.ms()),
+        settled_at: Some(at.ms()),
+        adopted_at: Some(at.ms()),
+        ..NewIntent::of(intent)
+    };
+    let insert = diesel::insert_into(intents::table).values(row);
+    on!(c, c => insert.execute(c).await).map_err(|error| taken(&intent.id, error))?;
     Ok(())
 }
 
 /// Nothing was asked of the wallet yet, as far as this holder of the lease knows.
 pub(super) async fn reserved_under(c: &mut Conn<'_>, id: &str, epoch: i64) -> Result<()> {
-    c.run("UPDATE intents SET reserved_epoch = $1 WHERE id = $2", binds![epoch, id]).await?;
+    let update = diesel::update(intents::table.find(id)).set(intents::reserved_epoch.eq(epoch));
+    on!(c, c => update.execute(c).await)?;
     Ok(())
 }
 
-pub(super) async fn lines_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
-    let insert = format!(
-        "WITH v (intent_id, address, gross, net) AS (VALUES {}) INSERT INTO intent_recipients (intent_id, miner_id, gross, net) \
-         SELECT v.intent_id, m.id, v.gross, v.net FROM v JOIN miners m ON m.address = v.address",
-        values(intent.lines.len(), 4)
-    );
-    let binds = intent
-        .lines
-        .iter()
-        .flat_map(|line| binds![intent.id.clone(), line.address.clone(), line.gross.to_i64(), line.net.to_i64()]);
-    let stored = c.run(&insert, binds.collect()).await.map_err(|error| taken(&intent.id, error))?;
+pub(super) async fn recipients_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
+    let rows: Vec<(&str, i64, i64)> =
+        intent.lines.iter().map(|line| (line.address.as_str(), line.gross.to_i64(), line.net.to_i64())).collect();
+    let rows = serde_json::to_string(&rows).expect("texts and numbers are JSON");
+    let stored = c.run_file(statement!("rows/recipients.sql"), binds![rows, intent.id.clone()]).await;
+    let stored = stored.map_err(|error| match error {
+        StoreError::Query(error) => taken(&intent.id, error),
+        other => other,
+    })?;
     if stored == intent.lines.len() {
         return Ok(());
     }
@@ -271,61 +288,76 @@ pub(super) async fn lines_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()
 }
 
 pub(super) async fn attempt_insert(c: &mut Conn<'_>, id: &str, attempt: &Attempt) -> Result<()> {
-    let insert = "INSERT INTO intent_attempts (intent_id, attempt, route, idempotency_key, body, inputs, created_at, \
-                  created_height, outcome, repeated) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let inputs = serde_json::to_string(&attempt.inputs).expect("texts and numbers are JSON");
-    let binds = binds![
-        id,
-        attempt.attempt,
-        attempt.route,
-        attempt.idempotency_key.clone(),
-        attempt.body.clone(),
-        inputs,
-        attempt.created_at.ms(),
-        attempt.created_height.to_i64(),
-        attempt.outcome.clone(),
-        i64::from(attempt.repeated),
-    ];
-    c.run(insert, binds).await.map_err(|error| taken(id, error))?;
+    let row = (
+        intent_attempts::intent_id.eq(id),
+        intent_attempts::attempt.eq(attempt.attempt),
+        intent_attempts::route.eq(attempt.route),
+        intent_attempts::idempotency_key.eq(&attempt.idempotency_key),
+        intent_attempts::body.eq(&attempt.body),
+        intent_attempts::inputs.eq(inputs),
+        intent_attempts::created_at.eq(attempt.created_at.ms()),
+        intent_attempts::created_height.eq(attempt.created_height.to_i64()),
+        intent_attempts::outcome.eq(&attempt.outcome),
+        intent_attempts::repeated.eq(i64::from(attempt.repeated)),
+    );
+    let insert = diesel::insert_into(intent_attempts::table).values(row);
+    on!(c, c => insert.execute(c).await).map_err(|error| taken(id, error))?;
     Ok(())
+}
+
+/// The attempt that the intent is at.
+async fn newest_attempt(c: &mut Conn<'_>, id: &str) -> Result<i64> {
+    let newest = intents::table.find(id).select(intents::attempt);
+    Ok(on!(c, c => newest.first(c).await)?)
 }
 
 /// Gives the newest attempt its outcome.
 pub(super) async fn attempt_close(c: &mut Conn<'_>, id: &str, outcome: &str) -> Result<()> {
-    let update = "UPDATE intent_attempts SET outcome = $1 WHERE intent_id = $2 \
-                  AND attempt = (SELECT attempt FROM intents WHERE id = $2)";
-    c.run(update, binds![outcome, id]).await?;
+    let newest = newest_attempt(c, id).await?;
+    let update = diesel::update(intent_attempts::table.find((id, newest))).set(intent_attempts::outcome.eq(outcome));
+    on!(c, c => update.execute(c).await)?;
     Ok(())
 }
 
 async fn attempt_mark_repeated(c: &mut Conn<'_>, id: &str) -> Result<()> {
-    let update = "UPDATE intent_attempts SET repeated = 1 WHERE intent_id = $1 \
-                  AND attempt = (SELECT attempt FROM intents WHERE id = $1)";
-    c.run(update, binds![id]).await?;
+    let newest = newest_attempt(c, id).await?;
+    let update = diesel::update(intent_attempts::table.find((id, newest))).set(intent_attempts::repeated.eq(1));
+    on!(c, c => update.execute(c).await)?;
     Ok(())
 }
 
 /// Everything of a change but the state.
 pub(super) async fn intent_update(c: &mut Conn<'_>, id: &str, change: IntentChange) -> Result<()> {
-    if let Some((txid, fee, at)) = change.sent {
-        let update = "UPDATE intents SET txid = $1, fee_paid = $2, sent_at = $3 WHERE id = $4";
-        c.run(update, binds![txid.to_string(), fee.to_i64(), at.ms(), id]).await?;
-    }
-    if let Some(absent_since) = change.absent_since {
-        let update = "UPDATE intents SET absent_since = $1 WHERE id = $2";
-        c.run(update, binds![absent_since.map(units::Height::to_i64), id]).await?;
-    }
-    if let Some(attention) = change.attention {
-        c.run("UPDATE intents SET attention = $1 WHERE id = $2", binds![attention, id]).await?;
+    let changes = Changes {
+        txid: change.sent.as_ref().map(|(txid, ..)| txid.to_string()),
+        fee_paid: change.sent.as_ref().map(|(_, fee, _)| fee.to_i64()),
+        sent_at: change.sent.as_ref().map(|(.., at)| at.ms()),
+        absent_since: change.absent_since.map(|height| height.map(Height::to_i64)),
+        attention: change.attention,
+        operator_word: change.heard.then_some(None),
+    };
+    if changes != Changes::default() {
+        let update = diesel::update(intents::table.find(id)).set(changes);
+        on!(c, c => update.execute(c).await)?;
     }
     if let Some(outcome) = change.outcome {
         attempt_close(c, id, &outcome).await?;
-    }
-    if change.heard {
-        c.run("UPDATE intents SET operator_word = NULL WHERE id = $1", binds![id]).await?;
     }
     if change.repeated {
         attempt_mark_repeated(c, id).await?;
     }
     Ok(())
+}
+
+/// What of an intent changes; `Some(None)` clears a column, the others stay.
+#[derive(Default, PartialEq, Eq, AsChangeset)]
+#[diesel(table_name = intents)]
+struct Changes {
+    txid: Option<String>,
+    fee_paid: Option<i64>,
+    sent_at: Option<i64>,
+    absent_since: Option<Option<i64>>,
+    attention: Option<Option<String>>,
+    operator_word: Option<Option<String>>,
 }

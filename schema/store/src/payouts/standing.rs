@@ -1,13 +1,16 @@
 //! What payouts know of the wallet, and why they stand: one row, and it goes back with the database.
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::dsl::case_when;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use units::{Height, Timestamp};
 
 use super::{IntentState, intent_move};
-use crate::db::txn;
+use crate::db::{on, q, txn};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
-use crate::sql::{Bind, binds};
+use crate::schema::payout_books;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 /// Up to where every send of a wallet was in the books.
@@ -47,20 +50,34 @@ pub struct PayoutBooks {
     pub holds: Option<Vec<Hold>>,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = payout_books)]
 struct Row {
-    #[diesel(sql_type = BigInt)]
     steps: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     steps_ahead: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
     read_wallet: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     read_height: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     read_sends: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
     standing: Option<String>,
+}
+
+/// What of the row changes; the other columns stay.
+#[derive(Default, AsChangeset)]
+#[diesel(table_name = payout_books)]
+struct Changes {
+    steps_ahead: Option<Option<i64>>,
+    read_wallet: Option<String>,
+    read_height: Option<i64>,
+    read_sends: Option<i64>,
+    standing: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct LeaseEnd {
+    #[diesel(sql_type = BigInt)]
+    expires_at: i64,
+    #[diesel(sql_type = BigInt)]
+    now: i64,
 }
 
 fn count(number: i64) -> u64 {
@@ -92,9 +109,12 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn payout_books(&self) -> Result<PayoutBooks> {
-        let select = "SELECT steps, steps_ahead, read_wallet, read_height, read_sends, standing FROM payout_books";
-        let row = self.rows::<Row>(select, binds![]).await?.into_iter().next();
-        row.map_or_else(|| Ok(PayoutBooks::default()), PayoutBooks::try_from)
+        self.run(|db| async move {
+            let row: Option<Row> =
+                q!(db, read, c => payout_books::table.select(Row::as_select()).first(c).await.optional())?;
+            row.map_or_else(|| Ok(PayoutBooks::default()), PayoutBooks::try_from)
+        })
+        .await
     }
 
     /// All sends of a wallet up to there are in the books.
@@ -103,8 +123,13 @@ impl Store {
     /// `Fenced` when `epoch` is not the lease's.
     pub async fn payout_read_mark(&self, epoch: i64, mark: ReadMark) -> Result<()> {
         let sends = i64::try_from(mark.sends).unwrap_or(i64::MAX);
-        let update = "UPDATE payout_books SET read_wallet = $1, read_height = $2, read_sends = $3";
-        self.books_set(epoch, update, binds![mark.wallet, mark.height.to_i64(), sends]).await
+        let changes = Changes {
+            read_wallet: Some(mark.wallet),
+            read_height: Some(mark.height.to_i64()),
+            read_sends: Some(sends),
+            ..Changes::default()
+        };
+        self.books_set(epoch, changes).await
     }
 
     /// Says why payouts stand.
@@ -113,7 +138,7 @@ impl Store {
     /// `Fenced` when `epoch` is not the lease's.
     pub async fn payout_holds_put(&self, epoch: i64, holds: &[Hold]) -> Result<()> {
         let text = serde_json::to_string(holds).expect("texts and numbers are JSON");
-        self.books_set(epoch, "UPDATE payout_books SET standing = $1", binds![text]).await
+        self.books_set(epoch, Changes { standing: Some(text), ..Changes::default() }).await
     }
 
     /// A data directory has counted more steps than the books (`Some`), or not (`None`).
@@ -122,7 +147,7 @@ impl Store {
     /// `Fenced` when `epoch` is not the lease's.
     pub async fn payout_steps_ahead(&self, epoch: i64, ahead: Option<u64>) -> Result<()> {
         let ahead = ahead.map(|steps| i64::try_from(steps).unwrap_or(i64::MAX));
-        self.books_set(epoch, "UPDATE payout_books SET steps_ahead = $1", binds![ahead]).await
+        self.books_set(epoch, Changes { steps_ahead: Some(ahead), ..Changes::default() }).await
     }
 
     /// The wallet's own history says that nothing is missing: the count goes on from there.
@@ -131,9 +156,17 @@ impl Store {
     /// `Fenced` when `epoch` is not the lease's.
     pub async fn payout_steps_raise(&self, epoch: i64, steps: u64) -> Result<()> {
         let steps = i64::try_from(steps).unwrap_or(i64::MAX);
-        let update = "UPDATE payout_books SET steps_ahead = NULL, \
-                      steps = CASE WHEN steps < $1 THEN $1 ELSE steps END";
-        self.books_set(epoch, update, binds![steps]).await
+        self.run(move |db| async move {
+            txn!(db, c => {
+                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
+                // In one statement: an operator may raise it at the same time.
+                let raised = case_when(payout_books::steps.lt(steps), steps.into_sql::<BigInt>()).otherwise(payout_books::steps);
+                let raise = diesel::update(payout_books::table)
+                    .set((payout_books::steps.eq(raised), payout_books::steps_ahead.eq(None::<i64>)));
+                on!(c, c => raise.execute(c).await)?;
+            })
+        })
+        .await
     }
 
     /// An operator says that the books are not to be held up by the steps that a data directory has counted beyond them.
@@ -142,16 +175,21 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn payout_steps_accept(&self, ahead: u64) -> Result<bool> {
-        let update = "UPDATE payout_books SET steps = steps_ahead, steps_ahead = NULL WHERE steps_ahead = $1";
         let ahead = i64::try_from(ahead).unwrap_or(i64::MAX);
-        Ok(self.exec(update, binds![ahead]).await? == 1)
+        self.run(move |db| async move {
+            let accept = diesel::update(payout_books::table.filter(payout_books::steps_ahead.eq(ahead)))
+                .set((payout_books::steps.eq(ahead), payout_books::steps_ahead.eq(None::<i64>)));
+            Ok(q!(db, write, c => accept.execute(c).await)? == 1)
+        })
+        .await
     }
 
-    async fn books_set(&self, epoch: i64, update: &'static str, binds: Vec<Bind>) -> Result<()> {
+    async fn books_set(&self, epoch: i64, changes: Changes) -> Result<()> {
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                c.run(update, binds).await?;
+                let update = diesel::update(payout_books::table).set(changes);
+                on!(c, c => update.execute(c).await)?;
             })
         })
         .await
@@ -167,8 +205,11 @@ impl Store {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
                 intent_move(c, &id, IntentState::Reserved, IntentState::Unknown).await?;
-                let next = "UPDATE payout_books SET steps = steps + 1 RETURNING steps AS n";
-                c.number(next, binds![]).await?.map_or(0, count)
+                let next = diesel::update(payout_books::table)
+                    .set(payout_books::steps.eq(payout_books::steps + 1))
+                    .returning(payout_books::steps);
+                let steps: Option<i64> = on!(c, c => next.get_result(c).await.optional())?;
+                steps.map_or(0, count)
             })
         })
         .await
@@ -179,15 +220,11 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn money_lease_free_since(&self) -> Result<Option<Timestamp>> {
-        self.run(move |db| async move {
-            let mut pooled = db.read().await?;
-            let c = &mut pooled.conn();
-            let select = format!("SELECT expires_at AS n FROM leases WHERE name = $1 AND expires_at > {}", c.now_ms());
-            if c.number(&select, binds![MONEY_LEASE]).await?.is_some() {
-                return Ok(None);
-            }
-            let ended = c.number("SELECT expires_at AS n FROM leases WHERE name = $1", binds![MONEY_LEASE]).await?;
-            Ok(Some(Timestamp::from_ms(ended.unwrap_or(0))))
+        self.run(|db| async move {
+            let select = statement!("standing/lease.sql");
+            let lease: Vec<LeaseEnd> = db.read().await?.conn().load_file(select, binds![MONEY_LEASE]).await?;
+            let [lease] = lease.as_slice() else { return Ok(Some(Timestamp::from_ms(0))) };
+            Ok((lease.expires_at <= lease.now).then(|| Timestamp::from_ms(lease.expires_at)))
         })
         .await
     }

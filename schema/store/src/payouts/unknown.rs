@@ -1,14 +1,17 @@
 //! Sends of the wallet that the books do not have, and what an operator decides about each.
-use chain::TxId;
 use std::collections::HashSet;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use chain::TxId;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
 use units::{Amount, Height, Timestamp};
 
-use crate::db::{Conn, txn};
+use super::rows::IDS_PER_QUERY;
+use crate::db::{Conn, on, q, snapshot, txn};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn, money_wait_in_txn};
-use crate::sql::{Bind, binds};
+use crate::schema::{entries, unknown_sends};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 /// What an operator decided about a send that the books do not have.
@@ -102,41 +105,31 @@ pub struct UnknownTotals {
 }
 
 /// An undecided send stops all payouts; so does an adopted one until it is booked.
-const OPEN: &str = "(decision IS NULL OR decision = 'adopt') AND booked_at IS NULL";
+macro_rules! open {
+    () => {
+        (unknown_sends::decision.is_null().or(unknown_sends::decision.eq("adopt")))
+            .and(unknown_sends::booked_at.is_null())
+    };
+}
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = unknown_sends)]
 struct Row {
-    #[diesel(sql_type = Text)]
     txid: String,
-    #[diesel(sql_type = Text)]
     memo: String,
-    #[diesel(sql_type = Text)]
     wallet: String,
-    #[diesel(sql_type = BigInt)]
     sent_at: i64,
-    #[diesel(sql_type = BigInt)]
     sent_height: i64,
-    #[diesel(sql_type = BigInt)]
     fee: i64,
-    #[diesel(sql_type = Text)]
     recipients: String,
-    #[diesel(sql_type = Nullable<Text>)]
     defect: Option<String>,
-    #[diesel(sql_type = Text)]
     chain_state: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
     block_height: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     seen_height: i64,
-    #[diesel(sql_type = BigInt)]
     noted_at: i64,
-    #[diesel(sql_type = BigInt)]
     noted_height: i64,
-    #[diesel(sql_type = Nullable<Text>)]
     decision: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     because: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     waits_for: Option<String>,
 }
 
@@ -176,12 +169,6 @@ impl TryFrom<Row> for UnknownSend {
     }
 }
 
-#[derive(QueryableByName)]
-pub(super) struct Named {
-    #[diesel(sql_type = Text)]
-    pub(super) name: String,
-}
-
 impl Store {
     /// Which of these payouts the books have an entry of. Entries are never removed, so it does not matter how old they
     /// are.
@@ -192,13 +179,12 @@ impl Store {
         if ids.is_empty() {
             return Ok(HashSet::new());
         }
-        let group = (1..=ids.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
-        let select =
-            format!("SELECT reference AS name FROM entries WHERE kind = 'payout_reserved' AND reference IN ({group})");
-        let binds: Vec<Bind> = ids.into_iter().map(Bind::from).collect();
-        let known: Vec<Named> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
-        Ok(known.into_iter().map(|row| row.name).collect())
+        let reserved = entries::table
+            .filter(entries::kind.eq("payout_reserved"))
+            .filter(entries::reference.eq_any(ids))
+            .select(entries::reference);
+        let known: Vec<String> = self.run(|db| async move { Ok(q!(db, read, c => reserved.load(c).await)?) }).await?;
+        Ok(known.into_iter().collect())
     }
 
     /// Notes sends that the books do not have, or where they are now. What was given up and is in a block all the same
@@ -223,8 +209,17 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is no send.
     pub async fn unknown_sends_open(&self, limit: u32) -> Result<Vec<UnknownSend>> {
-        let select = format!("SELECT * FROM unknown_sends WHERE {OPEN} ORDER BY sent_at, txid LIMIT $1");
-        self.unknown_sends(select, binds![i64::from(limit)]).await
+        self.run(move |db| async move {
+            let rows: Vec<Row> = q!(db, read, c => unknown_sends::table
+                .filter(open!())
+                .order((unknown_sends::sent_at, unknown_sends::txid))
+                .limit(i64::from(limit))
+                .select(Row::as_select())
+                .load(c)
+                .await)?;
+            rows.into_iter().map(UnknownSend::try_from).collect()
+        })
+        .await
     }
 
     /// Every send with the memo of this payout, oldest first.
@@ -232,14 +227,17 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is no send.
     pub async fn unknown_sends_of(&self, memo: &str) -> Result<Vec<UnknownSend>> {
-        self.unknown_sends("SELECT * FROM unknown_sends WHERE memo = $1 ORDER BY sent_at, txid".into(), binds![memo])
-            .await
-    }
-
-    async fn unknown_sends(&self, select: String, binds: Vec<Bind>) -> Result<Vec<UnknownSend>> {
-        let rows: Vec<Row> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
-        rows.into_iter().map(UnknownSend::try_from).collect()
+        let of_memo = unknown_sends::memo.eq(memo.to_owned());
+        self.run(|db| async move {
+            let rows: Vec<Row> = q!(db, read, c => unknown_sends::table
+                .filter(of_memo)
+                .order((unknown_sends::sent_at, unknown_sends::txid))
+                .select(Row::as_select())
+                .load(c)
+                .await)?;
+            rows.into_iter().map(UnknownSend::try_from).collect()
+        })
+        .await
     }
 
     /// How many sends stop payouts.
@@ -247,22 +245,16 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn unknown_totals(&self) -> Result<UnknownTotals> {
-        #[derive(QueryableByName)]
-        struct Totals {
-            #[diesel(sql_type = BigInt)]
-            open: i64,
-            #[diesel(sql_type = BigInt)]
-            undecided: i64,
-        }
-        let select = format!(
-            "SELECT COUNT(*) AS open, CAST(COALESCE(SUM(CASE WHEN decision IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT) \
-             AS undecided FROM unknown_sends WHERE {OPEN}"
-        );
-        let rows: Vec<Totals> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds![]).await }).await?;
-        let count = |number: i64| u64::try_from(number).unwrap_or(0);
-        let totals = rows.first().map(|row| UnknownTotals { open: count(row.open), undecided: count(row.undecided) });
-        Ok(totals.unwrap_or_default())
+        let open = unknown_sends::table.filter(open!());
+        let undecided = open.filter(unknown_sends::decision.is_null());
+        self.run(move |db| async move {
+            let count = |number: i64| u64::try_from(number).unwrap_or(0);
+            snapshot!(db, c => UnknownTotals {
+                open: count(on!(c, c => open.count().get_result(c).await)?),
+                undecided: count(on!(c, c => undecided.count().get_result(c).await)?),
+            })
+        })
+        .await
     }
 
     /// Notes what an operator decides about these transactions; how many of them it concerns. What is booked, marked as
@@ -277,21 +269,27 @@ impl Store {
         because: Option<&str>,
         at: Timestamp,
     ) -> Result<usize> {
-        let ids = serde_json::to_string(&txids.iter().map(|txid| [txid]).collect::<Vec<_>>()).expect("texts are JSON");
+        let ids: Vec<String> = txids.iter().map(TxId::to_string).collect();
         let because = because.map(str::to_owned);
-        let sound = if decision == SendDecision::Adopt { " AND defect IS NULL" } else { "" };
+        // One with a defect cannot be adopted.
+        let may_have_defect = decision != SendDecision::Adopt;
         self.run(move |db| async move {
             txn!(db, c => {
                 // The pool may be noting the same rows in another order.
                 money_wait_in_txn(c).await?;
-                // The list comes first: parameters are numbered as they appear.
-                let update = format!(
-                    "WITH these AS (SELECT value->>0 AS txid FROM {}) UPDATE unknown_sends SET decision = $2, \
-                     because = $3, decided_at = $4, waits_for = NULL \
-                     WHERE {OPEN}{sound} AND txid IN (SELECT txid FROM these)",
-                    c.json_rows()
-                );
-                c.run(&update, binds![ids, decision.as_str(), because, at.ms()]).await?
+                let mut decided = 0;
+                for some in ids.chunks(IDS_PER_QUERY) {
+                    let sound = unknown_sends::defect.is_null().or(may_have_defect.into_sql::<Bool>());
+                    let named = unknown_sends::table.filter(open!()).filter(sound).filter(unknown_sends::txid.eq_any(some));
+                    let decide = diesel::update(named).set((
+                        unknown_sends::decision.eq(decision.as_str()),
+                        unknown_sends::because.eq(&because),
+                        unknown_sends::decided_at.eq(at.ms()),
+                        unknown_sends::waits_for.eq(None::<String>),
+                    ));
+                    decided += on!(c, c => decide.execute(c).await)?;
+                }
+                decided
             })
         })
         .await
@@ -306,7 +304,8 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                c.run("UPDATE unknown_sends SET waits_for = $1 WHERE txid = $2", binds![why, txid]).await?;
+                let update = diesel::update(unknown_sends::table.find(&txid)).set(unknown_sends::waits_for.eq(&why));
+                on!(c, c => update.execute(c).await)?;
             })
         })
         .await
@@ -314,13 +313,6 @@ impl Store {
 }
 
 async fn note(c: &mut Conn<'_>, send: &UnknownSend) -> Result<()> {
-    let upsert = "INSERT INTO unknown_sends (txid, memo, wallet, sent_at, sent_height, fee, recipients, defect, \
-                  chain_state, block_height, seen_height, noted_at, noted_height) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (txid) DO UPDATE SET \
-                  chain_state = excluded.chain_state, block_height = excluded.block_height, \
-                  seen_height = excluded.seen_height, defect = COALESCE(excluded.defect, unknown_sends.defect), \
-                  decision = CASE WHEN unknown_sends.decision = 'given_up' AND excluded.chain_state = 'confirmed' \
-                  THEN NULL ELSE unknown_sends.decision END";
     let recipients: Vec<(&str, i64)> =
         send.recipients.iter().map(|(address, amount)| (address.as_str(), amount.to_i64())).collect();
     let (state, height) = match send.place {
@@ -343,6 +335,6 @@ async fn note(c: &mut Conn<'_>, send: &UnknownSend) -> Result<()> {
         send.noted_at.ms(),
         send.noted_height.to_i64(),
     ];
-    c.run(upsert, binds).await?;
+    c.run_file(statement!("unknown/note.sql"), binds).await?;
     Ok(())
 }
