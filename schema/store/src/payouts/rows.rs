@@ -273,10 +273,10 @@ pub(super) async fn reserved_under(c: &mut Conn<'_>, id: &str, epoch: i64) -> Re
 }
 
 pub(super) async fn recipients_insert(c: &mut Conn<'_>, intent: &Intent) -> Result<()> {
-    let rows: Vec<(&str, i64, i64)> =
-        intent.lines.iter().map(|line| (line.address.as_str(), line.gross.to_i64(), line.net.to_i64())).collect();
+    let row = |line: &IntentLine| (intent.id.clone(), line.address.clone(), line.gross.to_i64(), line.net.to_i64());
+    let rows: Vec<(String, String, i64, i64)> = intent.lines.iter().map(row).collect();
     let rows = serde_json::to_string(&rows).expect("texts and numbers are JSON");
-    let stored = c.run_file(statement!("rows/recipients.sql"), binds![rows, intent.id.clone()]).await;
+    let stored = c.run_file(statement!("rows/recipients.sql"), binds![rows]).await;
     let stored = stored.map_err(|error| match error {
         StoreError::Query(error) => taken(&intent.id, error),
         other => other,
