@@ -1,6 +1,7 @@
-//! Figures that are read when somebody asks: actors' ports, counters, gauges.
+//! Figures that all actors, queues and daemons have, read when somebody asks.
 use std::sync::Arc;
 
+use instruments::Registry;
 use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
@@ -8,52 +9,30 @@ use opentelemetry::metrics::Meter;
 use runtime::{ActorHandle, Health};
 
 /// A named figure, read on demand.
-pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
+pub type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Something that holds what waits, and has a bound.
 pub struct Queue {
     /// Its name, a label.
     pub name: &'static str,
     /// How much waits.
-    pub depth: Gauge,
+    pub depth: Figure,
     /// How much may wait.
     pub capacity: u64,
     /// How often something found no place, since the start of the process.
-    pub refused: Gauge,
+    pub refused: Figure,
 }
 
-/// Registers figures under `meshpool_`.
+/// Registers what has labels.
 pub struct Metrics {
     meter: Meter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics { meter: opentelemetry::global::meter("meshpool") }
-    }
-}
-
 impl Metrics {
-    /// A figure that only grows; its name ends in `_total`.
-    pub fn counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        // The exporter adds the ending itself.
-        let name = format!("meshpool_{}", name.trim_end_matches("_total"));
-        let _registered = self
-            .meter
-            .u64_observable_counter(name)
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(read(), &[]))
-            .build();
-    }
-
-    /// A figure that goes up and down.
-    pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        let _registered = self
-            .meter
-            .u64_observable_gauge(format!("meshpool_{name}"))
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(read(), &[]))
-            .build();
+    /// They are exported where the registry's are.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Metrics {
+        Metrics { meter: registry.meter().clone() }
     }
 
     /// Every queue that is no mailbox.
@@ -87,26 +66,6 @@ impl Metrics {
                 let observe =
                     |queue: &Queue| observer.observe((queue.refused)(), &[KeyValue::new("queue", queue.name)]);
                 queues.iter().for_each(observe);
-            })
-            .build();
-    }
-
-    /// Figures that only grow, one for each value of a label; the name ends in `_total`.
-    pub fn labelled<I: IntoIterator<Item = (&'static str, u64)>>(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        label: &'static str,
-        read: impl Fn() -> I + Send + Sync + 'static,
-    ) {
-        let _registered = self
-            .meter
-            .u64_observable_counter(format!("meshpool_{}", name.trim_end_matches("_total")))
-            .with_description(help)
-            .with_callback(move |observer| {
-                for (value, count) in read() {
-                    observer.observe(count, &[KeyValue::new(label, value)]);
-                }
             })
             .build();
     }

@@ -1,0 +1,32 @@
+//! What this crate counts.
+use instruments::{Counter, Gauge};
+
+instruments::metrics! {
+    /// Metrics of clean-ups.
+    pub struct RetentionMetrics {
+        /// Segments that were merged into their neighbours.
+        retention_segments_total: Counter,
+        /// Rows of rejects that were summed up by day.
+        retention_rejects_total: Counter,
+        /// Verdicts that were summed up by day.
+        retention_verdicts_total: Counter,
+        /// Share batches that were removed.
+        retention_batches_total: Counter,
+        /// Templates that were removed.
+        retention_templates_total: Counter,
+        /// Workers that were forgotten.
+        retention_lines_total: Counter,
+        /// Miners that were forgotten.
+        retention_miners_total: Counter,
+        /// Payouts that were summed up by day.
+        retention_payouts_total: Counter,
+        /// Clean-ups that were finished.
+        retention_runs_total: Counter,
+        /// When the last clean-up was finished, in seconds since the epoch; 0 for not since the start (gauge).
+        retention_last_run_timestamp_seconds: Gauge,
+        /// Age of the oldest share batch (gauge).
+        retention_oldest_batch_seconds: Gauge,
+        /// For how much longer than asked details are kept, since a block, a sweep or a host needs them (gauge).
+        retention_held_seconds: Gauge,
+    }
+}

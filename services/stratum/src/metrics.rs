@@ -1,0 +1,80 @@
+//! What this crate counts.
+use instruments::{Counter, Gauge, Histogram};
+
+use crate::close_reason::CloseReasonCounts;
+use crate::reject_code::RejectCodeCounts;
+
+/// Bounds of the latency histogram, seconds.
+const TIP_TO_LAST_JOB_BOUNDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0];
+
+instruments::metrics! {
+    /// Metrics of miners' connections and their shares.
+    pub struct StratumMetrics {
+        /// Open Stratum connections (gauge).
+        stratum_connections: Gauge,
+        /// Logged-in Stratum sessions (gauge).
+        stratum_sessions: Gauge,
+        /// Connections accepted.
+        stratum_connections_total: Counter,
+        /// Connections refused by a limit.
+        stratum_connections_refused_total: Counter,
+        /// Clients that are banned now (gauge).
+        stratum_bans: Gauge,
+        /// Bans imposed.
+        stratum_bans_total: Counter,
+        /// TLS handshakes completed.
+        stratum_tls_handshakes_total: Counter,
+        /// Changed TLS certificates that could not be used; the one before stays in use.
+        stratum_tls_reload_failures_total: Counter,
+        /// Connections closed because they did not read what they were sent.
+        stratum_slow_readers_total: Counter,
+        /// Acknowledged shares that Validation has not taken yet (gauge).
+        offers_waiting: Gauge,
+        /// Such shares given up at the bound: they stay provisional.
+        offers_forgone_total: Counter,
+        /// Notices of solved blocks that a thread could not keep up with.
+        notices_missed_total: Counter,
+        /// Refusals that are missing in the counts by miner: too many miners were refused at once, or the log gave no answer.
+        rejects_uncounted_total: Counter,
+        /// Shares acknowledged.
+        shares_accepted_total: Counter,
+        /// Submits refused.
+        shares_rejected_total: Counter,
+        /// Submits answered `server busy, retry`.
+        shares_busy_total: Counter,
+        /// Submits whose answer was lost or late, until the log says what became of them (gauge). What may be under way to
+        /// the ledger bounds it.
+        shares_in_doubt: Gauge,
+        /// Submits answered `share outcome unknown`, since the log did not say so in time.
+        shares_unknown_total: Counter,
+        /// Job lines written.
+        jobs_pushed_total: Counter,
+        /// Jobs not given when they should have been: a thread has assigned every range of the template, or a session has
+        /// more jobs within their grace than it may have.
+        jobs_withheld_total: Counter,
+        /// Time that sessions had a job to work on.
+        stratum_mining_ms_total: Counter,
+        /// Part of it lost because a new tip threw away hashes in progress (estimate: half a hash of 2 s for each job).
+        stratum_lost_to_tips_ms_total: Counter,
+        /// Part of it lost because a session's difficulty changed in the middle of a tip (same estimate).
+        stratum_lost_to_retargets_ms_total: Counter,
+        /// Jobs pushed because a session's difficulty was far off.
+        retargets_pushed_total: Counter,
+        /// Smaller changes of difficulty, which waited for the next job.
+        retargets_deferred_total: Counter,
+        /// Workers whose measured difficulty is remembered (gauge).
+        difficulty_hints: Gauge,
+        /// Measured difficulties forgotten at the bound before they were stored.
+        difficulty_hints_dropped_total: Counter,
+        /// Submits answered `server busy, retry` because too many block claims wait for their check.
+        claims_refused_total: Counter,
+        /// Block claims that the log did not take; they are looked at all the same, but their shares do not count.
+        claims_unlogged_total: Counter,
+        /// From the first word of a new tip to the job line of a thread's last session.
+        stratum_tip_to_last_job_seconds: Histogram(&TIP_TO_LAST_JOB_BOUNDS),
+        /// Stratum connections that ended or were refused.
+        stratum_closed_total: CloseReasonCounts,
+        /// Submits refused, by canonical reason.
+        shares_rejected_by_reason_total: RejectCodeCounts,
+    }
+}
