@@ -8,7 +8,7 @@ use units::Timestamp;
 instruments::metrics! {
     /// Metrics of payouts.
     pub struct PayoutMetrics {
-        /// Payouts whose money is reserved and that were not asked for yet (gauge).
+        /// Payouts whose money is reserved and that the wallet was not asked to send yet (gauge).
         payouts_reserved: Gauge,
         /// Payouts that the wallet may have sent (gauge).
         payouts_unknown: Gauge,
@@ -18,7 +18,7 @@ instruments::metrics! {
         payouts_confirmed: Gauge,
         /// Open payouts that an operator must look at (gauge).
         payouts_attention: Gauge,
-        /// Age of the oldest open payout (gauge).
+        /// Age of the oldest open payout, in seconds (gauge).
         payouts_oldest_seconds: Gauge,
         /// Due balances that cannot be paid: no valid address, the pool's own, or less than their fee (gauge).
         payouts_skipped: Gauge,
@@ -30,17 +30,17 @@ instruments::metrics! {
         payouts_insolvent: Gauge,
         /// Payouts that the wallet was seen to have sent.
         payouts_sent_total: Counter,
-        /// Requests repeated with the same bytes under the same key.
+        /// Payout requests repeated with the same bytes under the same idempotency key.
         payouts_repeated_total: Counter,
-        /// Payouts asked for again with the same inputs under a new key.
+        /// Payouts requested again with the same inputs under a new idempotency key.
         payouts_replaced_total: Counter,
-        /// Payouts that became final.
+        /// Payouts settled: their block is deep enough.
         payouts_settled_total: Counter,
-        /// What their recipients got.
+        /// Amount that recipients got from settled payouts, in atoms.
         payouts_settled_atoms_total: Counter,
         /// Payouts that could definitely not be sent.
         payouts_released_total: Counter,
-        /// Payouts booked that the wallet had sent without these books.
+        /// Payouts that the wallet had sent and the books did not have, booked afterwards.
         payouts_adopted_total: Counter,
         /// Sends of the wallet that the books do not know and that stop payouts (gauge).
         payouts_unknown_sends: Gauge,

@@ -14,9 +14,9 @@ instruments::metrics! {
         retention_batches_total: Counter,
         /// Templates that were removed.
         retention_templates_total: Counter,
-        /// Workers that were forgotten.
+        /// Workers that were removed.
         retention_lines_total: Counter,
-        /// Miners that were forgotten.
+        /// Miners that were removed.
         retention_miners_total: Counter,
         /// Payouts that were summed up by day.
         retention_payouts_total: Counter,
@@ -24,9 +24,10 @@ instruments::metrics! {
         retention_runs_total: Counter,
         /// When the last clean-up was finished, in seconds since the epoch; 0 for not since the start (gauge).
         retention_last_run_timestamp_seconds: Gauge,
-        /// Age of the oldest share batch (gauge).
+        /// Age of the oldest share batch, in seconds (gauge).
         retention_oldest_batch_seconds: Gauge,
-        /// For how much longer than asked details are kept, since a block, a sweep or a host needs them (gauge).
+        /// How much longer than set details are kept because a block, the search for lost blocks or a host needs them, in
+        /// seconds (gauge).
         retention_held_seconds: Gauge,
     }
 }

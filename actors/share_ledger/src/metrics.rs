@@ -4,19 +4,20 @@ use instruments::{Counter, Gauge};
 instruments::metrics! {
     /// Metrics of the share log.
     pub struct LedgerMetrics {
-        /// Records made durable.
+        /// Records of the share log made durable.
         log_records_total: Counter,
         /// fsyncs of the share log.
         log_syncs_total: Counter,
-        /// Bytes of log not yet folded (gauge).
+        /// Bytes of the share log not yet folded (gauge).
         log_backlog_bytes: Gauge,
-        /// Appends refused because the backlog is at its bound.
+        /// Appends to the share log refused because its backlog is at its limit.
         log_full_total: Counter,
-        /// Commits that the disk did not take, mostly because it is full; nothing of them was kept, and the senders were told.
+        /// Commits of the share log that the disk refused, mostly because it was full; nothing of them was kept, and
+        /// the senders were told.
         log_refused_total: Counter,
         /// Commits and tries that the share log's disk has answered, whatever the answer was.
         log_disk_answers_total: Counter,
-        /// 1 while the disk does not take the share log (gauge).
+        /// 1 while the disk refuses writes of the share log (gauge).
         log_unwritable: Gauge,
         /// 1 while shares cannot be booked because the share log is damaged, or not the database's (gauge).
         log_unreadable: Gauge,
@@ -24,9 +25,9 @@ instruments::metrics! {
         log_minutes_ahead: Gauge,
         /// Minutes that shares are booked behind the clock, which leapt ahead and is not trusted yet; 0 as a rule (gauge).
         log_minutes_behind: Gauge,
-        /// Bytes of log that are folded and stay, for claims and audits (gauge).
+        /// Bytes of the share log that are folded and kept for claims and audits (gauge).
         log_kept_bytes: Gauge,
-        /// Log files that went before their day was over, since they were too many or too large.
+        /// Share log files deleted before their day was over, because they were too many or too large.
         log_removed_early_total: Counter,
         /// Refused definitions and records of the share log that are set aside, with all that refers to them (gauge).
         log_set_aside_items: Gauge,

@@ -17,7 +17,7 @@ instruments::metrics! {
         templates_foreign_total: Counter,
         /// Times that another daemon was chosen to make the templates.
         daemon_switches_total: Counter,
-        /// From the first word of a new tip, by event or status, to the published job.
+        /// Time from the first notice of a new tip, by event or status, to the published job, in seconds.
         template_tip_to_job_seconds: Histogram(&TIP_TO_JOB_BOUNDS),
     }
 }

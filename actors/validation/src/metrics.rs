@@ -6,7 +6,7 @@ instruments::metrics! {
     pub struct ValidationMetrics {
         /// Hashes recomputed.
         checks_total: Counter,
-        /// Shares that were decided to be recomputed.
+        /// Shares chosen to be recomputed.
         checks_sampled_total: Counter,
         /// Recomputed shares that were not what they claimed.
         checks_failed_total: Counter,
@@ -16,7 +16,7 @@ instruments::metrics! {
         checks_owed: Gauge,
         /// Block claims waiting for a lane (gauge).
         claims_waiting: Gauge,
-        /// Checks given up at the bound of what may be owed: those shares stay provisional.
+        /// Checks dropped because too many were owed: those shares stay provisional.
         checks_forgone_total: Counter,
         /// Shares that wait for their proof before they are acknowledged (gauge).
         proofs_waiting: Gauge,
@@ -28,23 +28,23 @@ instruments::metrics! {
         rechecks_waiting: Gauge,
         /// Stored shares chosen to be recomputed before a block is credited.
         rechecks_total: Counter,
-        /// Stored shares given back because enough of them wait.
+        /// Stored shares not taken for a recheck because enough of them wait.
         rechecks_refused_total: Counter,
         /// Shares of cheaters that were voided.
         shares_voided_total: Counter,
-        /// Verdicts that wait for the log (gauge). At the bound no hash is begun.
+        /// Verdicts that wait for the share log (gauge). While too many wait, no hash is begun.
         verdicts_waiting: Gauge,
-        /// Times that no hash was begun because too many verdicts wait for the log.
+        /// Times that no hash was begun because too many verdicts wait for the share log.
         lanes_rested_total: Counter,
         /// Block candidates that wait for the submitter (gauge).
         candidates_waiting: Gauge,
-        /// Block candidates given up at the bound of what may wait for the submitter.
+        /// Block candidates dropped because too many were waiting for the submitter.
         candidates_forgone_total: Counter,
         /// Pairs of address and origin whose every share is proven before it is acknowledged (gauge).
         pairs_forced: Gauge,
-        /// Pairs whose shares are refused (gauge).
+        /// Pairs of address and origin whose shares are refused (gauge).
         pairs_quarantined: Gauge,
-        /// Pairs whose trust is remembered (gauge).
+        /// Pairs of address and origin whose trust is remembered (gauge).
         pairs_known: Gauge,
         /// Block candidates handed to the submitter.
         candidates_total: Counter,

@@ -130,9 +130,9 @@ impl Telemetry {
     /// Registers what telemetry counts of itself.
     pub fn export(&self, metrics: &MetricRegistry) {
         let (log, bad_requests) = (self.log.clone(), Arc::clone(&self.bad_requests));
-        let help = "Lines of the log that found no place or could not be written.";
+        let help = "Lines of the process's log dropped because its queue was full or the write failed.";
         metrics.counter("log_lines_dropped_total", help, move || log.dropped());
-        let help = "Connections to the API that ended with something that is no request.";
+        let help = "Connections to the API that ended with bytes that are no HTTP request.";
         metrics.counter("api_bad_requests_total", help, move || bad_requests.load(Ordering::Relaxed));
     }
 

@@ -16,7 +16,7 @@ instruments::metrics! {
         stratum_sessions: Gauge,
         /// Connections accepted.
         stratum_connections_total: Counter,
-        /// Connections refused by a limit.
+        /// Connections refused by a limit or a ban.
         stratum_connections_refused_total: Counter,
         /// Clients that are banned now (gauge).
         stratum_bans: Gauge,
@@ -30,33 +30,37 @@ instruments::metrics! {
         stratum_slow_readers_total: Counter,
         /// Acknowledged shares that Validation has not taken yet (gauge).
         offers_waiting: Gauge,
-        /// Such shares given up at the bound: they stay provisional.
+        /// Acknowledged shares dropped before Validation took them, because too many were waiting: they stay
+        /// provisional.
         offers_forgone_total: Counter,
         /// Notices of solved blocks that a thread could not keep up with.
         notices_missed_total: Counter,
-        /// Refusals that are missing in the counts by miner: too many miners were refused at once, or the log gave no answer.
+        /// Rejected submits that are missing in the counts by miner: too many miners were rejected at once, or the
+        /// share log did not answer.
         rejects_uncounted_total: Counter,
         /// Shares acknowledged.
         shares_accepted_total: Counter,
-        /// Submits refused.
+        /// Submits rejected.
         shares_rejected_total: Counter,
         /// Submits answered `server busy, retry`.
         shares_busy_total: Counter,
-        /// Submits whose answer was lost or late, until the log says what became of them (gauge). What may be under way to
-        /// the ledger bounds it.
+        /// Submits whose append to the share log was answered late or not at all, until the log tells their outcome
+        /// (gauge).
         shares_in_doubt: Gauge,
-        /// Submits answered `share outcome unknown`, since the log did not say so in time.
+        /// Submits answered `share outcome unknown`, because the share log did not tell their outcome in time.
         shares_unknown_total: Counter,
         /// Job lines written.
         jobs_pushed_total: Counter,
         /// Jobs not given when they should have been: a thread has assigned every range of the template, or a session has
         /// more jobs within their grace than it may have.
         jobs_withheld_total: Counter,
-        /// Time that sessions had a job to work on.
+        /// Time that sessions had a job to work on, in milliseconds, summed over all sessions.
         stratum_mining_ms_total: Counter,
-        /// Part of it lost because a new tip threw away hashes in progress (estimate: half a hash of 2 s for each job).
+        /// Mining time lost because a new tip discarded hashes in progress, in milliseconds (estimate: half a hash of 2
+        /// s for each job).
         stratum_lost_to_tips_ms_total: Counter,
-        /// Part of it lost because a session's difficulty changed in the middle of a tip (same estimate).
+        /// Mining time lost because a session's difficulty changed while the tip stayed, in milliseconds (estimate:
+        /// half a hash of 2 s for each job).
         stratum_lost_to_retargets_ms_total: Counter,
         /// Jobs pushed because a session's difficulty was far off.
         retargets_pushed_total: Counter,
@@ -64,17 +68,17 @@ instruments::metrics! {
         retargets_deferred_total: Counter,
         /// Workers whose measured difficulty is remembered (gauge).
         difficulty_hints: Gauge,
-        /// Measured difficulties forgotten at the bound before they were stored.
+        /// Measured difficulties dropped before they were stored, because too many were waiting.
         difficulty_hints_dropped_total: Counter,
         /// Submits answered `server busy, retry` because too many block claims wait for their check.
         claims_refused_total: Counter,
-        /// Block claims that the log did not take; they are looked at all the same, but their shares do not count.
+        /// Block claims that the share log did not take; they are checked all the same, but their shares do not count.
         claims_unlogged_total: Counter,
-        /// From the first word of a new tip to the job line of a thread's last session.
+        /// Time from the first notice of a new tip to the job line of a thread's last session, in seconds.
         stratum_tip_to_last_job_seconds: Histogram(&TIP_TO_LAST_JOB_BOUNDS),
-        /// Stratum connections that ended or were refused.
+        /// Stratum connections that ended or were refused, by reason.
         stratum_closed_total: CloseReasonCounts,
-        /// Submits refused, by canonical reason.
+        /// Submits rejected, by canonical reason.
         shares_rejected_by_reason_total: RejectCodeCounts,
     }
 }
