@@ -15,6 +15,7 @@ use web::ProcessCounts;
 use crate::role::Role;
 
 /// What the crates of this process count, by role. Those of a role that it does not have stay 0 and are not exported.
+#[derive(Default)]
 pub(crate) struct HostMetrics {
     pub(crate) stratum: StratumRoleMetrics,
     pub(crate) validator: Arc<ValidationMetrics>,
@@ -41,11 +42,17 @@ impl HostMetrics {
     /// Registers those of these roles.
     pub(crate) fn register(registry: &Registry, roles: &[Role]) -> HostMetrics {
         let has = |role| roles.contains(&role);
-        HostMetrics {
-            stratum: has(Role::Stratum).then(|| StratumRoleMetrics::register(registry)).unwrap_or_default(),
-            validator: has(Role::Validator).then(|| ValidationMetrics::register(registry)).unwrap_or_default().into(),
-            treasury: has(Role::Treasury).then(|| TreasuryMetrics::register(registry)).unwrap_or_default(),
+        let mut metrics = HostMetrics::default();
+        if has(Role::Stratum) {
+            metrics.stratum = StratumRoleMetrics::register(registry);
         }
+        if has(Role::Validator) {
+            metrics.validator = ValidationMetrics::register(registry).into();
+        }
+        if has(Role::Treasury) {
+            metrics.treasury = TreasuryMetrics::register(registry);
+        }
+        metrics
     }
 
     /// By which time shares are booked.
