@@ -127,7 +127,7 @@ impl BlockBroadcaster {
 
     fn accepted(&self, candidate: &SubmitCandidate) {
         if !candidate.logged {
-            self.parts.counters.blocks_accepted_total.add(1);
+            self.parts.metrics.blocks_accepted_total.add(1);
             // Nobody listening is no failure: the front may have no sessions.
             drop(self.parts.notices.send(Notice::BlockSolved { finder: candidate.session }));
         }

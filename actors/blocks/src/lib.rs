@@ -13,6 +13,7 @@ mod barrier;
 mod broadcaster;
 mod error;
 mod lifecycle;
+mod metrics;
 mod parts;
 mod policy;
 mod submitter;
@@ -20,6 +21,7 @@ mod sweep;
 
 pub use audit::price;
 pub use lifecycle::BlockLifecycle;
+pub use metrics::BlocksMetrics;
 pub use parts::{LifecycleParts, SubmitterParts};
 pub use policy::{Policy, PolicyError};
 pub use submitter::BlockSubmitter;

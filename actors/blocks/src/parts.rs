@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch, LogPosition, Notice, Tip};
 use messages::share_ledger::AppendEvents;
 use messages::template::RefreshTemplate;
@@ -12,6 +11,8 @@ use settings::DaemonEndpoint;
 use store::Store;
 use tokio::sync::{broadcast, watch};
 use units::{HostId, PolicyId};
+
+use crate::metrics::BlocksMetrics;
 
 /// What the actor is built from, once per generation.
 #[derive(Clone)]
@@ -24,8 +25,8 @@ pub struct SubmitterParts {
     pub template: Recipient<RefreshTemplate>,
     /// What miners are told.
     pub notices: broadcast::Sender<Notice>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<BlocksMetrics>,
 }
 
 /// What the actor is built from, once per generation.

@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use blocks::{BlockSubmitter, SubmitterParts};
+use blocks::{BlockSubmitter, BlocksMetrics, SubmitterParts};
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::fake::{Fake, ScriptedAnswer};
 use messages::blocks::SubmitCandidate;
-use messages::counters::Counters;
 use messages::facts::{Notice, Origin, SessionId, Template, WorkerIdentity};
 use messages::share_ledger::{AppendEvents, Appended, Event};
 use messages::template::{RefreshReason, RefreshTemplate};
@@ -113,7 +112,7 @@ struct Harness {
     fake: Fake,
     others: Vec<Fake>,
     actor: BlockSubmitter,
-    counters: Arc<Counters>,
+    metrics: Arc<BlocksMetrics>,
     notices: broadcast::Receiver<Notice>,
     refreshes: Arc<Mutex<Vec<RefreshReason>>>,
     records: Arc<Mutex<Vec<Event>>>,
@@ -145,7 +144,7 @@ impl Harness {
             reply.send(());
             Ok(())
         };
-        let counters: Arc<Counters> = Arc::default();
+        let metrics: Arc<BlocksMetrics> = Arc::default();
         let settings = |fake: &Fake| {
             let token = SecretString::from("t");
             DaemonEndpoint { url: fake.url.clone(), token, ..DaemonEndpoint::default() }
@@ -155,10 +154,10 @@ impl Harness {
             ledger: Recipient::from_fn(append),
             template: Recipient::from_fn(refresh),
             notices: sender,
-            counters: Arc::clone(&counters),
+            metrics: Arc::clone(&metrics),
         });
         let fake = fakes.remove(0);
-        Harness { fake, others: fakes, actor, counters, notices, refreshes, records, log_busy }
+        Harness { fake, others: fakes, actor, metrics, notices, refreshes, records, log_busy }
     }
 
     async fn submit(&mut self, candidate: SubmitCandidate) {
@@ -183,7 +182,7 @@ async fn an_accepted_block_is_recorded_counted_and_announced() {
     harness.submit(candidate(false)).await;
     assert_eq!(harness.submits(), [r#"{"nonce":11,"template_id":"t1"}"#]);
     assert!(harness.announced());
-    assert_eq!(harness.counters.blocks_accepted_total.get(), 1);
+    assert_eq!(harness.metrics.blocks_accepted_total.get(), 1);
     assert_eq!(*harness.refreshes.lock().unwrap(), [RefreshReason::BlockAccepted]);
     let records = harness.records.lock().unwrap();
     assert!(matches!(&records[..], [Event::Candidate { share: Seq(5), nonce, .. }] if nonce.get() == 11));
@@ -230,7 +229,7 @@ async fn a_block_that_lost_its_race_is_announced_to_nobody_and_still_recorded() 
     let mut harness = Harness::new(vec![ScriptedAnswer::error(400, "block rejected as stale")], vec![rival]);
     harness.submit(candidate(false)).await;
     assert!(!harness.announced());
-    assert_eq!((harness.counters.blocks_accepted_total.get(), harness.records.lock().unwrap().len()), (0, 1));
+    assert_eq!((harness.metrics.blocks_accepted_total.get(), harness.records.lock().unwrap().len()), (0, 1));
 }
 
 #[actix_rt::test]
@@ -296,7 +295,7 @@ async fn a_block_goes_by_name_to_the_daemon_that_made_its_template_and_whole_to_
         assert_eq!((bodies.len(), whole["header"]["Nonce"].as_u64()), (1, Some(11)));
     }
     assert!(harness.announced() && !harness.announced(), "announced once");
-    assert_eq!(harness.counters.blocks_accepted_total.get(), 1);
+    assert_eq!(harness.metrics.blocks_accepted_total.get(), 1);
 }
 
 #[actix_rt::test]

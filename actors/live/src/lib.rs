@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use instruments::Gauge;
 use messages::conditions::{ConditionKind, Conditions, described};
-use messages::counters::{Counter, Counters};
 use messages::facts::Clock;
 use messages::live::SampleLive;
 use runtime::{Actor, Fault, Handler, Reply};
@@ -93,8 +93,10 @@ pub struct LiveParts {
     pub host: String,
     /// The database.
     pub store: Store,
-    /// Counters of the process.
-    pub counters: Arc<Counters>,
+    /// Stratum sessions that are logged in, as the front counts them.
+    pub sessions: Gauge,
+    /// By which time shares are booked.
+    pub booking_clock: BookingClock,
     /// Where it is said that the database does not answer.
     pub conditions: Arc<Conditions>,
     /// Where it is published.
@@ -116,7 +118,7 @@ impl Live {
 
     async fn read(&self, snapshot: &mut Snapshot) -> Result<(), StoreError> {
         let (store, now) = (&self.parts.store, snapshot.sampled_at);
-        let booked_now = booked_now(now, &self.parts.counters);
+        let booked_now = self.parts.booking_clock.now(now);
         snapshot.hashrate = hashrate(store.work_since(hashrate_since(booked_now)).await?, booked_now);
         let round = store.round().await?;
         (snapshot.round_started_at, snapshot.round_work) = (round.started_at, round.work);
@@ -163,13 +165,24 @@ pub fn hashrate(workers: impl IntoIterator<Item = (Minute, Work)>, now: Timestam
     workers.into_iter().map(rate).sum()
 }
 
-/// The time that shares are booked to now: ahead of a clock that was set back, behind one that leapt ahead and may be
-/// wrong. What was booked lately is looked for by this time.
-#[must_use]
-pub fn booked_now(now: Timestamp, counters: &Counters) -> Timestamp {
-    let minutes =
-        |gauge: &Counter| Duration::from_secs(60).saturating_mul(u32::try_from(gauge.get()).unwrap_or(u32::MAX));
-    now.plus(minutes(&counters.log_minutes_ahead)).minus(minutes(&counters.log_minutes_behind))
+/// The time that shares are booked to, in the share ledger's measure: ahead of a clock that was set back, behind one that
+/// leapt ahead and may be wrong.
+#[derive(Debug, Clone, Default)]
+pub struct BookingClock {
+    /// Minutes that shares are booked ahead of the clock; 0 as a rule.
+    pub minutes_ahead: Gauge,
+    /// Minutes that shares are booked behind the clock; 0 as a rule.
+    pub minutes_behind: Gauge,
+}
+
+impl BookingClock {
+    /// The time that shares are booked to when the clock shows `now`. What was booked lately is looked for by this time.
+    #[must_use]
+    pub fn now(&self, now: Timestamp) -> Timestamp {
+        let minutes =
+            |gauge: &Gauge| Duration::from_secs(60).saturating_mul(u32::try_from(gauge.get()).unwrap_or(u32::MAX));
+        now.plus(minutes(&self.minutes_ahead)).minus(minutes(&self.minutes_behind))
+    }
 }
 
 impl Actor for Live {
@@ -180,7 +193,7 @@ impl Handler<SampleLive> for Live {
     async fn handle(&mut self, _: SampleLive, reply: Reply<SampleLive>) -> Result<(), Fault> {
         let mut snapshot = Snapshot::clone(&self.parts.published.borrow());
         snapshot.sampled_at = (self.parts.clock)();
-        snapshot.sessions = self.parts.counters.stratum_sessions.get();
+        snapshot.sessions = self.parts.sessions.get();
         let trouble = match timeout(READ_PATIENCE, self.read(&mut snapshot)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(described(&error)),
@@ -214,14 +227,14 @@ mod tests {
 
     #[test]
     fn what_was_booked_lately_is_looked_for_by_the_time_that_it_is_booked_by() {
-        let counters = Counters::default();
+        let clock = BookingClock::default();
         let now = Timestamp::from_ms(100_000_000);
-        assert_eq!(booked_now(now, &counters), now);
-        counters.log_minutes_behind.set(60);
-        assert_eq!(booked_now(now, &counters), now.minus(HASHRATE_WINDOW));
-        counters.log_minutes_behind.set(0);
-        counters.log_minutes_ahead.set(60);
-        assert_eq!(booked_now(now, &counters), now.plus(HASHRATE_WINDOW));
+        assert_eq!(clock.now(now), now);
+        clock.minutes_behind.set(60);
+        assert_eq!(clock.now(now), now.minus(HASHRATE_WINDOW));
+        clock.minutes_behind.set(0);
+        clock.minutes_ahead.set(60);
+        assert_eq!(clock.now(now), now.plus(HASHRATE_WINDOW));
     }
 
     #[test]

@@ -7,14 +7,10 @@
 
 pub mod blocks;
 mod claim_permits;
-pub mod closed;
 pub mod conditions;
-mod counter;
-pub mod counters;
 pub mod facts;
 pub mod live;
 pub mod payout;
-pub mod rejected;
 pub mod retention;
 pub mod share_ledger;
 pub mod template;

@@ -18,7 +18,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use accounting::{Entry, Paid, gross_of_nets};
-use messages::counters::Counters;
 use messages::facts::Clock;
 use settings::NetworkFee;
 use store::Store;
@@ -30,6 +29,7 @@ use units::{Amount, Height};
 use crate::error::PayoutError;
 use crate::history::History;
 use crate::intent::is_of_earlier_lease;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::{Mode, PayingDaemon};
 use crate::tip::WalletTip;
@@ -44,7 +44,7 @@ const ROWS: u32 = 1_000;
 pub(crate) struct Adoption {
     daemon: Rc<PayingDaemon>,
     store: Store,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     clock: Clock,
     network_fee: NetworkFee,
     settle_depth: u64,
@@ -58,7 +58,7 @@ impl Adoption {
         Adoption {
             daemon: Rc::clone(daemon),
             store: parts.store.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
             network_fee: parts.settings.network_fee,
             settle_depth: parts.settle_depth,
@@ -206,7 +206,7 @@ impl Adoption {
         };
         let at = (self.clock)();
         self.store.payout_adopt(epoch, intent, reserve, settle, at).await?;
-        self.counters.payouts_adopted_total.add(1);
+        self.metrics.payouts_adopted_total.add(1);
         warn!(payout = send.memo, txid = %send.txid, sum = %send.total(), "payout adopted: it was sent without these books");
         Ok(())
     }

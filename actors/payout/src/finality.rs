@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chain::{BlockId, Network};
-use messages::counters::Counters;
 use store::Store;
 use store::payouts::Intent;
 use tracing::{error, info};
@@ -12,6 +11,7 @@ use units::Height;
 
 use crate::error::PayoutError;
 use crate::evidence;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::{PayingDaemon, is_same_wallet};
 use crate::resolve::{FINAL_BLOCKS, TxLocation};
@@ -24,7 +24,7 @@ const WAITED_BLOCKS: u64 = 200;
 pub(crate) struct SettledPayouts {
     daemon: Rc<PayingDaemon>,
     store: Store,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     network: Network,
     settle_depth: u64,
     /// A block as deep as settled payouts are: when it is replaced they may be gone.
@@ -36,7 +36,7 @@ impl SettledPayouts {
         SettledPayouts {
             daemon: Rc::clone(daemon),
             store: parts.store.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             network: parts.network,
             settle_depth: parts.settle_depth,
             anchor: None,
@@ -52,7 +52,7 @@ impl SettledPayouts {
             None => false,
         };
         let anchor = daemon.block_by_height(below(self.settle_depth)).await?;
-        let displaced = &self.counters.payouts_displaced;
+        let displaced = &self.metrics.payouts_displaced;
         if !stands || displaced.get() > 0 {
             let gone = self.count_gone(below(FINAL_BLOCKS.saturating_add(WAITED_BLOCKS))).await?;
             if gone == 0 && displaced.get() > 0 {

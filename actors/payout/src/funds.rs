@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chain::{Network, Outpoint};
 use daemon::Balance;
-use messages::counters::Counters;
 use store::payouts::{Intent, IntentState};
 use store::{Store, StoreError};
 use units::Amount;
 
 use crate::error::PayoutError;
 use crate::evidence::WalletSnapshot;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::{PayingDaemon, is_same_wallet};
 use crate::plan::WalletOutput;
@@ -28,7 +28,7 @@ pub(crate) enum SpendableFunds<'a> {
 pub(crate) struct WalletFunds {
     daemon: Rc<PayingDaemon>,
     store: Store,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     network: Network,
 }
 
@@ -37,7 +37,7 @@ impl WalletFunds {
         WalletFunds {
             daemon: Rc::clone(daemon),
             store: parts.store.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             network: parts.network,
         }
     }
@@ -81,7 +81,7 @@ impl WalletFunds {
         let payable = payable(&self.store).await?;
         let owed = Amount::checked_sum(unsent.into_iter().chain([payable])).unwrap_or(Amount::MAX);
         let is_short = held < owed;
-        self.counters.payouts_insolvent.set(u64::from(is_short));
+        self.metrics.payouts_insolvent.set(u64::from(is_short));
         if is_short { Err(PayoutError::Insolvent { held, owed }) } else { Ok(()) }
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::{Address, Network};
-use messages::counters::Counters;
 use settings::PayoutSettings;
 use tokio::time::Instant;
 
 use crate::error::PayoutError;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::PayingDaemon;
 use crate::standing::Standing;
@@ -28,12 +28,12 @@ pub(crate) enum SendPermission {
 /// What operators and the daemon's own state allow.
 pub(crate) struct SendGate {
     settings: PayoutSettings,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
 }
 
 impl SendGate {
     pub(crate) fn new(parts: &PayoutParts) -> SendGate {
-        SendGate { settings: parts.settings.clone(), counters: Arc::clone(&parts.counters) }
+        SendGate { settings: parts.settings.clone(), metrics: Arc::clone(&parts.metrics) }
     }
 
     /// Whether anything may be sent at all. What was sent is followed all the same.
@@ -52,7 +52,7 @@ impl SendGate {
             }
             None => None,
         };
-        self.counters.payouts_paused.set(u64::from(paused.is_some()));
+        self.metrics.payouts_paused.set(u64::from(paused.is_some()));
         let wanted = paused.as_ref().filter(|paused| !matches!(paused, PayoutError::PauseUnknown { .. }));
         standing.wanted = wanted.map(PayoutError::reason);
         standing.gate = match &paused {
@@ -73,7 +73,7 @@ impl SendGate {
 pub(crate) struct WalletWatch {
     daemon: Rc<PayingDaemon>,
     network: Network,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     looked_at: Option<Instant>,
 }
 
@@ -82,7 +82,7 @@ impl WalletWatch {
         WalletWatch {
             daemon: Rc::clone(daemon),
             network: parts.network,
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             looked_at: None,
         }
     }
@@ -105,7 +105,7 @@ impl WalletWatch {
             Err(_) => return,
         };
         let is_shut = trouble.as_ref().is_some_and(PayoutError::is_shut);
-        self.counters.payouts_wallet_shut.set(u64::from(is_shut));
+        self.metrics.payouts_wallet_shut.set(u64::from(is_shut));
         standing.wallet = trouble.as_ref().map(PayoutError::reason);
     }
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use chain::{Address, Network, TxId};
 use daemon::{ChainState, Sends, WalletSend};
-use messages::counters::Counters;
 use messages::facts::Clock;
 use store::Store;
 use store::payouts::{ReadMark, SendPlace, UnknownSend, UnknownTotals};
@@ -22,6 +21,7 @@ use tracing::info;
 use units::{Height, Timestamp};
 
 use crate::error::PayoutError;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::PayingDaemon;
 use crate::steps::StepCounts;
@@ -41,7 +41,7 @@ const ID_DIGITS: usize = 32;
 pub(crate) struct History {
     daemon: Rc<PayingDaemon>,
     store: Store,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     clock: Clock,
     network: Network,
     /// Under which epoch all of it was read.
@@ -76,7 +76,7 @@ impl History {
         History {
             daemon: Rc::clone(daemon),
             store: parts.store.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
             network: parts.network,
             read_under: None,
@@ -194,7 +194,7 @@ impl History {
     pub(crate) async fn count_unknown(&mut self) -> Result<UnknownTotals, PayoutError> {
         let totals = self.store.unknown_totals().await?;
         self.has_unknown = totals.open > 0;
-        self.counters.payouts_unknown_sends.set(totals.open);
+        self.metrics.payouts_unknown_sends.set(totals.open);
         Ok(totals)
     }
 

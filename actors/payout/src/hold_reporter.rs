@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use messages::conditions::{ConditionKind, Conditions};
-use messages::counters::Counters;
 use messages::facts::Clock;
 use store::Store;
 use tokio::time::Instant;
@@ -11,6 +10,7 @@ use units::Height;
 
 use crate::error::PayoutError;
 use crate::hold_reason::HoldReason;
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::standing::Standing;
 
@@ -18,7 +18,7 @@ use crate::standing::Standing;
 pub(crate) struct HoldReporter {
     store: Store,
     conditions: Arc<Conditions>,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     clock: Clock,
 }
 
@@ -27,7 +27,7 @@ impl HoldReporter {
         HoldReporter {
             store: parts.store.clone(),
             conditions: Arc::clone(&parts.conditions),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
         }
     }
@@ -45,7 +45,7 @@ impl HoldReporter {
         let details = ripe.iter().map(|reason| reason.detail.as_str()).collect::<Vec<_>>().join("; ");
         let held = ripe.first().map(|reason| (reason.kind.text().to_owned(), details));
         self.conditions.put(ConditionKind::PayoutsHeld, held);
-        let waiting = self.counters.payouts_attention.get();
+        let waiting = self.metrics.payouts_attention.get();
         let attention = (waiting > 0).then(|| {
             let detail = format!("{waiting} payouts need an operator; `meshpool payouts` says why");
             ("a payout needs an operator".to_owned(), detail)

@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use accounting::{Entry, Paid};
-use messages::counters::Counters;
 use messages::facts::Clock;
 use store::Store;
 use store::payouts::{Attempt, Intent, IntentChange, IntentState};
@@ -11,6 +10,7 @@ use units::Amount;
 
 use crate::error::PayoutError;
 use crate::intent::{key_of, newest, to};
+use crate::metrics::PayoutMetrics;
 use crate::parts::PayoutParts;
 use crate::resolve::{FoundTransaction, TxLocation};
 use crate::tip::StepContext;
@@ -20,7 +20,7 @@ use crate::tip::StepContext;
 pub(crate) struct IntentBooks {
     store: Store,
     clock: Clock,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     settle_depth: u64,
 }
 
@@ -29,7 +29,7 @@ impl IntentBooks {
         IntentBooks {
             store: parts.store.clone(),
             clock: Arc::clone(&parts.clock),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             settle_depth: parts.settle_depth,
         }
     }
@@ -68,7 +68,7 @@ impl IntentBooks {
             };
             self.change(intent, epoch, change).await?;
             if is_new {
-                self.counters.payouts_sent_total.add(1);
+                self.metrics.payouts_sent_total.add(1);
             }
             info!(payout = intent.id, txid = %seen.txid, state = state.as_str(), "payout");
         }
@@ -80,9 +80,9 @@ impl IntentBooks {
             intent.lines.iter().map(|line| Paid { address: &line.address, gross: line.gross, net: line.net }).collect();
         let entry = Entry::payout_settled(&intent.id, &paid, fee).map_err(|error| books(intent, error))?;
         self.close(intent, IntentState::Settled, entry, epoch).await?;
-        let counters = &self.counters;
-        counters.payouts_settled_total.add(1);
-        counters.payouts_settled_atoms_total.add(intent.lines.iter().map(|line| line.net.atoms()).sum());
+        let metrics = &self.metrics;
+        metrics.payouts_settled_total.add(1);
+        metrics.payouts_settled_atoms_total.add(intent.lines.iter().map(|line| line.net.atoms()).sum());
         info!(
             payout = intent.id,
             txid = intent.txid.map(tracing::field::display),
@@ -98,7 +98,7 @@ impl IntentBooks {
         let gross: Vec<(&str, Amount)> = intent.lines.iter().map(|line| (line.address.as_str(), line.gross)).collect();
         let entry = Entry::payout_released(&intent.id, &gross).map_err(|error| books(intent, error))?;
         self.close(intent, IntentState::Released, entry, epoch).await?;
-        self.counters.payouts_released_total.add(1);
+        self.metrics.payouts_released_total.add(1);
         warn!(payout = intent.id, outcome, "payout not sent, amounts payable again");
         Ok(())
     }
@@ -106,7 +106,7 @@ impl IntentBooks {
     /// The same request is to be sent once more: the daemon knows nothing of it.
     pub(crate) async fn repeat(&self, intent: &mut Intent, epoch: i64) -> Result<(), PayoutError> {
         info!(payout = intent.id, "daemon has no record of the payout request, repeating it unchanged");
-        self.counters.payouts_repeated_total.add(1);
+        self.metrics.payouts_repeated_total.add(1);
         let change = IntentChange { absent_since: Some(None), repeated: true, ..to(IntentState::Reserved) };
         self.change(intent, epoch, change).await
     }
@@ -131,7 +131,7 @@ impl IntentBooks {
             ..before.clone()
         };
         self.store.intent_attempt_add(now.epoch, &intent.id, intent.state, attempt, outcome).await?;
-        self.counters.payouts_replaced_total.add(1);
+        self.metrics.payouts_replaced_total.add(1);
         warn!(payout = intent.id, outcome, attempt = number, "payout request repeated with the same inputs");
         *intent = self.reload(&intent.id).await?;
         Ok(())

@@ -45,4 +45,5 @@ mod tip;
 mod tx_locator;
 
 pub use actor::Payout;
+pub use metrics::PayoutMetrics;
 pub use parts::{PayoutParts, RandomId};

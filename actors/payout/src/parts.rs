@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chain::Network;
 use daemon::WalletPassword;
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch};
 use settings::DaemonEndpoint;
 use settings::PayoutSettings;
 use store::Store;
+
+use crate::metrics::PayoutMetrics;
 
 /// Makes the 128 random bits of an intent's id.
 pub type RandomId = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -42,7 +43,7 @@ pub struct PayoutParts {
     /// Chance.
     pub random_id: RandomId,
     /// Figures of the process.
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<PayoutMetrics>,
     /// What is wrong with the process.
     pub conditions: Arc<Conditions>,
 }

@@ -3,7 +3,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use daemon::{Daemon, WalletOpener};
-use messages::counters::Counters;
 use messages::facts::Clock;
 use store::payouts::Intent;
 use store::{Store, StoreError};
@@ -17,6 +16,7 @@ use crate::funds::WalletFunds;
 use crate::gate::{SendGate, SendPermission, WalletWatch};
 use crate::intent::is_to_send;
 use crate::intent_books::IntentBooks;
+use crate::metrics::PayoutMetrics;
 use crate::metrics::count_open;
 use crate::parts::PayoutParts;
 use crate::paying_daemon::{Mode, PayingDaemon};
@@ -33,7 +33,7 @@ const SENDS_PER_STEP: usize = 8;
 pub(crate) struct PayoutRunner {
     daemon: Rc<PayingDaemon>,
     store: Store,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     clock: Clock,
     gate: SendGate,
     wallet: WalletWatch,
@@ -61,7 +61,7 @@ impl PayoutRunner {
         let daemon = Rc::new(PayingDaemon::new(Daemon::new(&parts.daemon), opener));
         PayoutRunner {
             store: parts.store.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
             gate: SendGate::new(parts),
             wallet: WalletWatch::new(parts, &daemon),
@@ -313,7 +313,7 @@ impl PayoutRunner {
 
     /// Shows what is open, and forgets what is not any more.
     fn count(&mut self, open: &[Intent]) {
-        count_open(&self.counters, open, (self.clock)());
+        count_open(&self.metrics, open, (self.clock)());
         self.follower.keep(open);
         self.stepper.keep(open);
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chain::{Address, Network, Outpoint};
 use daemon::DaemonError;
-use messages::counters::Counters;
 use messages::facts::Clock;
 use settings::{NetworkFee, PayoutSettings};
 use store::Store;
@@ -17,6 +16,7 @@ use crate::body;
 use crate::error::PayoutError;
 use crate::funds::SpendableFunds;
 use crate::intent::{ADVANCED, PLAIN, key_of};
+use crate::metrics::PayoutMetrics;
 use crate::parts::{PayoutParts, RandomId};
 use crate::paying_daemon::PayingDaemon;
 use crate::plan::{self, Payee, Room, WalletOutput};
@@ -73,7 +73,7 @@ pub(crate) struct RunPlanner {
     settings: PayoutSettings,
     network: Network,
     reward_address: Option<String>,
-    counters: Arc<Counters>,
+    metrics: Arc<PayoutMetrics>,
     clock: Clock,
     random_id: RandomId,
     /// Due addresses that are not paid.
@@ -90,7 +90,7 @@ impl RunPlanner {
             settings: parts.settings.clone(),
             network: parts.network,
             reward_address: parts.reward_address.clone(),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
             random_id: Arc::clone(&parts.random_id),
             skipped: HashSet::new(),
@@ -155,7 +155,7 @@ impl RunPlanner {
     }
 
     fn count_skipped(&self) {
-        self.counters.payouts_skipped.set(u64::try_from(self.skipped.len()).unwrap_or(u64::MAX));
+        self.metrics.payouts_skipped.set(u64::try_from(self.skipped.len()).unwrap_or(u64::MAX));
     }
 
     /// Reserves the next transaction of the run; `None` when nothing more fits.

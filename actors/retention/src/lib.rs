@@ -7,12 +7,14 @@
 //! It refuses to hurry: what is not done in one turn waits for the next, over restarts too.
 #![warn(missing_docs)]
 mod cuts;
+mod metrics;
 mod run;
+
+pub use metrics::RetentionMetrics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use messages::counters::Counters;
 use messages::facts::{Clock, LeaseEpoch};
 use messages::retention::RetentionTick;
 use runtime::{Actor, Fault, Handler, Reply};
@@ -44,8 +46,8 @@ pub struct RetentionParts {
     pub lease: LeaseEpoch,
     /// The wall clock.
     pub clock: Clock,
-    /// Counters of the process.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<RetentionMetrics>,
 }
 
 /// The actor.
@@ -76,7 +78,7 @@ impl Retention {
                 self.run = Some(self.begin().await?);
                 continue;
             };
-            run.step(&self.parts.store, &self.parts.counters, epoch).await?;
+            run.step(&self.parts.store, &self.parts.metrics, epoch).await?;
             if run.is_done() {
                 self.finish();
             }
@@ -88,10 +90,10 @@ impl Retention {
         let facts = self.parts.store.retention_facts().await?;
         let now = (self.parts.clock)();
         let cuts = Cuts::of(&facts, &self.parts.settings, self.parts.window, now);
-        let counters = &self.parts.counters;
-        counters.retention_held_seconds.set(cuts.held.as_secs());
+        let metrics = &self.parts.metrics;
+        metrics.retention_held_seconds.set(cuts.held.as_secs());
         let oldest = facts.oldest_batch.map_or(0, |oldest| now.since(oldest).as_secs());
-        counters.retention_oldest_batch_seconds.set(oldest);
+        metrics.retention_oldest_batch_seconds.set(oldest);
         debug!(?cuts, "clean-up begins");
         Ok(CleanUpRun::new(cuts))
     }
@@ -99,10 +101,10 @@ impl Retention {
     fn finish(&mut self) {
         self.run = None;
         self.due = Some(Instant::now() + self.parts.settings.interval.max(INTERVAL_MIN));
-        let counters = &self.parts.counters;
-        counters.retention_runs_total.add(1);
+        let metrics = &self.parts.metrics;
+        metrics.retention_runs_total.add(1);
         let now = u64::try_from((self.parts.clock)().ms()).unwrap_or(0) / 1_000;
-        counters.retention_last_run_timestamp_seconds.set(now);
+        metrics.retention_last_run_timestamp_seconds.set(now);
         debug!("clean-up is finished");
     }
 }

@@ -1,11 +1,12 @@
 //! One clean-up, in steps. Each step is one short transaction; what is done stays done, and a clean-up that was broken
 //! off is continued by the next.
-use messages::counters::{Counter, Counters};
+use instruments::Counter;
 use store::retention::{DAY, Mark, Span};
 use store::{Store, StoreError};
 use units::{LineId, MinerId, Minute};
 
 use crate::cuts::Cuts;
+use crate::metrics::RetentionMetrics;
 
 /// Rows of rejects, verdicts and templates in one step.
 const ROWS: u32 = 2_000;
@@ -63,7 +64,12 @@ impl CleanUpRun {
     }
 
     /// One transaction, or less.
-    pub(crate) async fn step(&mut self, store: &Store, counters: &Counters, epoch: i64) -> Result<(), StoreError> {
+    pub(crate) async fn step(
+        &mut self,
+        store: &Store,
+        metrics: &RetentionMetrics,
+        epoch: i64,
+    ) -> Result<(), StoreError> {
         let Cuts { merge, details, payouts, payouts_below, idle, .. } = self.cuts;
         self.stage = match (self.stage, details, payouts) {
             (Stage::Mark, Some(cut), _) => {
@@ -73,40 +79,40 @@ impl CleanUpRun {
             }
             (Stage::Rejects, Some(cut), _) => {
                 let gone = store.rejects_prune(epoch, cut, ROWS).await?;
-                again(gone, &counters.retention_rejects_total, Stage::Rejects, Stage::Verdicts)
+                again(gone, &metrics.retention_rejects_total, Stage::Rejects, Stage::Verdicts)
             }
             (Stage::Verdicts, Some(cut), _) => {
                 let gone = store.verdicts_prune(epoch, cut, ROWS).await?;
-                again(gone, &counters.retention_verdicts_total, Stage::Verdicts, Stage::Batches)
+                again(gone, &metrics.retention_verdicts_total, Stage::Verdicts, Stage::Batches)
             }
             (Stage::Batches, Some(cut), _) => {
                 let gone = store.batches_prune(epoch, cut, BATCHES).await?;
-                again(gone, &counters.retention_batches_total, Stage::Batches, Stage::Days(None))
+                again(gone, &metrics.retention_batches_total, Stage::Batches, Stage::Days(None))
             }
             (Stage::Days(range), Some(cut), _) => {
-                let next = merge_step(store, counters, epoch, Span::Day, cut, range).await?;
+                let next = merge_step(store, metrics, epoch, Span::Day, cut, range).await?;
                 next.map_or(Stage::TenMinutes(None), |range| Stage::Days(Some(range)))
             }
             (Stage::Mark | Stage::Rejects | Stage::Verdicts | Stage::Batches | Stage::Days(_), None, _) => {
                 Stage::TenMinutes(None)
             }
             (Stage::TenMinutes(range), ..) => {
-                let next = merge_step(store, counters, epoch, Span::TenMinutes, merge, range).await?;
+                let next = merge_step(store, metrics, epoch, Span::TenMinutes, merge, range).await?;
                 next.map_or(Stage::Templates, |range| Stage::TenMinutes(Some(range)))
             }
             (Stage::Templates, Some(cut), _) => {
                 let gone = store.templates_prune(epoch, cut.start().minus(TEMPLATES_LONGER), ROWS).await?;
-                again(gone, &counters.retention_templates_total, Stage::Templates, Stage::Lines(LineId(0)))
+                again(gone, &metrics.retention_templates_total, Stage::Templates, Stage::Lines(LineId(0)))
             }
             (Stage::Templates, None, _) => Stage::Lines(LineId(0)),
             (Stage::Lines(after), ..) => {
                 let swept = store.lines_forget(epoch, after, NAMES, idle).await?;
-                counters.retention_lines_total.add(swept.removed);
+                metrics.retention_lines_total.add(swept.removed);
                 swept.last.map_or(Stage::Miners(MinerId(0)), Stage::Lines)
             }
             (Stage::Miners(after), ..) => {
                 let swept = store.miners_forget(epoch, after, NAMES, idle.start()).await?;
-                counters.retention_miners_total.add(swept.removed);
+                metrics.retention_miners_total.add(swept.removed);
                 swept.last.map_or(Stage::MarkPayouts, Stage::Miners)
             }
             (Stage::MarkPayouts, _, Some(cut)) => {
@@ -115,7 +121,7 @@ impl CleanUpRun {
             }
             (Stage::Payouts, _, Some(cut)) => {
                 let gone = store.payouts_prune(epoch, cut.start(), payouts_below, PAYOUTS).await?;
-                again(gone, &counters.retention_payouts_total, Stage::Payouts, Stage::Done)
+                again(gone, &metrics.retention_payouts_total, Stage::Payouts, Stage::Done)
             }
             (Stage::MarkPayouts | Stage::Payouts, _, None) | (Stage::Done, ..) => Stage::Done,
         };
@@ -132,7 +138,7 @@ fn again(gone: u64, counter: &Counter, same: Stage, next: Stage) -> Stage {
 /// One step of merging; where the next one goes on, `None` at the end.
 async fn merge_step(
     store: &Store,
-    counters: &Counters,
+    metrics: &RetentionMetrics,
     epoch: i64,
     span: Span,
     cut: Minute,
@@ -155,7 +161,7 @@ async fn merge_step(
         Span::Day => LINES_OF_DAY.1,
     };
     let merged = store.segments_merge(epoch, span, range.from, range.until, range.after, lines).await?;
-    counters.retention_segments_total.add(merged.removed);
+    metrics.retention_segments_total.add(merged.removed);
     if let Some(last) = merged.last {
         return Ok(Some(Range { after: last, ..range }));
     }

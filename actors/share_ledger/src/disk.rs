@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition, Template};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, AppendedShares, DefineTemplate, Event, FindShares, NewShare,
@@ -19,6 +18,7 @@ use tracing::{Span, error, info_span, warn};
 use units::{Minute, PolicyId, Seq};
 
 use crate::find::find_shares;
+use crate::metrics::LedgerMetrics;
 use crate::minute_clock::BookedTime;
 use crate::probe::DiskHealth;
 use crate::progress::{Progress, RetriedRows};
@@ -104,7 +104,7 @@ pub(crate) struct Disk {
     pub(crate) segment_max_bytes: u64,
     pub(crate) backlog_max_bytes: u64,
     pub(crate) clock: Clock,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) position: watch::Sender<Option<LogPosition>>,
@@ -147,7 +147,7 @@ impl Disk {
     fn serve(&self, mut writer: Writer, owned: &mut Owned, jobs: &Receiver<Job>) {
         let began = owned.began.unwrap_or_default();
         let (mut time, mut untold) = (BookedTime::after(writer.minute()), 0);
-        let mut health = DiskHealth::new(Arc::clone(&self.counters), Arc::clone(&self.conditions));
+        let mut health = DiskHealth::new(Arc::clone(&self.metrics), Arc::clone(&self.conditions));
         loop {
             let first = match jobs.recv_timeout(health.rest()) {
                 Ok(first) => Some(first),
@@ -202,7 +202,7 @@ impl Disk {
                 answers.into_iter().for_each(|answer| self.give(answer, began));
             }
             Err(Failure::NotWritten(why)) => {
-                self.counters.log_refused_total.add(1);
+                self.metrics.log_refused_total.add(1);
                 health.refused(bytes, &why);
                 answers.into_iter().for_each(|answer| self.turn_away(answer, began));
             }
@@ -217,14 +217,14 @@ impl Disk {
     fn minute(&self, time: &mut BookedTime) -> Minute {
         let minute = time.minute((self.clock)(), Instant::now());
         self.note_lead(minute);
-        self.counters.log_minutes_behind.set(u64::from(time.behind()));
+        self.metrics.log_minutes_behind.set(u64::from(time.behind()));
         minute
     }
 
     /// By how much shares that were booked last lead the clock.
     fn note_lead(&self, booked: Minute) {
         let clock = (self.clock)().minute();
-        self.counters.log_minutes_ahead.set(u64::from(booked.0.saturating_sub(clock.0)));
+        self.metrics.log_minutes_ahead.set(u64::from(booked.0.saturating_sub(clock.0)));
     }
 
     fn set_durable(&self, writer: &Writer) {
@@ -241,9 +241,9 @@ impl Disk {
         }
         self.progress.add_backlog_bytes(bytes);
         self.set_durable(writer);
-        self.counters.log_records_total.add(writer.records());
-        self.counters.log_syncs_total.add(1);
-        self.counters.log_backlog_bytes.set(self.progress.backlog_bytes());
+        self.metrics.log_records_total.add(writer.records());
+        self.metrics.log_syncs_total.add(1);
+        self.metrics.log_backlog_bytes.set(self.progress.backlog_bytes());
         *untold += writer.records();
         if *untold >= RECORDS_PER_STEP {
             *untold = 0;
@@ -263,7 +263,7 @@ impl Disk {
             let appended = Appended { first: writer.next(), minute: writer.minute() };
             match job {
                 Job::Shares(_, reply) if full => {
-                    self.counters.log_full_total.add(1);
+                    self.metrics.log_full_total.add(1);
                     reply.send(Err(AppendRefusal::Full));
                 }
                 Job::Shares(shares, reply) => {
@@ -271,7 +271,7 @@ impl Disk {
                     answers.push(DiskAnswer::Shares(AppendedShares { at: appended, shares }, reply));
                 }
                 Job::Events(_, reply) if is_over_hard_limit => {
-                    self.counters.log_full_total.add(1);
+                    self.metrics.log_full_total.add(1);
                     reply.send(Err(AppendRefusal::Full));
                 }
                 Job::Events(events, reply) => {
@@ -279,7 +279,7 @@ impl Disk {
                     answers.push(DiskAnswer::Events(appended, reply));
                 }
                 Job::Template(_, reply) if is_over_hard_limit => {
-                    self.counters.log_full_total.add(1);
+                    self.metrics.log_full_total.add(1);
                     reply.send(Err(AppendRefusal::Full));
                 }
                 Job::Template(template, reply) => {

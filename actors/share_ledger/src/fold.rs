@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use chain::Network;
 use messages::conditions::{ConditionKind, Conditions};
-use messages::counters::Counters;
 use messages::facts::{Clock, LogPosition};
 use store::set_aside::OpenItem;
 use store::{Store, StoreError};
@@ -20,6 +19,7 @@ use crate::aside::{KnownAside, RECORDS_MAX, positions};
 use crate::definitions::Definitions;
 use crate::disk::LogOwner;
 use crate::intake::{Asker, Intake};
+use crate::metrics::LedgerMetrics;
 use crate::progress::{Progress, RetriedRows};
 use crate::prune::tidy;
 use crate::step::StepBuilder;
@@ -100,7 +100,7 @@ pub(crate) struct Fold {
     /// Folded records may take so much of the disk.
     pub(crate) kept_max_bytes: u64,
     pub(crate) clock: Clock,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) owner: Arc<LogOwner>,
@@ -166,7 +166,7 @@ impl Fold {
             return self.conditions.clear(ConditionKind::FoldStopped);
         }
         if let FoldError::Log(_) = error {
-            self.counters.log_unreadable.set(1);
+            self.metrics.log_unreadable.set(1);
         }
         passes.failed = passes.failed.saturating_add(1);
         if !error.may_pass() {
@@ -197,7 +197,7 @@ impl Fold {
                 self.offer_retry(runtime)?;
             }
         }
-        self.counters.log_unreadable.set(0);
+        self.metrics.log_unreadable.set(0);
         if passes.caught_up_at.is_none_or(|at| now.since(at) >= CAUGHT_UP_EVERY) {
             let told = runtime.block_on(self.store.host_caught_up(self.host, folded, now));
             told.map_err(|source| FoldError::Store { from: folded, to: folded, source })?;
@@ -281,7 +281,7 @@ impl Fold {
             let done = runtime.block_on(self.store.fold(step).instrument(span));
             done.map_err(|source| FoldError::Store { from, to, source })?;
             place.folded = to;
-            self.counters.log_set_aside_total.add(set_aside);
+            self.metrics.log_set_aside_total.add(set_aside);
             place.intake.written();
             if changes_aside {
                 place.aside = self.read_aside(runtime)?;
@@ -296,8 +296,8 @@ impl Fold {
     fn read_aside(&self, runtime: &tokio::runtime::Runtime) -> Result<KnownAside, FoldError> {
         let state = runtime.block_on(self.store.set_aside_state(self.host));
         let aside = KnownAside::of(state.map_err(|source| unanswered(Seq::ZERO, source))?);
-        self.counters.log_set_aside_items.set(aside.items as u64);
-        self.counters.log_set_aside_records.set(aside.records);
+        self.metrics.log_set_aside_items.set(aside.items as u64);
+        self.metrics.log_set_aside_records.set(aside.records);
         let state = aside.oldest.as_ref().map(|oldest| {
             let text = "share log records that the database refuses are set aside";
             let (items, records) = (aside.items, aside.records);
@@ -377,10 +377,10 @@ impl Fold {
             }
         }
         self.progress.set_backlog_bytes(backlog);
-        self.counters.log_backlog_bytes.set(backlog);
+        self.metrics.log_backlog_bytes.set(backlog);
         let kept = tidy(&self.directory, &done, place.reader.head(), place.minute, self.kept_max_bytes)?;
-        self.counters.log_kept_bytes.set(kept.bytes);
-        self.counters.log_removed_early_total.add(kept.removed_early);
+        self.metrics.log_kept_bytes.set(kept.bytes);
+        self.metrics.log_removed_early_total.add(kept.removed_early);
         if kept.removed_early > 0 {
             warn!(files = kept.removed_early, "share log files deleted early: disk budget reached");
         }

@@ -37,6 +37,7 @@ mod find;
 mod fold;
 mod host_name;
 mod intake;
+mod metrics;
 mod minute_clock;
 mod probe;
 mod progress;
@@ -54,7 +55,6 @@ use chain::Network;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use messages::blocks::SubmitCandidate;
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition};
 use messages::share_ledger::{AppendEvents, AppendShares, DefineTemplate, FindShares, FoldNow, ReopenClaims};
 use messages::validation::OfferShares;
@@ -70,6 +70,7 @@ pub use claims::OpenClaims;
 pub use continuity::{Continuity, continuity};
 pub use disk::{DiskStall, LogOwner};
 pub use host_name::{host_name, set_host_name};
+pub use metrics::LedgerMetrics;
 
 use disk::{Disk, Job};
 use fold::Fold;
@@ -106,8 +107,8 @@ pub struct ShareLedgerParts {
     pub clock: Clock,
     /// Local ids of lines and templates that come back from the log.
     pub ids: Arc<LocalIds>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<LedgerMetrics>,
     /// What is wrong now.
     pub conditions: Arc<Conditions>,
     /// Where the log's ends are published; nothing before it is open.
@@ -224,7 +225,7 @@ impl Actor for ShareLedger {
             segment_max_bytes: parts.segment_max_bytes,
             backlog_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             conditions: Arc::clone(&parts.conditions),
             progress: Arc::clone(&progress),
             position: parts.position.clone(),
@@ -241,7 +242,7 @@ impl Actor for ShareLedger {
             window: parts.window,
             kept_max_bytes: parts.backlog_max_bytes,
             clock: Arc::clone(&parts.clock),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
             conditions: Arc::clone(&parts.conditions),
             progress,
             owner: Arc::clone(&parts.owner),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::conditions::{ConditionKind, Conditions};
-use messages::counters::Counters;
 
+use crate::metrics::LedgerMetrics;
 use crate::writer::{Failure, Writer};
 use share_log::LogDirectory;
 
@@ -20,7 +20,7 @@ const BYTES: usize = 4096;
 
 /// What is known of the disk, told to everybody who looks.
 pub(crate) struct DiskHealth {
-    counters: Arc<Counters>,
+    metrics: Arc<LedgerMetrics>,
     conditions: Arc<Conditions>,
     tried_at: Instant,
     /// The last commit that the disk did not take: how many bytes it wanted, and why not.
@@ -32,8 +32,8 @@ pub(crate) struct DiskHealth {
 }
 
 impl DiskHealth {
-    pub(crate) fn new(counters: Arc<Counters>, conditions: Arc<Conditions>) -> DiskHealth {
-        DiskHealth { counters, conditions, tried_at: Instant::now(), refused: None, unmade: None, has_refused: false }
+    pub(crate) fn new(metrics: Arc<LedgerMetrics>, conditions: Arc<Conditions>) -> DiskHealth {
+        DiskHealth { metrics, conditions, tried_at: Instant::now(), refused: None, unmade: None, has_refused: false }
     }
 
     /// How long nothing needs to be tried.
@@ -49,7 +49,7 @@ impl DiskHealth {
 
     /// A commit is durable.
     pub(crate) fn taken(&mut self) {
-        self.counters.log_disk_answers_total.add(1);
+        self.metrics.log_disk_answers_total.add(1);
         if self.refused.take().is_some() {
             self.tell();
         }
@@ -69,7 +69,7 @@ impl DiskHealth {
                 Err(unknown) => return Err(unknown),
             }
         }
-        self.counters.log_disk_answers_total.add(1);
+        self.metrics.log_disk_answers_total.add(1);
         self.tell();
         Ok(())
     }
@@ -90,7 +90,7 @@ impl DiskHealth {
             )),
             _ => None,
         };
-        self.counters.log_unwritable.set(u64::from(state.is_some()));
+        self.metrics.log_unwritable.set(u64::from(state.is_some()));
         self.conditions.put(ConditionKind::ShareLogUnwritable, state);
     }
 }

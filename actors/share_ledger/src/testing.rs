@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use chain::{Hash32, HeaderBase, HeaderParts, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Origin, Template, WorkerIdentity};
 use messages::share_ledger::{
     AppendEvents, AppendRefusal, AppendShares, Appended, DefineTemplate, Event, FindShares, LoggedShare, NewShare,
@@ -18,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use units::{Amount, Difficulty, Height, Nonce, PolicyId, Seq, Timestamp};
 
 use crate::disk::{Disk, Job, LogOwner};
+use crate::metrics::LedgerMetrics;
 use crate::progress::Progress;
 use share_log::record::Record;
 use share_log::{LogDirectory, LogEnd, LogError};
@@ -26,7 +26,7 @@ use share_log::{LogReader, Step};
 /// A running disk thread. Ends with what it was given.
 pub(crate) struct TestLog {
     place: tempfile::TempDir,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) progress: Arc<Progress>,
     /// Milliseconds since the epoch.
@@ -50,7 +50,7 @@ impl TestLog {
         segment_max_bytes: u64,
         backlog_max_bytes: u64,
     ) -> Result<TestLog, LogError> {
-        let (counters, progress): (Arc<Counters>, Arc<Progress>) = Default::default();
+        let (metrics, progress): (Arc<LedgerMetrics>, Arc<Progress>) = Default::default();
         let (fold, woken) = bounded(1);
         let time = Arc::clone(&clock);
         let conditions = Arc::new(Conditions::new(Arc::new(|| Timestamp::from_ms(0))));
@@ -59,7 +59,7 @@ impl TestLog {
             segment_max_bytes,
             backlog_max_bytes,
             clock: Arc::new(move || Timestamp::from_ms(time.load(Ordering::Relaxed))),
-            counters: Arc::clone(&counters),
+            metrics: Arc::clone(&metrics),
             conditions: Arc::clone(&conditions),
             progress: Arc::clone(&progress),
             position: watch::channel(None).0,
@@ -71,7 +71,7 @@ impl TestLog {
         let (opened, end) = oneshot::channel();
         let thread = std::thread::spawn(move || disk.run(&LogOwner::default(), opened, &given));
         let end = runtime::block_on(end).unwrap()?;
-        Ok(TestLog { place, counters, conditions, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
+        Ok(TestLog { place, metrics, conditions, progress, clock, end, jobs: Some(jobs), thread: Some(thread), woken })
     }
 
     /// Ends it and starts the next one on the same log, as another process would.

@@ -48,7 +48,7 @@ fn a_share_that_a_dying_actor_had_in_hand_is_found_by_the_next_and_is_in_the_log
             window: Duration::from_secs(3600),
             clock: Arc::new(move || now),
             ids: Arc::default(),
-            counters: Arc::default(),
+            metrics: Arc::default(),
             conditions: Arc::new(Conditions::new(Arc::new(move || now))),
             position: watch::channel(None).0,
             owner: Arc::default(),

@@ -40,7 +40,7 @@ impl Follower {
                 to = place(chosen),
                 "daemon switched"
             );
-            self.parts.counters.daemon_switches_total.add(1);
+            self.parts.metrics.daemon_switches_total.add(1);
         }
         chosen
     }
@@ -48,7 +48,7 @@ impl Follower {
     /// A daemon that gives no usable template is not the one to follow, if there is another.
     pub(crate) fn blame(&self, place: usize, trouble: &TemplateError) {
         if matches!(trouble, TemplateError::ForeignAddress { .. }) {
-            self.parts.counters.templates_foreign_total.add(1);
+            self.parts.metrics.templates_foreign_total.add(1);
         }
         let mut choice = self.choice.borrow_mut();
         // One that does not answer at all is left for that alone.

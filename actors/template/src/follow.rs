@@ -9,19 +9,18 @@ use daemon::{BlockInfo, DaemonError, Event, Status, TemplateAnswer};
 use futures_util::Stream;
 use messages::facts::{Template, Tip};
 use messages::share_ledger::DefineTemplate;
-use opentelemetry::metrics::Histogram;
 use runtime::Task;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use units::Height;
 
+use crate::TemplateParts;
 use crate::best_chain::BestChainRecord;
 use crate::choice::{ChainReport, Choice};
 use crate::error::TemplateError;
 use crate::node::Node;
 use crate::published::{Offer, PublishOutcome};
 use crate::rules::{build, needs_template};
-use crate::{TIP_TO_JOB_BOUNDS, TemplateParts};
 
 /// Where the pinned reward address is stored.
 const PINNED_KEY: &str = "reward_address";
@@ -43,7 +42,6 @@ pub(crate) struct Follower {
     last_logged: RefCell<Option<String>>,
     pub(crate) renewing: RefCell<Option<Task>>,
     best_chain: Rc<BestChainRecord>,
-    tip_to_job: Histogram<f64>,
 }
 
 enum TipOutcome {
@@ -58,11 +56,6 @@ impl Follower {
     pub(crate) fn new(parts: TemplateParts) -> Follower {
         let nodes: Vec<_> = parts.sources.iter().map(Node::new).collect();
         assert!(!nodes.is_empty(), "the settings always name a first daemon");
-        let tip_to_job = opentelemetry::global::meter("meshpool")
-            .f64_histogram("meshpool_template_tip_to_job_seconds")
-            .with_description("From the first word of a new tip, by event or status, to the published job.")
-            .with_boundaries(TIP_TO_JOB_BOUNDS.to_vec())
-            .build();
         Follower {
             choice: RefCell::new(Choice::new(nodes.len(), parts.settings.patience)),
             nodes,
@@ -72,7 +65,6 @@ impl Follower {
             back_since: Cell::new(None),
             last_logged: RefCell::default(),
             renewing: RefCell::default(),
-            tip_to_job,
         }
     }
 
@@ -218,7 +210,7 @@ impl Follower {
         let since = self.back_since.get().unwrap_or(now);
         self.back_since.set(Some(since));
         if now.duration_since(since) < self.parts.settings.pace.step_back {
-            self.parts.counters.templates_older_total.add(1);
+            self.parts.metrics.templates_older_total.add(1);
             let best = published.best().map_or(Height::new(0), |best| best.height);
             return Err(TemplateError::LessWork { height: status.chain_height, best });
         }
@@ -235,7 +227,7 @@ impl Follower {
         match asked.map_err(TemplateError::from) {
             Ok(answer) => {
                 self.fetched_at.set(Some(Instant::now()));
-                self.parts.counters.templates_total.add(1);
+                self.parts.metrics.templates_total.add(1);
                 Ok(Some(answer))
             }
             Err(TemplateError::Daemon(DaemonError::Busy { text, .. })) if text.contains("tip changed") => Ok(None),
@@ -274,11 +266,12 @@ impl Follower {
         });
         match taken {
             PublishOutcome::Pushed => {
-                parts.counters.template_pushes_total.add(1);
-                self.tip_to_job.record(published_at.saturating_duration_since(known_at).as_secs_f64(), &[]);
+                parts.metrics.template_pushes_total.add(1);
+                let took = published_at.saturating_duration_since(known_at);
+                parts.metrics.template_tip_to_job_seconds.record(took);
             }
             PublishOutcome::Renewed => {}
-            PublishOutcome::Older => parts.counters.templates_older_total.add(1),
+            PublishOutcome::Older => parts.metrics.templates_older_total.add(1),
         }
         self.choice.borrow_mut().gave_template(place);
         self.define(&template).await;

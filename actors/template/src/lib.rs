@@ -22,6 +22,7 @@ mod daemons;
 mod error;
 mod follow;
 mod leases;
+mod metrics;
 mod node;
 mod published;
 mod rules;
@@ -29,13 +30,13 @@ mod rules;
 pub use actor::TemplateActor;
 pub use choice::FailoverTimeouts;
 pub use error::TemplateError;
+pub use metrics::TemplateMetrics;
 pub use published::Published;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::WalletPassword;
-use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds};
 use messages::share_ledger::DefineTemplate;
 use runtime::Recipient;
@@ -83,9 +84,6 @@ impl Default for Pace {
     }
 }
 
-/// Bounds of the latency histogram, seconds.
-const TIP_TO_JOB_BOUNDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
-
 /// What the actor is built from, once per generation.
 #[derive(Clone)]
 pub struct TemplateParts {
@@ -100,7 +98,7 @@ pub struct TemplateParts {
     /// Numbers its templates.
     pub ids: Arc<LocalIds>,
     /// Counts them.
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<TemplateMetrics>,
     /// The wall clock.
     pub clock: Clock,
     /// Logs their definitions.

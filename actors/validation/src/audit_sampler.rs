@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use accounting::{Rules, Scheme};
 use chain::{HeaderBase, Target};
-use messages::counters::Counters;
 use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
 use messages::validation::{BookedShare, ChooseRechecks, OfferRechecks};
 use rand::rngs::StdRng;
@@ -26,6 +25,8 @@ use store::rechecks::{UncheckedShare, WorkSegment};
 use store::{Store, StoreError};
 use tracing::{debug, warn};
 use units::{Amount, BasisPoints, BlockRowId, Difficulty, HostId, MinerId, Seq, Work};
+
+use crate::metrics::ValidationMetrics;
 
 /// Shares chosen at once: as many as may wait.
 const CHOSEN_AT_ONCE: usize = crate::RECHECKS_MAX;
@@ -53,8 +54,8 @@ pub struct AuditSamplerParts {
     pub ids: Arc<LocalIds>,
     /// Takes the shares.
     pub validation: Recipient<OfferRechecks>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<ValidationMetrics>,
     /// Seeds the draw; from the system's chance in production.
     pub seed: fn() -> [u8; 32],
 }
@@ -87,7 +88,7 @@ impl AuditSampler {
     /// Looks at waiting blocks, some at a time.
     async fn look(&mut self) -> Result<(), StoreError> {
         let Some(cap) = self.parts.cap else { return Ok(()) };
-        if self.parts.counters.rechecks_waiting.get() > 0 {
+        if self.parts.metrics.rechecks_waiting.get() > 0 {
             return Ok(()); // The lanes have no time for more.
         }
         let is_unweighed =
@@ -150,7 +151,7 @@ impl AuditSampler {
         let (many, seqs): (_, Vec<Seq>) = (offer.len() as u64, offer.iter().map(|share| share.seq).collect());
         match self.parts.validation.tell(OfferRechecks(offer)) {
             Ok(()) => {
-                self.parts.counters.rechecks_total.add(many);
+                self.parts.metrics.rechecks_total.add(many);
                 let now = Instant::now();
                 self.chosen.extend(seqs.into_iter().map(|seq| (seq, now)));
             }

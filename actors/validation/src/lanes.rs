@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use chain::{PowHash, Target};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use messages::counters::Counters;
 use messages::facts::WorkerIdentity;
 use messages::validation::{BookedShare, ProofRefusal, Proven, VerifyShare};
 use pow::{Arena, Kernel, MemoryKib};
 use runtime::{Message, Recipient, Refused, Reply};
 use tracing::{error, info};
 use units::Difficulty;
+
+use crate::metrics::ValidationMetrics;
 
 /// What is to be hashed, and for whom.
 pub(crate) enum Subject {
@@ -97,7 +98,7 @@ impl Lanes {
     ///
     /// # Errors
     /// When memory or threads cannot be had: too many lanes must be known at start, not at the first share.
-    pub fn start(count: usize, memory_kib: u32, counters: &Arc<Counters>) -> Result<Arc<Lanes>, LanesError> {
+    pub fn start(count: usize, memory_kib: u32, metrics: &Arc<ValidationMetrics>) -> Result<Arc<Lanes>, LanesError> {
         let memory = MemoryKib::new(memory_kib).ok_or(LanesError::Size(memory_kib))?;
         let (tasks, queue) = bounded(count);
         let state = Arc::new(State::default());
@@ -110,10 +111,10 @@ impl Lanes {
                 why: error.to_string(),
             })?;
             huge_bytes += arena.huge_page_bytes();
-            let (queue, state, counters) = (queue.clone(), Arc::clone(&state), Arc::clone(counters));
+            let (queue, state, metrics) = (queue.clone(), Arc::clone(&state), Arc::clone(metrics));
             std::thread::Builder::new()
                 .name(format!("pow-{lane}"))
-                .spawn(move || serve(lane, arena, &queue, &state, &counters))
+                .spawn(move || serve(lane, arena, &queue, &state, &metrics))
                 .map_err(|_| LanesError::Thread(lane))?;
         }
         info!(lanes = count, memory_kib, huge_bytes, "verification lanes are ready");
@@ -170,7 +171,7 @@ impl Lanes {
     }
 }
 
-fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, counters: &Counters) {
+fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, metrics: &ValidationMetrics) {
     let kernel = Kernel::detect();
     let mark = |now| {
         if let Some(began) = state.began.lock().unwrap_or_else(PoisonError::into_inner).get_mut(lane) {
@@ -179,14 +180,14 @@ fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, c
     };
     for Task { subject, tell } in tasks {
         mark(Some(Instant::now()));
-        counters.checks_running.add(1);
+        metrics.checks_running.add(1);
         let outcome = catch_unwind(AssertUnwindSafe(|| check(&kernel, &mut arena, &subject)));
         let outcome = outcome.unwrap_or_else(|_| {
             error!(lane, "verification lane panicked; its share stays unverified");
             Err(ProofRefusal::HashFailed)
         });
-        counters.checks_total.add(1);
-        counters.checks_running.sub(1);
+        metrics.checks_total.add(1);
+        metrics.checks_running.sub(1);
         mark(None);
         // Free before it says so, so that the actor finds it free.
         state.busy.fetch_sub(1, Ordering::AcqRel);

@@ -15,6 +15,7 @@
 mod audit_sampler;
 mod candidates;
 mod lanes;
+mod metrics;
 mod outbox;
 mod penalties;
 #[cfg(test)]
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messages::blocks::SubmitCandidate;
-use messages::counters::Counters;
 use messages::facts::{Clock, Restrictions, TrustKey};
 use messages::share_ledger::{AppendEvents, Event, Verdict};
 use messages::validation::{
@@ -43,6 +43,7 @@ use units::{Seq, Timestamp};
 
 pub use audit_sampler::{AuditSampler, AuditSamplerParts};
 pub use lanes::{Checked, Lanes, LanesError};
+pub use metrics::ValidationMetrics;
 pub use penalties::{PENALTIES_MAX, Penalties};
 pub use void_processor::{VoidProcessor, VoidProcessorParts};
 pub use work::RECHECKS_MAX;
@@ -84,8 +85,8 @@ pub struct ValidationParts {
     pub penalties: Arc<Penalties>,
     /// Whose shares were true, as the database said at the start.
     pub known: Arc<Vec<ProvenPair>>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<ValidationMetrics>,
     /// The wall clock.
     pub clock: Clock,
     /// Seeds the draw; from the system's chance in production.
@@ -127,7 +128,7 @@ impl Validation {
         if share.verified {
             trust.verified += u64::from(share.seq != Seq::ZERO);
             if share.claims_block {
-                self.parts.counters.candidates_total.add(1);
+                self.parts.metrics.candidates_total.add(1);
                 self.submit(&share, true);
             }
             return;
@@ -138,13 +139,13 @@ impl Validation {
         trust.under_way += 1;
         let is_trusted = !is_suspect && trust.is_trusted(settings);
         if !share.claims_block {
-            self.parts.counters.checks_sampled_total.add(1);
+            self.parts.metrics.checks_sampled_total.add(1);
             return self.owe(Box::new(share), is_trusted);
         }
         // One at a time: the next one waits for its check, so that a flood of fakes cannot keep the daemon busy.
         if is_trusted && trust.at_daemon.is_none() {
             trust.at_daemon = Some((share.template.local_id, share.nonce));
-            self.parts.counters.candidates_total.add(1);
+            self.parts.metrics.candidates_total.add(1);
             self.submit(&share, false);
         }
         self.work.claim(Box::new(share), is_trusted);
@@ -152,7 +153,7 @@ impl Validation {
 
     fn owe(&mut self, share: Box<BookedShare>, is_trusted: bool) {
         if let Err(share) = self.work.owe(share, is_trusted, OWED_MAX) {
-            self.parts.counters.checks_forgone_total.add(1);
+            self.parts.metrics.checks_forgone_total.add(1);
             self.pairs.forgone(&share.line.pair());
         }
     }
@@ -161,7 +162,7 @@ impl Validation {
     fn pump(&mut self) {
         let mut abandoned = 0;
         let rests = self.outbox.len() >= VERDICTS_MAX;
-        self.parts.counters.lanes_rested_total.add(u64::from(rests));
+        self.parts.metrics.lanes_rested_total.add(u64::from(rests));
         while !rests && self.parts.lanes.is_free() {
             let Some(subject) = self.work.next(&mut abandoned) else { break };
             if let Err(subject) = self.parts.lanes.offer(subject, &self.tell) {
@@ -169,15 +170,15 @@ impl Validation {
                 break;
             }
         }
-        let counters = &self.parts.counters;
-        counters.proofs_abandoned_total.add(abandoned);
-        counters.checks_owed.set(self.work.owed() as u64);
-        counters.claims_waiting.set(self.work.claims_waiting() as u64);
-        counters.proofs_waiting.set(self.work.proofs_waiting() as u64);
-        counters.rechecks_waiting.set(self.work.rechecks() as u64);
-        counters.verdicts_waiting.set(self.outbox.len() as u64);
-        counters.candidates_waiting.set(self.candidates.waiting() as u64);
-        counters.pairs_known.set(self.pairs.len() as u64);
+        let metrics = &self.parts.metrics;
+        metrics.proofs_abandoned_total.add(abandoned);
+        metrics.checks_owed.set(self.work.owed() as u64);
+        metrics.claims_waiting.set(self.work.claims_waiting() as u64);
+        metrics.proofs_waiting.set(self.work.proofs_waiting() as u64);
+        metrics.rechecks_waiting.set(self.work.rechecks() as u64);
+        metrics.verdicts_waiting.set(self.outbox.len() as u64);
+        metrics.candidates_waiting.set(self.candidates.waiting() as u64);
+        metrics.pairs_known.set(self.pairs.len() as u64);
     }
 
     /// Hands a candidate to the submitter, which knows a block that it was given before.
@@ -187,7 +188,7 @@ impl Validation {
 
     fn hand_over(&mut self, candidate: SubmitCandidate, proven: bool) {
         let kept_all = self.candidates.hand_over(candidate, proven);
-        self.parts.counters.candidates_forgone_total.add(u64::from(!kept_all));
+        self.parts.metrics.candidates_forgone_total.add(u64::from(!kept_all));
     }
 
     fn judged(&mut self, share: Box<BookedShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
@@ -204,7 +205,7 @@ impl Validation {
             Ok(proven) => {
                 trust.verified += u64::from(share.seq != Seq::ZERO);
                 if share.template.network_target.is_met_by(&proven.hash) {
-                    self.parts.counters.candidates_total.add(u64::from(!was_submitted));
+                    self.parts.metrics.candidates_total.add(u64::from(!was_submitted));
                     self.submit(&share, true);
                 }
                 self.log(&share, Verdict::Verified);
@@ -245,11 +246,11 @@ impl Validation {
     }
 
     fn blame(&mut self, pair: &TrustKey, now: Timestamp) {
-        self.parts.counters.checks_failed_total.add(1);
+        self.parts.metrics.checks_failed_total.add(1);
         self.pairs.distrust(pair);
         if self.parts.penalties.strike(pair, now) {
             for reply in self.work.quarantine(pair) {
-                self.parts.counters.proofs_refused_total.add(1);
+                self.parts.metrics.proofs_refused_total.add(1);
                 reply.send(Err(ProofRefusal::Busy));
             }
         } else {
@@ -274,7 +275,7 @@ impl Validation {
         // is refused, but the block is real.
         if !reply.deliver(outcome) && block {
             warn!(height = %share.template.height, "verified block submitted without its share: the miner has left");
-            self.parts.counters.candidates_total.add(1);
+            self.parts.metrics.candidates_total.add(1);
             let candidate = SubmitCandidate {
                 share: Seq::ZERO,
                 line: share.line,
@@ -335,7 +336,7 @@ impl Handler<OfferRechecks> for Validation {
     async fn handle(&mut self, offer: OfferRechecks, reply: Reply<OfferRechecks>) -> Result<(), Fault> {
         for share in offer.0 {
             if !self.work.recheck(share) {
-                self.parts.counters.rechecks_refused_total.add(1);
+                self.parts.metrics.rechecks_refused_total.add(1);
             }
         }
         self.continue_work((self.parts.clock)());
@@ -361,7 +362,7 @@ impl Handler<VerifyShare> for Validation {
         let is_refused = self.parts.penalties.restrictions().quarantined.contains_key(&share.line.pair());
         let refused = if is_refused { Err(reply) } else { self.work.prove(Box::new(share), reply) };
         if let Err(reply) = refused {
-            self.parts.counters.proofs_refused_total.add(1);
+            self.parts.metrics.proofs_refused_total.add(1);
             reply.send(Err(ProofRefusal::Busy));
         }
         self.continue_work((self.parts.clock)());

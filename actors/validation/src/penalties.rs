@@ -5,12 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use messages::counters::Counters;
 use messages::facts::{Quarantine, Restrictions, TrustKey};
 use messages::write_behind::{PenaltyRecord, WrittenBehind};
 use settings::ValidationSettings;
 use tokio::sync::watch;
 use units::Timestamp;
+
+use crate::metrics::ValidationMetrics;
 
 /// Penalties kept. Beyond it the one that would be forgotten first goes first.
 pub const PENALTIES_MAX: usize = 10_000;
@@ -23,7 +24,7 @@ pub struct Penalties {
     kept: Mutex<PenaltyTable>,
     published: watch::Sender<Arc<Restrictions>>,
     settings: ValidationSettings,
-    counters: Arc<Counters>,
+    metrics: Arc<ValidationMetrics>,
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +60,10 @@ impl Penalties {
     pub fn new(
         stored: Vec<PenaltyRecord>,
         settings: ValidationSettings,
-        counters: Arc<Counters>,
+        metrics: Arc<ValidationMetrics>,
         now: Timestamp,
     ) -> Penalties {
-        let penalties = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, counters };
+        let penalties = Penalties { kept: Mutex::default(), published: watch::Sender::default(), settings, metrics };
         penalties.load(stored, now);
         penalties
     }
@@ -161,8 +162,8 @@ impl Penalties {
                 restrictions.quarantined.insert(pair.clone(), quarantine);
             }
         }
-        self.counters.pairs_forced.set(restrictions.forced.len() as u64);
-        self.counters.pairs_quarantined.set(restrictions.quarantined.len() as u64);
+        self.metrics.pairs_forced.set(restrictions.forced.len() as u64);
+        self.metrics.pairs_quarantined.set(restrictions.quarantined.len() as u64);
         self.published.send_replace(Arc::new(restrictions));
     }
 }
@@ -289,7 +290,7 @@ mod tests {
         assert!(rows.len() == 1 && penalties.take_unsaved(9).is_empty());
         let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
         assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
-        assert_eq!(again.counters.pairs_quarantined.get(), 1);
+        assert_eq!(again.metrics.pairs_quarantined.get(), 1);
         assert!(again.strike(&pair(1), NOW));
         penalties.put_back(&rows);
         assert_eq!(penalties.take_unsaved(9), rows);

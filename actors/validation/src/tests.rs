@@ -64,7 +64,7 @@ impl Stage {
         let candidates: Arc<Mutex<Vec<SubmitCandidate>>> = Arc::default();
         let is_submitter_busy: Arc<AtomicBool> = Arc::default();
         let (taken, is_busy) = (Arc::clone(&candidates), Arc::clone(&is_submitter_busy));
-        let counters = Arc::<Counters>::default();
+        let metrics = Arc::<ValidationMetrics>::default();
         let known = ["old-1", "old-2"].map(|address| ProvenPair {
             address: address.to_owned(),
             origin: [1; 16],
@@ -86,10 +86,10 @@ impl Stage {
                 reply.send(());
                 Ok(())
             }),
-            penalties: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&counters), NOW)),
+            penalties: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&metrics), NOW)),
             known: Arc::new(known.to_vec()),
             settings,
-            counters,
+            metrics,
             clock: Arc::new(|| NOW),
             seed: || [7; 32],
         };
@@ -220,8 +220,8 @@ impl Stage {
         }
     }
 
-    fn counters(&self) -> &Counters {
-        &self.actor.parts.counters
+    fn metrics(&self) -> &ValidationMetrics {
+        &self.actor.parts.metrics
     }
 }
 
@@ -234,7 +234,7 @@ fn a_claim_is_submitted_also_if_its_pair_became_trusted_while_it_waited() {
     stage.hash(BLOCK);
     assert_eq!(stage.candidates(), [seq]);
     assert_eq!(stage.verdicts(), [(seq, Verdict::Verified)]);
-    assert_eq!(stage.counters().candidates_total.get(), 1);
+    assert_eq!(stage.metrics().candidates_total.get(), 1);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_trusted_pair_has_one_unproven_claim_at_the_daemon() {
         stage.hash(BLOCK);
     }
     assert!(stage.candidates().contains(&second));
-    assert_eq!(stage.counters().candidates_total.get(), 4);
+    assert_eq!(stage.metrics().candidates_total.get(), 4);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, LogPosition, Origin, TrustKey, WorkerIdentity};
 use messages::share_ledger::{Event, Verdict};
 use messages::validation::{LogVerdicts, VoidWork};
@@ -24,6 +23,7 @@ use tracing::{debug, info, warn};
 use units::{HostId, Minute, Seq, Timestamp};
 
 use crate::Penalties;
+use crate::metrics::ValidationMetrics;
 
 /// Verdicts of one look.
 const AT_ONCE: usize = 1000;
@@ -53,8 +53,8 @@ pub struct VoidProcessorParts {
     pub position: watch::Receiver<Option<LogPosition>>,
     /// Local ids of lines.
     pub ids: Arc<LocalIds>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<ValidationMetrics>,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -113,7 +113,7 @@ impl VoidProcessor {
             let seqs: Vec<Seq> = found.iter().map(|share| share.seq).collect();
             let events = found.into_iter().map(|share| case.void(share, &self.parts.ids)).collect();
             if self.parts.validation.tell(LogVerdicts(events)).is_ok() {
-                self.parts.counters.shares_voided_total.add(many);
+                self.parts.metrics.shares_voided_total.add(many);
                 case.sent.extend(seqs.into_iter().map(|seq| (seq, Instant::now())));
             }
         } else if !is_left {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use messages::counters::Counters;
 use messages::write_behind::{BanRecord, WrittenBehind};
-use stratum::{Bans, Client, fuzzing};
+use stratum::{Bans, Client, StratumMetrics, fuzzing};
 use units::Timestamp;
 
 use crate::draw;
@@ -22,7 +21,7 @@ const STEPS_MAX: usize = 128;
 /// The table, the database, and what must be in both.
 struct Story {
     bans: Bans,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
     now: Timestamp,
     /// Rows of the database.
     stored: BTreeMap<String, BanRecord>,
@@ -33,10 +32,10 @@ struct Story {
 /// A script of bans, saves that succeed or fail, other hosts, an operator who lifts bans, and restarts. Three bytes are
 /// a step.
 pub fn bans(data: &[u8]) {
-    let counters = Arc::<Counters>::default();
+    let metrics = Arc::<StratumMetrics>::default();
     let now = Timestamp::from_ms(1_800_000_000_000);
-    let bans = Bans::new(Vec::new(), Arc::clone(&counters), now);
-    let mut story = Story { bans, counters, now, stored: BTreeMap::new(), known: BTreeMap::new() };
+    let bans = Bans::new(Vec::new(), Arc::clone(&metrics), now);
+    let mut story = Story { bans, metrics, now, stored: BTreeMap::new(), known: BTreeMap::new() };
     let mut input = Unstructured::new(data);
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
@@ -89,8 +88,8 @@ impl Story {
                 self.put(vec![row]);
             }
             _ => {
-                self.counters = Arc::default();
-                self.bans = Bans::new(self.list(), Arc::clone(&self.counters), self.now);
+                self.metrics = Arc::default();
+                self.bans = Bans::new(self.list(), Arc::clone(&self.metrics), self.now);
                 self.known.clear();
                 self.take_over();
             }
@@ -119,7 +118,7 @@ impl Story {
 
     fn check_gauge(&self) {
         let in_force = self.known.values().filter(|(row, _)| row.until > self.now).count();
-        assert_eq!(self.counters.stratum_bans.get(), in_force as u64, "the gauge");
+        assert_eq!(self.metrics.stratum_bans.get(), in_force as u64, "the gauge");
     }
 
     /// Saves; it may fail, and a client may be banned while the database is busy.

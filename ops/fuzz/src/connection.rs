@@ -120,7 +120,7 @@ impl Doors {
     }
 
     fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.world.counters.stratum_closed.each()
+        self.world.metrics.stratum_closed_total.each()
     }
 
     fn connect(&self, plan: Plan<'_>) -> TcpStream {

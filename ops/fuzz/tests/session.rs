@@ -35,8 +35,8 @@ fn accepted(steps: &[Step]) -> usize {
 
 /// Nobody is known any more when the front has ended and the books are closed.
 fn ends_empty(world: World) {
-    let (counters, books) = world.stop();
-    assert_eq!((counters.stratum_connections.get(), counters.stratum_sessions.get()), (0, 0));
+    let (metrics, books) = world.stop();
+    assert_eq!((metrics.stratum_connections.get(), metrics.stratum_sessions.get()), (0, 0));
     let mut books = books.lock().unwrap();
     books.written.clear();
     let left = books.seen.iter().filter(|line| line.strong_count() > 0).count();

@@ -90,7 +90,7 @@ fn no_crate_with_an_actor_depends_on_another_one() {
 #[test]
 fn messages_and_accounting_know_no_actor() {
     let arrows = arrows();
-    for name in ["messages", "accounting", "runtime", "daemon"] {
+    for name in ["messages", "instruments", "accounting", "runtime", "daemon"] {
         for other in with_actor(&arrows) {
             assert!(!arrows[name].1.contains(other), "{name} depends on {other}");
         }

@@ -71,22 +71,38 @@ fn files(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-#[test]
-fn names_that_were_given_up_do_not_come_back() {
+/// Every source file of ours and the identifiers in it.
+fn names_by_file() -> Vec<(String, BTreeSet<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut all = Vec::new();
     ["schema", "actors", "services", "ops"].iter().for_each(|floor| files(&root.join(floor), &mut all));
     assert!(all.len() > 300, "the tree has more files than {}", all.len());
-    let mut back = Vec::new();
-    for file in all {
+    let read = |file: std::path::PathBuf| {
         let text = std::fs::read_to_string(&file).expect("a source file is text");
         let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut names = BTreeSet::new();
         identifiers(tokens, &mut names);
+        (file.strip_prefix(&root).unwrap_or(&file).display().to_string(), names)
+    };
+    all.into_iter().map(read).collect()
+}
+
+#[test]
+fn names_that_were_given_up_do_not_come_back() {
+    let mut back = Vec::new();
+    for (file, names) in names_by_file() {
         for (name, instead) in BANNED.iter().filter(|(name, _)| names.contains(*name)) {
-            let file = file.strip_prefix(&root).unwrap_or(&file).display();
             back.push(format!("{file}: {name}: {instead}"));
         }
     }
     assert!(back.is_empty(), "{}", back.join("\n"));
+}
+
+#[test]
+fn telemetry_is_handed_in_and_never_global() {
+    // What finds its meter by itself is exported where nobody sees it, and by every test of the process.
+    let is_global = |names: &BTreeSet<String>| names.contains("opentelemetry") && names.contains("global");
+    let found: Vec<String> =
+        names_by_file().into_iter().filter(|(_, names)| is_global(names)).map(|(file, _)| file).collect();
+    assert!(found.is_empty(), "{found:?} use OpenTelemetry's global provider: hand in `instruments::Registry`");
 }

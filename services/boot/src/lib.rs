@@ -15,7 +15,7 @@ mod traces;
 
 pub use exit::{CONFIG, DATABASE, GRACE, STOP_MAX, SUPERVISOR};
 pub use log::Log;
-pub use metrics::{Gauge, Metrics, Queue};
+pub use metrics::{Figure, Metrics, Queue};
 pub use service_notifier::ServiceNotifier;
 pub use signals::Shutdown;
 pub use sockets::{ListenError, listeners};

@@ -1,6 +1,7 @@
-//! Figures that are read when somebody asks: actors' ports, counters, gauges.
+//! Figures that all actors, queues and daemons have, read when somebody asks.
 use std::sync::Arc;
 
+use instruments::Registry;
 use messages::conditions::{ConditionKind, Conditions};
 use messages::facts::{DaemonHealth, DaemonState, DaemonsReceiver};
 use opentelemetry::KeyValue;
@@ -8,52 +9,30 @@ use opentelemetry::metrics::Meter;
 use runtime::{ActorHandle, Health};
 
 /// A named figure, read on demand.
-pub type Gauge = Box<dyn Fn() -> u64 + Send + Sync>;
+pub type Figure = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Something that holds what waits, and has a bound.
 pub struct Queue {
     /// Its name, a label.
     pub name: &'static str,
     /// How much waits.
-    pub depth: Gauge,
+    pub depth: Figure,
     /// How much may wait.
     pub capacity: u64,
     /// How often something found no place, since the start of the process.
-    pub refused: Gauge,
+    pub refused: Figure,
 }
 
-/// Registers figures under `meshpool_`.
+/// Registers what has labels.
 pub struct Metrics {
     meter: Meter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics { meter: opentelemetry::global::meter("meshpool") }
-    }
-}
-
 impl Metrics {
-    /// A figure that only grows; its name ends in `_total`.
-    pub fn counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        // The exporter adds the ending itself.
-        let name = format!("meshpool_{}", name.trim_end_matches("_total"));
-        let _registered = self
-            .meter
-            .u64_observable_counter(name)
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(read(), &[]))
-            .build();
-    }
-
-    /// A figure that goes up and down.
-    pub fn gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        let _registered = self
-            .meter
-            .u64_observable_gauge(format!("meshpool_{name}"))
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(read(), &[]))
-            .build();
+    /// They are exported where the registry's are.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Metrics {
+        Metrics { meter: registry.meter().clone() }
     }
 
     /// Every queue that is no mailbox.
@@ -63,7 +42,7 @@ impl Metrics {
         let _registered = self
             .meter
             .u64_observable_gauge("meshpool_queue_depth")
-            .with_description("What waits, by queue.")
+            .with_description("Items that wait, or bytes where the queue counts bytes, by queue.")
             .with_callback(move |observer| {
                 shared
                     .iter()
@@ -74,7 +53,7 @@ impl Metrics {
         let _registered = self
             .meter
             .u64_observable_gauge("meshpool_queue_capacity")
-            .with_description("What may wait, by queue.")
+            .with_description("Items that may wait, or bytes where the queue counts bytes, by queue.")
             .with_callback(move |observer| {
                 shared.iter().for_each(|queue| observer.observe(queue.capacity, &[KeyValue::new("queue", queue.name)]));
             })
@@ -82,31 +61,11 @@ impl Metrics {
         let _registered = self
             .meter
             .u64_observable_counter("meshpool_queue_refused")
-            .with_description("What found no place, by queue.")
+            .with_description("Items refused because the queue was full, by queue.")
             .with_callback(move |observer| {
                 let observe =
                     |queue: &Queue| observer.observe((queue.refused)(), &[KeyValue::new("queue", queue.name)]);
                 queues.iter().for_each(observe);
-            })
-            .build();
-    }
-
-    /// Figures that only grow, one for each value of a label; the name ends in `_total`.
-    pub fn labelled<I: IntoIterator<Item = (&'static str, u64)>>(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        label: &'static str,
-        read: impl Fn() -> I + Send + Sync + 'static,
-    ) {
-        let _registered = self
-            .meter
-            .u64_observable_counter(format!("meshpool_{}", name.trim_end_matches("_total")))
-            .with_description(help)
-            .with_callback(move |observer| {
-                for (value, count) in read() {
-                    observer.observe(count, &[KeyValue::new(label, value)]);
-                }
             })
             .build();
     }
@@ -117,7 +76,7 @@ impl Metrics {
         let _registered = self
             .meter
             .u64_observable_gauge("meshpool_condition")
-            .with_description("1 while the condition is so, by condition.")
+            .with_description("1 while the condition holds, by condition.")
             .with_callback(move |observer| {
                 for kind in ConditionKind::ALL {
                     let label = [KeyValue::new("condition", kind.code())];
@@ -138,14 +97,29 @@ impl Metrics {
         self.each(ports, "actor_generation", "Starts of the actor, the first included.", |port| {
             port.status().generation
         });
-        self.each(ports, "actor_busy_ms", "How long the message in hand has been in hand.", |port| {
-            u64::try_from(port.busy_for().as_millis()).unwrap_or(u64::MAX)
-        });
-        self.count(ports, "actor_refused", "Messages answered busy.", |port| port.refused());
-        self.count(ports, "actor_down", "Messages answered down.", |port| port.down());
+        self.each(
+            ports,
+            "actor_busy_ms",
+            "How long the actor has been handling its current message, in milliseconds; 0 when idle.",
+            |port| u64::try_from(port.busy_for().as_millis()).unwrap_or(u64::MAX),
+        );
+        self.count(
+            ports,
+            "actor_refused",
+            "Messages refused because the mailbox was full or the actor was restarting.",
+            |port| port.refused(),
+        );
+        self.count(ports, "actor_down", "Messages refused because the actor was down.", |port| port.down());
         self.count(ports, "actor_lost", "Messages accepted and never answered.", |port| port.lost());
-        self.count(ports, "actor_late", "Answers that came after the asker's patience.", |port| port.late());
-        self.count(ports, "actor_ticks_skipped", "Clock ticks left out.", |port| port.ticks_skipped());
+        self.count(ports, "actor_late", "Answers that were not there when the sender's timeout ended.", |port| {
+            port.late()
+        });
+        self.count(
+            ports,
+            "actor_ticks_skipped",
+            "Clock ticks skipped because the one before was not answered yet or the mailbox was full.",
+            |port| port.ticks_skipped(),
+        );
         self.restarts(ports);
         self.handled(ports);
     }
@@ -198,8 +172,8 @@ impl Metrics {
                 u64::from(daemon.state == DaemonState::Good)
             }),
             ("daemon_chosen", "1 for the daemon that templates come from.", |daemon| u64::from(daemon.chosen)),
-            ("daemon_events_up", "1 while its event stream stands.", |daemon| u64::from(daemon.events)),
-            ("daemon_height", "Height of its best block.", |daemon| daemon.height.get()),
+            ("daemon_events_up", "1 while the daemon's event stream is connected.", |daemon| u64::from(daemon.events)),
+            ("daemon_height", "Height of the daemon's best block.", |daemon| daemon.height.get()),
         ];
         for (name, help, read) in gauges {
             let daemons = daemons.clone();
@@ -268,7 +242,7 @@ impl Metrics {
         let _registered = self
             .meter
             .f64_observable_counter("meshpool_actor_handle_seconds")
-            .with_description("Time spent inside handlers, by kind of message.")
+            .with_description("Time spent inside handlers, in seconds, by kind of message.")
             .with_callback(move |observer| {
                 for port in &timed {
                     for handled in port.handled() {

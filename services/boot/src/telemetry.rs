@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use instruments::Registry as MetricRegistry;
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{MetricExporter, Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{Registry, TextEncoder};
 use settings::{LogFormat, TelemetrySettings};
@@ -21,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::log::{Events, Log};
-use crate::metrics::{Metrics, Queue};
+use crate::metrics::Queue;
 use crate::traces::{Bounded, Spans};
 
 /// Modules whose own spans would trace the tracing.
@@ -93,8 +94,6 @@ impl Telemetry {
             traces = Some(SdkTracerProvider::builder().with_span_processor(spans).with_resource(resource).build());
         }
         let metrics = metrics.build();
-        opentelemetry::global::set_meter_provider(metrics.clone());
-        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let bad_requests = Arc::new(AtomicU64::new(0));
         subscribe(service, log, traces.as_ref(), &bad_requests)?;
         Ok(Telemetry { registry, traces, metrics, spans: span_counts, bad_requests, log: log.clone() })
@@ -122,12 +121,18 @@ impl Telemetry {
         [self.log.queue(), self.spans.queue()]
     }
 
+    /// Where the process's metrics are registered. The only way to them: no provider is set for the whole process.
+    #[must_use]
+    pub fn metrics(&self) -> MetricRegistry {
+        MetricRegistry::new(self.metrics.meter("meshpool"))
+    }
+
     /// Registers what telemetry counts of itself.
-    pub fn export(&self, metrics: &Metrics) {
+    pub fn export(&self, metrics: &MetricRegistry) {
         let (log, bad_requests) = (self.log.clone(), Arc::clone(&self.bad_requests));
-        let help = "Lines of the log that found no place or could not be written.";
+        let help = "Lines of the process's log dropped because its queue was full or the write failed.";
         metrics.counter("log_lines_dropped_total", help, move || log.dropped());
-        let help = "Connections to the API that ended with something that is no request.";
+        let help = "Connections to the API that ended with bytes that are no HTTP request.";
         metrics.counter("api_bad_requests_total", help, move || bad_requests.load(Ordering::Relaxed));
     }
 

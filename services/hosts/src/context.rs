@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use boot::Telemetry;
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds};
 use rand::Rng;
 use secrecy::ExposeSecret;
@@ -16,6 +15,7 @@ use units::Timestamp;
 use crate::daemons;
 use crate::data_dir::DataDirLock;
 use crate::error::HostError;
+use crate::metrics::HostMetrics;
 use crate::role::Role;
 
 /// What all actors of a process share; built once, before any of them.
@@ -30,7 +30,7 @@ pub struct HostContext<'a> {
     pub(crate) rng: fn() -> [u8; 32],
     /// Local ids of lines in the share log.
     pub(crate) ids: Arc<LocalIds>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: HostMetrics,
     pub(crate) conditions: Arc<Conditions>,
     /// In order of preference; at least one.
     pub(crate) daemons: Vec<TemplateSource>,
@@ -63,7 +63,7 @@ impl<'a> HostContext<'a> {
             clock,
             rng: || rand::rng().random(),
             ids: Arc::new(LocalIds::default()),
-            counters: Arc::new(Counters::default()),
+            metrics: HostMetrics::register(&telemetry.metrics(), roles),
             daemons: daemons::sources(&settings),
             settings,
             telemetry,

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boot::Log;
+use instruments::Gauge;
 use messages::conditions::{ConditionKind, Conditions};
-use messages::counters::Counters;
 use runtime::Task;
 
 /// Soon enough for a fault to be visible within ten seconds.
@@ -13,13 +13,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LEAP_MINUTES: u64 = 5;
 
 /// Keeps these conditions up to date for as long as it is held.
-pub(crate) fn watch(log: Log, counters: Arc<Counters>, conditions: Arc<Conditions>) -> Task {
+pub(crate) fn watch(log: Log, minutes_behind: Gauge, conditions: Arc<Conditions>) -> Task {
     runtime::spawn(async move {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
             conditions.put(ConditionKind::LogStalled, log.trouble());
-            conditions.put(ConditionKind::ClockLeapt, leap(counters.log_minutes_behind.get()));
+            conditions.put(ConditionKind::ClockLeapt, leap(minutes_behind.get()));
         }
     })
 }

@@ -14,6 +14,7 @@ mod daemons;
 mod data_dir;
 mod doubts;
 mod error;
+mod exports;
 mod high_mark;
 mod lease;
 mod membership;

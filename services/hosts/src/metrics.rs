@@ -1,110 +1,105 @@
-//! What `/metrics` and the collector see of this process.
+//! Each crate's metrics, and which of them what else reads.
 use std::sync::Arc;
 
-use boot::{Metrics, Queue};
-use messages::counters::{Counter, Counters};
-use messages::validation::ClaimPermits;
-use runtime::ActorHandle;
+use blocks::BlocksMetrics;
+use instruments::Registry;
+use live::BookingClock;
+use payout::PayoutMetrics;
+use retention::RetentionMetrics;
+use share_ledger::LedgerMetrics;
+use stratum::StratumMetrics;
+use template::TemplateMetrics;
+use validation::ValidationMetrics;
+use web::ProcessCounts;
 
-use crate::context::HostContext;
-use crate::roles::stratum::arbiters;
-use crate::wiring::Wiring;
+use crate::role::Role;
 
-/// Registers the figures of all actors, counters and queues.
-pub(crate) fn export(context: &HostContext<'_>, wiring: &Wiring, ports: &[Arc<dyn ActorHandle>]) {
-    let counters = &context.counters;
-    let metrics = Metrics::default();
-    metrics.actors(ports);
-    context.telemetry.export(&metrics);
-    for (name, help, place) in Counters::list() {
-        let counters = Arc::clone(counters);
-        let read = move || place(&counters).get();
-        if name.ends_with("_total") {
-            metrics.counter(name, help.trim(), read);
-        } else {
-            metrics.gauge(name, help.trim(), read);
-        }
-    }
-    let closed = Arc::clone(counters);
-    let read = move || closed.stratum_closed.each().collect::<Vec<_>>();
-    metrics.labelled("stratum_closed_total", "Stratum connections that ended or were refused.", "reason", read);
-    let rejected = Arc::clone(counters);
-    let read = move || rejected.shares_rejected.each().collect::<Vec<_>>();
-    metrics.labelled("shares_rejected_by_reason_total", "Submits refused, by canonical reason.", "reason", read);
-    metrics.queues(queues(context));
-    metrics.daemons(wiring.published.daemons());
-    metrics.conditions(&context.conditions);
+/// What the crates of this process count, by role. Those of a role that it does not have stay 0 and are not exported.
+#[derive(Default)]
+pub(crate) struct HostMetrics {
+    pub(crate) stratum: StratumRoleMetrics,
+    pub(crate) validator: Arc<ValidationMetrics>,
+    pub(crate) treasury: TreasuryMetrics,
 }
 
-/// All that holds what waits.
-fn queues(context: &HostContext<'_>) -> Vec<Queue> {
-    let (counters, settings) = (&context.counters, &context.settings);
-    let queue = |name, capacity, depth: fn(&Counters) -> &Counter, refused: fn(&Counters) -> &Counter| {
-        let (waiting, turned_away) = (Arc::clone(counters), Arc::clone(counters));
-        Queue {
-            name,
-            depth: Box::new(move || depth(&waiting).get()),
-            capacity,
-            refused: Box::new(move || refused(&turned_away).get()),
+/// Metrics of what the Stratum role starts.
+#[derive(Default)]
+pub(crate) struct StratumRoleMetrics {
+    pub(crate) template: Arc<TemplateMetrics>,
+    pub(crate) ledger: Arc<LedgerMetrics>,
+    pub(crate) blocks: Arc<BlocksMetrics>,
+    pub(crate) front: Arc<StratumMetrics>,
+}
+
+/// Metrics of what the treasury starts.
+#[derive(Default)]
+pub(crate) struct TreasuryMetrics {
+    pub(crate) payout: Arc<PayoutMetrics>,
+    pub(crate) retention: Arc<RetentionMetrics>,
+}
+
+impl HostMetrics {
+    /// Registers those of these roles.
+    pub(crate) fn register(registry: &Registry, roles: &[Role]) -> HostMetrics {
+        let has = |role| roles.contains(&role);
+        let mut metrics = HostMetrics::default();
+        if has(Role::Stratum) {
+            metrics.stratum = StratumRoleMetrics::register(registry);
         }
-    };
-    let connections = u64::from(settings.stratum.max_connections);
-    let mut queues = vec![
-        queue(
-            "stratum_connections",
-            connections,
-            |counters| &counters.stratum_connections,
-            |counters| &counters.stratum_connections_refused_total,
-        ),
-        queue(
-            "share_log_bytes",
-            settings.ledger.backlog_bytes(),
-            |counters| &counters.log_backlog_bytes,
-            |counters| &counters.log_full_total,
-        ),
-        queue(
-            "offers",
-            stratum::OFFERS_MAX as u64 * u64::from(arbiters()),
-            |counters| &counters.offers_waiting,
-            |counters| &counters.offers_forgone_total,
-        ),
-        queue(
-            "owed_checks",
-            validation::OWED_MAX as u64,
-            |counters| &counters.checks_owed,
-            |counters| &counters.checks_forgone_total,
-        ),
-        queue(
-            "block_claims",
-            ClaimPermits::MAX as u64,
-            |counters| &counters.claims_waiting,
-            |counters| &counters.claims_refused_total,
-        ),
-        queue(
-            "proofs",
-            u64::from(settings.validation.capacity.get()),
-            |counters| &counters.proofs_waiting,
-            |counters| &counters.proofs_refused_total,
-        ),
-        queue(
-            "rechecks",
-            validation::RECHECKS_MAX as u64,
-            |counters| &counters.rechecks_waiting,
-            |counters| &counters.rechecks_refused_total,
-        ),
-        queue(
-            "block_candidates",
-            validation::CANDIDATES_MAX as u64,
-            |counters| &counters.candidates_waiting,
-            |counters| &counters.candidates_forgone_total,
-        ),
-        queue(
-            "verdicts",
-            validation::VERDICTS_MAX as u64,
-            |counters| &counters.verdicts_waiting,
-            |counters| &counters.lanes_rested_total,
-        ),
-    ];
-    queues.extend(context.telemetry.queues());
-    queues
+        if has(Role::Validator) {
+            metrics.validator = ValidationMetrics::register(registry).into();
+        }
+        if has(Role::Treasury) {
+            metrics.treasury = TreasuryMetrics::register(registry);
+        }
+        metrics
+    }
+
+    /// By which time shares are booked.
+    pub(crate) fn booking_clock(&self) -> BookingClock {
+        let ledger = &self.stratum.ledger;
+        BookingClock {
+            minutes_ahead: ledger.log_minutes_ahead.clone(),
+            minutes_behind: ledger.log_minutes_behind.clone(),
+        }
+    }
+
+    /// What the API shows.
+    pub(crate) fn counts(&self) -> ProcessCounts {
+        let (front, ledger, validation) = (&self.stratum.front, &self.stratum.ledger, &self.validator);
+        ProcessCounts {
+            stratum_connections: front.stratum_connections.clone(),
+            shares_accepted_total: front.shares_accepted_total.clone(),
+            offers_forgone_total: front.offers_forgone_total.clone(),
+            log_backlog_bytes: ledger.log_backlog_bytes.clone(),
+            log_unreadable: ledger.log_unreadable.clone(),
+            booking_clock: self.booking_clock(),
+            checks_running: validation.checks_running.clone(),
+            claims_waiting: validation.claims_waiting.clone(),
+            checks_owed: validation.checks_owed.clone(),
+            checks_forgone_total: validation.checks_forgone_total.clone(),
+            checks_sampled_total: validation.checks_sampled_total.clone(),
+            checks_failed_total: validation.checks_failed_total.clone(),
+        }
+    }
+}
+
+impl StratumRoleMetrics {
+    fn register(registry: &Registry) -> StratumRoleMetrics {
+        StratumRoleMetrics {
+            template: TemplateMetrics::register(registry).into(),
+            ledger: LedgerMetrics::register(registry).into(),
+            blocks: BlocksMetrics::register(registry).into(),
+            front: StratumMetrics::register(registry).into(),
+        }
+    }
+}
+
+impl TreasuryMetrics {
+    fn register(registry: &Registry) -> TreasuryMetrics {
+        TreasuryMetrics {
+            payout: PayoutMetrics::register(registry).into(),
+            retention: RetentionMetrics::register(registry).into(),
+        }
+    }
 }

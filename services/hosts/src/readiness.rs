@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boot::ServiceNotifier;
+use instruments::Gauge;
 use messages::conditions::ConditionKind;
-use messages::counters::Counters;
 use messages::facts::JobReceiver;
 use runtime::{Health, Host, LoopProgress, Task};
 use tracing::warn;
@@ -22,10 +22,10 @@ pub(crate) fn announce(
     manager: &Arc<ServiceNotifier>,
     host: &Host,
     mut pulses: Vec<Arc<LoopProgress>>,
-    counters: &Arc<Counters>,
+    sessions: &Gauge,
     jobs: JobReceiver,
 ) -> Task {
-    let (manager, mut health, counters) = (Arc::clone(manager), host.health_watch(), Arc::clone(counters));
+    let (manager, mut health, sessions) = (Arc::clone(manager), host.health_watch(), sessions.clone());
     let main = LoopProgress::new("main");
     pulses.push(Arc::clone(&main));
     pulses.extend(host.ports().iter().map(|port| port.pulse()));
@@ -37,7 +37,7 @@ pub(crate) fn announce(
                 return; // The host is gone, and the process with it.
             }
             let status = move || {
-                let miners = counters.stratum_sessions.get();
+                let miners = sessions.get();
                 match &*jobs.borrow() {
                     Some(job) => format!("miners: {miners}, height: {}", job.template.height),
                     None => format!("miners: {miners}, no job: see /readyz"),

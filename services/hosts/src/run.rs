@@ -16,7 +16,7 @@ use crate::roles::stratum::StratumRole;
 use crate::roles::validator::{self, ValidatorRole};
 use crate::roles::{Ending, Running, monitor, treasury};
 use crate::wiring::Wiring;
-use crate::{metrics, readiness};
+use crate::{exports, readiness};
 
 /// Runs the roles of `context` until a signal, or until an actor gives up.
 ///
@@ -98,7 +98,7 @@ impl Crew {
         if let Some(front) = front {
             running.push(front.open(context, wiring, host)?);
         }
-        metrics::export(context, wiring, &host.ports());
+        exports::export(context, wiring, &host.ports());
         if let Some(api) = self.api {
             running.push(api.open(context, wiring, host.ports())?);
         }
@@ -144,7 +144,13 @@ async fn until_told(
     log.say("data", &context.settings.data.dir.display().to_string());
 
     let manager = Arc::new(ServiceNotifier::of_process());
-    let announced = readiness::announce(&manager, &host, pulses, &context.counters, wiring.published.jobs());
+    let announced = readiness::announce(
+        &manager,
+        &host,
+        pulses,
+        &context.metrics.stratum.front.stratum_sessions,
+        wiring.published.jobs(),
+    );
     let ending = async {
         let signal = shutdown.wait().await;
         info!(signal, "stopping");

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use instruments::Counter;
 use messages::conditions::{ConditionKind, Conditions};
-use messages::counters::Counters;
 use messages::facts::LogPosition;
 use runtime::Task;
 use tokio::sync::watch;
@@ -45,16 +45,16 @@ impl Writes {
     /// Looks until the task is dropped.
     pub(crate) fn watch(
         conditions: &Arc<Conditions>,
-        counters: &Arc<Counters>,
+        disk_answers: Counter,
         position: watch::Receiver<Option<LogPosition>>,
         renewals: Arc<Renewals>,
     ) -> Task {
-        let (mut writes, counters) = (Writes::new(conditions, Instant::now()), Arc::clone(counters));
+        let mut writes = Writes::new(conditions, Instant::now());
         runtime::spawn(async move {
             loop {
                 let seen = WorkProgress {
                     position: *position.borrow(),
-                    disk_answers: counters.log_disk_answers_total.get(),
+                    disk_answers: disk_answers.get(),
                     renewed: renewals.age(),
                 };
                 writes.look(&seen, Instant::now());

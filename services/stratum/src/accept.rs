@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::close_reason::CloseReason;
+use crate::metrics::StratumMetrics;
 use ipnet::IpNet;
-use messages::closed::CloseReason;
-use messages::counters::Counters;
 use messages::facts::SessionIds;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,7 +49,7 @@ pub(crate) struct Acceptor {
     /// Keeps what a session has measured.
     retargeter: Rc<Retargeter>,
     draining: Cell<bool>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl Acceptor {
@@ -69,7 +69,7 @@ impl Acceptor {
             reader,
             retargeter,
             draining: Cell::new(false),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
         })
     }
 
@@ -90,7 +90,7 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    self.counters.stratum_connections_total.add(1);
+                    self.metrics.stratum_connections_total.add(1);
                     self.greet(stream, Peer::direct(peer.ip()), door);
                 }
                 Err(error) => {
@@ -111,7 +111,7 @@ impl Acceptor {
             return self.admit(stream, peer, door);
         }
         let Ok(turn) = Arc::clone(&self.shared.proxy_headers).try_acquire_owned() else {
-            return self.counters.stratum_closed.add(CloseReason::ProxyHeader);
+            return self.metrics.stratum_closed_total.add(CloseReason::ProxyHeader);
         };
         let acceptor = Rc::clone(self);
         runtime::spawn_detached(async move {
@@ -123,7 +123,7 @@ impl Acceptor {
                 }
                 outcome => {
                     debug!(peer = %peer.address, ?outcome, "no PROXY header from a trusted peer");
-                    acceptor.counters.stratum_closed.add(CloseReason::ProxyHeader);
+                    acceptor.metrics.stratum_closed_total.add(CloseReason::ProxyHeader);
                 }
             }
         });
@@ -131,7 +131,7 @@ impl Acceptor {
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: Peer, door: ListenerKind) {
         if self.draining.get() {
-            return self.counters.stratum_closed.add(CloseReason::Drained);
+            return self.metrics.stratum_closed_total.add(CloseReason::Drained);
         }
         let (limiter, now) = (&self.shared.limiter, Instant::now());
         match limiter.enter(peer, now) {
@@ -139,8 +139,8 @@ impl Acceptor {
                 runtime::spawn_detached(Rc::clone(self).serve(stream, place, door));
             }
             Err(why) => {
-                self.counters.stratum_connections_refused_total.add(1);
-                self.counters.stratum_closed.add(why.reason());
+                self.metrics.stratum_connections_refused_total.add(1);
+                self.metrics.stratum_closed_total.add(why.reason());
                 if let Some(turn) = limiter.refusal_turn(peer, now) {
                     runtime::spawn_detached(async move {
                         refuse(stream, &why).await;

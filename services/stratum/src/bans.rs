@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use messages::counters::Counters;
 use messages::write_behind::{BanRecord, WrittenBehind};
 use units::Timestamp;
 
 use crate::client::Client;
+use crate::metrics::StratumMetrics;
 
 /// The first ban.
 const FIRST: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ impl Ban {
 #[derive(Debug, Default)]
 pub struct Bans {
     kept: Mutex<BanTable>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +63,8 @@ struct BanTable {
 impl Bans {
     /// With what was stored. Records that name no client are left out.
     #[must_use]
-    pub fn new(stored: Vec<BanRecord>, counters: Arc<Counters>, now: Timestamp) -> Bans {
-        let bans = Bans { kept: Mutex::default(), counters };
+    pub fn new(stored: Vec<BanRecord>, metrics: Arc<StratumMetrics>, now: Timestamp) -> Bans {
+        let bans = Bans { kept: Mutex::default(), metrics };
         bans.load(stored, now);
         bans
     }
@@ -100,7 +100,7 @@ impl Bans {
         }
         kept.bans.insert(client, ban.clone());
         kept.dirty.insert(client);
-        self.counters.stratum_bans_total.add(1);
+        self.metrics.stratum_bans_total.add(1);
         self.count(&kept, now);
         ban
     }
@@ -113,7 +113,7 @@ impl Bans {
 
     fn count(&self, kept: &BanTable, now: Timestamp) {
         let in_force = kept.bans.values().filter(|ban| ban.until > now).count();
-        self.counters.stratum_bans.set(in_force as u64);
+        self.metrics.stratum_bans.set(in_force as u64);
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(bans.take_unsaved(9), rows, "it was not stored after all");
         let again = Bans::new(rows.clone(), Arc::default(), NOW);
         assert_eq!(again.find(client(1), NOW), bans.find(client(1), NOW));
-        assert_eq!(again.counters.stratum_bans.get(), 1);
+        assert_eq!(again.metrics.stratum_bans.get(), 1);
         assert_eq!(again.add(client(1), "bytes", NOW).times, 2);
         again.take_unsaved(9);
         assert_eq!(again.add(client(1), "bytes", NOW).times, 3);

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use messages::closed::CloseReason;
 use messages::facts::Clock;
 use tracing::warn;
 use wire::LoginRefusal;
 
 use crate::bans::{Ban, Bans};
 use crate::client::{Client, Peer};
+use crate::close_reason::CloseReason;
 use crate::limits::{Limits, NAMES_PERIOD, Pace, REFUSALS_AT_ONCE, STRIKES};
 
 /// Clients that something is known about, beyond those that may be connected. At the bound those that have been away

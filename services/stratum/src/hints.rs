@@ -8,11 +8,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use messages::counters::Counters;
 use messages::facts::Origin;
 use messages::write_behind::{HINTS_MAX, HintRecord, WrittenBehind};
 use units::{Difficulty, Timestamp};
 
+use crate::metrics::StratumMetrics;
 use crate::vardiff::FORGOTTEN;
 
 /// Workers that are remembered, in memory and in the database.
@@ -33,7 +33,7 @@ pub(crate) struct Hint {
 #[derive(Debug)]
 pub struct Hints {
     kept: Mutex<HintGenerations>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 /// Two generations: what is noted goes to the young one; when it is full, the old one is forgotten.
@@ -49,15 +49,15 @@ struct HintGenerations {
 impl Hints {
     /// None yet.
     #[must_use]
-    pub fn new(counters: Arc<Counters>) -> Hints {
-        Hints::with_capacity(CAPACITY, counters)
+    pub fn new(metrics: Arc<StratumMetrics>) -> Hints {
+        Hints::with_capacity(CAPACITY, metrics)
     }
 
-    fn with_capacity(capacity: usize, counters: Arc<Counters>) -> Hints {
+    fn with_capacity(capacity: usize, metrics: Arc<StratumMetrics>) -> Hints {
         let (young, old, unwritten) = Default::default();
         Hints {
             kept: Mutex::new(HintGenerations { young, old, unwritten, generation_max: (capacity / 2).max(1) }),
-            counters,
+            metrics,
         }
     }
 
@@ -69,11 +69,11 @@ impl Hints {
     pub(crate) fn note(&self, measured: impl IntoIterator<Item = (Worker, Hint)>) {
         let mut kept = self.lock();
         for (worker, hint) in measured {
-            if kept.note(worker.clone(), hint, &self.counters) {
+            if kept.note(worker.clone(), hint, &self.metrics) {
                 kept.unwritten.insert(worker);
             }
         }
-        self.counters.difficulty_hints.set(kept.len());
+        self.metrics.difficulty_hints.set(kept.len());
     }
 
     fn lock(&self) -> MutexGuard<'_, HintGenerations> {
@@ -114,10 +114,10 @@ impl WrittenBehind for Hints {
         let mut kept = self.lock();
         for HintRecord { address, worker, origin, difficulty, measured_at } in stored {
             if kept.young.len() < kept.generation_max {
-                kept.note((address, worker), Hint { difficulty, measured_at, origin }, &self.counters);
+                kept.note((address, worker), Hint { difficulty, measured_at, origin }, &self.metrics);
             }
         }
-        self.counters.difficulty_hints.set(kept.len());
+        self.metrics.difficulty_hints.set(kept.len());
     }
 
     fn oldest(&self, now: Timestamp) -> Timestamp {
@@ -131,7 +131,7 @@ impl HintGenerations {
     }
 
     /// False when it is known already, or something newer.
-    fn note(&mut self, worker: Worker, hint: Hint, counters: &Counters) -> bool {
+    fn note(&mut self, worker: Worker, hint: Hint, metrics: &StratumMetrics) -> bool {
         if self.find(&worker).is_some_and(|known| known.measured_at >= hint.measured_at) {
             return false;
         }
@@ -139,7 +139,7 @@ impl HintGenerations {
             self.old = std::mem::take(&mut self.young);
             let (old, before) = (&self.old, self.unwritten.len());
             self.unwritten.retain(|worker| old.contains_key(worker));
-            counters.difficulty_hints_dropped_total.add((before - self.unwritten.len()) as u64);
+            metrics.difficulty_hints_dropped_total.add((before - self.unwritten.len()) as u64);
         }
         self.old.remove(&worker);
         self.young.insert(worker, hint);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn hints(capacity: usize) -> Hints {
-        Hints::with_capacity(capacity, Arc::new(Counters::default()))
+        Hints::with_capacity(capacity, Arc::new(StratumMetrics::default()))
     }
 
     #[test]
@@ -221,8 +221,8 @@ mod tests {
         assert!(hints.find(&worker("0")).is_none() && hints.find(&worker("999")).is_some());
         assert!(hints.lock().len() <= 10 && hints.lock().unwritten.len() <= 10);
         let kept = hints.take_unsaved(1000).len() as u64;
-        assert_eq!(hints.counters.difficulty_hints.get(), hints.lock().len());
-        assert!(hints.counters.difficulty_hints_dropped_total.get() >= 1001 - kept - 10);
+        assert_eq!(hints.metrics.difficulty_hints.get(), hints.lock().len());
+        assert!(hints.metrics.difficulty_hints_dropped_total.get() >= 1001 - kept - 10);
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::counters::Counters;
 use messages::facts::{Template, WorkerIdentity};
 use messages::share_ledger::{AppendedShares, FindShares, LoggedShare, NewShare};
 use runtime::Recipient;
 use units::{Difficulty, Nonce, Seq};
 use wire::Reject;
 
+use crate::metrics::StratumMetrics;
 use crate::pending::{LEDGER_PATIENCE, Pending};
 use crate::replies::Replies;
 
@@ -23,7 +23,7 @@ pub(crate) struct InDoubtShares {
     waiting: RefCell<Vec<InDoubtBatch>>,
     finder: Recipient<FindShares>,
     replies: Rc<Replies>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 /// The shares of one message.
@@ -48,15 +48,15 @@ impl InDoubtShares {
     pub(crate) fn new(
         finder: Recipient<FindShares>,
         replies: Rc<Replies>,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<InDoubtShares> {
-        Rc::new(InDoubtShares { waiting: RefCell::default(), finder, replies, counters })
+        Rc::new(InDoubtShares { waiting: RefCell::default(), finder, replies, metrics })
     }
 
     /// Takes shares that were sent when `after` was the last known position, and has the log asked.
     pub(crate) fn add(self: &Rc<Self>, pending: Vec<Pending>, after: Seq) {
         let shares: Vec<_> = pending.into_iter().filter_map(|pending| self.in_doubt(pending)).collect();
-        self.counters.shares_in_doubt.add(shares.len() as u64);
+        self.metrics.shares_in_doubt.add(shares.len() as u64);
         let batch = InDoubtBatch { shares, after, since: Instant::now(), told: false };
         runtime::spawn_detached(Rc::clone(self).decide(batch));
     }
@@ -86,7 +86,7 @@ impl InDoubtShares {
         let shares = batch.shares.iter().map(|share| (share.template.merkle_root, share.nonce)).collect();
         let question = FindShares { after: batch.after, shares };
         if let Ok(Ok(found)) = self.finder.ask(question, LEDGER_PATIENCE).await {
-            self.counters.shares_in_doubt.sub(batch.shares.len() as u64);
+            self.metrics.shares_in_doubt.sub(batch.shares.len() as u64);
             let told = batch.told;
             batch.shares.into_iter().zip(found).for_each(|(share, logged)| self.settle(share, logged, told));
             return;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::closed::CloseReason;
 use wire::{LineError, LineEvent, Lines, Request};
 
+use crate::close_reason::CloseReason;
 use crate::limits::{INVALID_LINES, Pace, Rate};
 use crate::login::Logins;
 use crate::proxy;

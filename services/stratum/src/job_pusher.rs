@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messages::counters::Counters;
 use messages::facts::{CurrentJob, JobReceiver};
 use wire::JobTemplate;
 
 use crate::assignment::Assignment;
+use crate::metrics::StratumMetrics;
 use crate::open_sessions::OpenSessions;
-use crate::pushes::Pushes;
+use crate::pushes;
 use crate::ranges::Ranges;
 use crate::session::Session;
 
@@ -24,10 +24,9 @@ struct Job {
 pub(crate) struct JobPusher {
     job: RefCell<Option<Job>>,
     ranges: RefCell<Ranges>,
-    pushes: Pushes,
     published: JobReceiver,
     stale_grace: Duration,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl JobPusher {
@@ -35,10 +34,10 @@ impl JobPusher {
         published: JobReceiver,
         ranges: Ranges,
         stale_grace: Duration,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<JobPusher> {
-        let (job, ranges, pushes) = (RefCell::default(), RefCell::new(ranges), Pushes::new());
-        Rc::new(JobPusher { job, ranges, pushes, published, stale_grace, counters })
+        let (job, ranges) = (RefCell::default(), RefCell::new(ranges));
+        Rc::new(JobPusher { job, ranges, published, stale_grace, metrics })
     }
 
     /// Name of the current template in stale texts.
@@ -58,15 +57,15 @@ impl JobPusher {
         let has_room = miner.assignments.make_room(now, self.stale_grace);
         let range = has_room.then(|| self.ranges.borrow_mut().take(template.local_id)).flatten();
         miner.is_owed_job = range.is_none();
-        let Some(range) = range else { return self.counters.jobs_withheld_total.add(1) };
+        let Some(range) = range else { return self.metrics.jobs_withheld_total.add(1) };
         let assignment = Assignment::new(range, Arc::clone(template), difficulty, Arc::clone(&miner.line), now);
         let target_hex = wire::hash_hex(assignment.target.as_bytes());
         if let Some(current) = miner.assignments.current() {
-            Pushes::interrupt(&self.counters, current, &miner.line, template, now);
+            pushes::interrupt(&self.metrics, current, &miner.line, template, now);
         }
         miner.vardiff.assigned(difficulty, now);
         miner.assignments.push(assignment, now);
-        self.counters.jobs_pushed_total.add(1);
+        self.metrics.jobs_pushed_total.add(1);
         session.write(|out| {
             let (nonce_first, nonce_last) = (range.first, range.last);
             let patch =
@@ -101,7 +100,7 @@ impl JobPusher {
                 *self.job.borrow_mut() = Some(Job { current: Arc::clone(&current), line });
                 if push {
                     sessions.for_each(|session| self.push(session)).await;
-                    self.pushes.done(&current);
+                    pushes::done(&self.metrics, &current);
                 }
             }
             if jobs.changed().await.is_err() {

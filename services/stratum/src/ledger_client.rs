@@ -3,7 +3,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use messages::counters::Counters;
 use messages::share_ledger::{AppendRefusal, AppendShares, NewShare};
 use runtime::{AskError, Recipient};
 use tokio::sync::Notify;
@@ -11,6 +10,7 @@ use tracing::{Instrument, error, info_span};
 use wire::Reject;
 
 use crate::in_doubt::InDoubtShares;
+use crate::metrics::StratumMetrics;
 use crate::pending::{LEDGER_PATIENCE, Pending};
 use crate::replies::Replies;
 use crate::validation_queue::ValidationQueue;
@@ -43,7 +43,7 @@ pub(crate) struct LedgerClient {
     in_doubt: Rc<InDoubtShares>,
     /// Hears of block claims that the log refused.
     validation: Rc<ValidationQueue>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl LedgerClient {
@@ -52,10 +52,10 @@ impl LedgerClient {
         replies: Rc<Replies>,
         in_doubt: Rc<InDoubtShares>,
         validation: Rc<ValidationQueue>,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<LedgerClient> {
         let (batch, flush) = (RefCell::default(), Notify::new());
-        Rc::new(LedgerClient { batch, flush, ledger, replies, in_doubt, validation, counters })
+        Rc::new(LedgerClient { batch, flush, ledger, replies, in_doubt, validation, metrics })
     }
 
     /// Sends a share with the next message.
@@ -112,7 +112,7 @@ impl LedgerClient {
             return;
         }
         error!(claims = claims.len(), "share log refused block claims; verifying and submitting them without it");
-        self.counters.claims_unlogged_total.add(claims.len() as u64);
+        self.metrics.claims_unlogged_total.add(claims.len() as u64);
         for (at, share) in claims {
             if let Some(pending) = pending.get_mut(at) {
                 self.validation.add_unlogged(pending, share);

@@ -23,6 +23,7 @@ mod assignment;
 mod bans;
 mod buffer_pool;
 mod client;
+mod close_reason;
 mod connection_limiter;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -34,6 +35,7 @@ mod ledger_client;
 mod limits;
 mod listen;
 mod login;
+mod metrics;
 mod notices;
 mod open_sessions;
 mod origin;
@@ -41,6 +43,7 @@ mod pending;
 mod proxy;
 mod pushes;
 mod ranges;
+mod reject_code;
 mod reject_counts;
 mod reject_log;
 mod replies;
@@ -56,7 +59,6 @@ mod vardiff;
 
 use std::sync::Arc;
 
-use messages::counters::Counters;
 use messages::facts::{Clock, JobReceiver, LocalIds, Notice, Restrictions, SessionIds};
 use messages::share_ledger::{AppendEvents, AppendShares, FindShares};
 use messages::validation::{ClaimPermits, OfferShares, VerifyShare};
@@ -66,12 +68,15 @@ use tokio::sync::{broadcast, watch};
 
 pub use bans::Bans;
 pub use client::Client;
+pub use close_reason::{CloseReason, CloseReasonCounts};
 pub use hints::Hints;
 /// Acknowledged shares of one arbiter that Validation has not taken yet.
 pub const OFFERS_MAX: usize = validation_queue::OWED_MAX;
 pub use listen::{ListenError, Listeners, Stratum};
+pub use metrics::StratumMetrics;
 pub use origin::OriginSalt;
 pub use ranges::ProcessNumber;
+pub use reject_code::RejectCodeCounts;
 pub use tls::{TlsError, check_certificate};
 
 /// What the front is built from.
@@ -113,8 +118,8 @@ pub struct StratumParts {
     pub hints: Arc<Hints>,
     /// Who may not connect.
     pub bans: Arc<Bans>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// What it counts.
+    pub metrics: Arc<StratumMetrics>,
     /// The wall clock.
     pub clock: Clock,
     /// Local ids of lines.
@@ -129,7 +134,7 @@ impl StratumParts {
     /// # Errors
     /// When the address cannot be bound.
     pub fn start(self) -> Result<Stratum, ListenError> {
-        let listeners = Listeners::bind(&self.settings, &self.counters)?;
+        let listeners = Listeners::bind(&self.settings, &self.metrics)?;
         self.start_on(listeners)
     }
 

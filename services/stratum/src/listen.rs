@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use listenfd::ListenFd;
-use messages::counters::Counters;
 use runtime::{Arbiter, LoopProgress};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Listen, StratumSettings};
@@ -22,6 +21,7 @@ use crate::accept::SharedLimits;
 use crate::connection_limiter::ConnectionLimiter;
 use crate::inbound::ListenerKind;
 use crate::limits::{Limits, PROXY_HEADERS_AT_ONCE};
+use crate::metrics::StratumMetrics;
 use crate::ranges::ARBITERS_MAX;
 use crate::shard::StratumShard;
 use crate::tls::{self, TlsError, TlsGate};
@@ -66,9 +66,9 @@ impl Listeners {
     ///
     /// # Errors
     /// When an address cannot be bound, or the certificate cannot be used.
-    pub fn bind(settings: &StratumSettings, counters: &Arc<Counters>) -> Result<Listeners, ListenError> {
+    pub fn bind(settings: &StratumSettings, metrics: &Arc<StratumMetrics>) -> Result<Listeners, ListenError> {
         let tls = match (&settings.tls_cert, &settings.tls_key) {
-            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, counters)?)),
+            (Some(cert), Some(key)) => Some(Arc::new(TlsGate::new(cert, key, metrics)?)),
             _ => None,
         };
         let mut inherited = Inherited::take();

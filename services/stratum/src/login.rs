@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use crate::close_reason::CloseReason;
+use crate::metrics::StratumMetrics;
 use chain::{Address, Network};
-use messages::closed::CloseReason;
-use messages::counters::Counters;
 use messages::facts::{Clock, LocalIds, WorkerIdentity};
 use wire::{Capability, Login, LoginRefusal};
 
@@ -29,7 +29,7 @@ pub(crate) struct Logins {
     retargeter: Rc<Retargeter>,
     jobs: Rc<JobPusher>,
     clock: Clock,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl Logins {
@@ -47,7 +47,7 @@ impl Logins {
             retargeter,
             jobs,
             clock: Arc::clone(&parts.clock),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
         }
     }
 
@@ -58,7 +58,7 @@ impl Logins {
                 let required = self.require_claimed_hash;
                 session.write(|out| wire::write_login_ok(out, id, login.protocol_version, required));
                 if !session.counted.replace(true) {
-                    self.counters.stratum_sessions.add(1);
+                    self.metrics.stratum_sessions.add(1);
                 }
                 *session.miner.borrow_mut() = Some(miner);
                 self.jobs.push(session);

@@ -2,20 +2,20 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use messages::counters::Counters;
 use messages::facts::{Notice, SessionId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::metrics::StratumMetrics;
 use crate::open_sessions::OpenSessions;
 use crate::session::Session;
 
 /// Tells one arbiter's sessions what is published, until nobody publishes any more.
-pub(crate) async fn follow(mut notices: Receiver<Notice>, sessions: Rc<OpenSessions>, counters: Arc<Counters>) {
+pub(crate) async fn follow(mut notices: Receiver<Notice>, sessions: Rc<OpenSessions>, metrics: Arc<StratumMetrics>) {
     loop {
         match notices.recv().await {
             Ok(Notice::BlockSolved { finder }) => announce_block(&sessions, finder).await,
-            Err(RecvError::Lagged(missed)) => counters.notices_missed_total.add(missed),
+            Err(RecvError::Lagged(missed)) => metrics.notices_missed_total.add(missed),
             Err(RecvError::Closed) => return,
         }
     }

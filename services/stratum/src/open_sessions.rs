@@ -3,8 +3,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use messages::closed::CloseReason;
-use messages::counters::Counters;
+use crate::close_reason::CloseReason;
+use crate::metrics::StratumMetrics;
 use tokio::sync::Notify;
 
 use crate::session::Session;
@@ -18,17 +18,17 @@ pub(crate) struct OpenSessions {
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
     emptied: Notify,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl OpenSessions {
-    pub(crate) fn new(counters: Arc<Counters>) -> Rc<OpenSessions> {
+    pub(crate) fn new(metrics: Arc<StratumMetrics>) -> Rc<OpenSessions> {
         Rc::new(OpenSessions {
             sessions: RefCell::default(),
             free: RefCell::default(),
             open: Cell::new(0),
             emptied: Notify::new(),
-            counters,
+            metrics,
         })
     }
 
@@ -41,7 +41,7 @@ impl OpenSessions {
         });
         sessions[slot] = Some(Rc::clone(session));
         self.open.set(self.open.get() + 1);
-        self.counters.stratum_connections.add(1);
+        self.metrics.stratum_connections.add(1);
         slot
     }
 
@@ -50,13 +50,13 @@ impl OpenSessions {
         self.sessions.borrow_mut()[slot] = None;
         self.free.borrow_mut().push(slot);
         self.open.set(self.open.get() - 1);
-        self.counters.stratum_connections.sub(1);
+        self.metrics.stratum_connections.sub(1);
         if session.counted.get() {
-            self.counters.stratum_sessions.sub(1);
+            self.metrics.stratum_sessions.sub(1);
         }
-        self.counters.stratum_closed.add(reason);
+        self.metrics.stratum_closed_total.add(reason);
         if reason == CloseReason::SlowReader {
-            self.counters.stratum_slow_readers_total.add(1);
+            self.metrics.stratum_slow_readers_total.add(1);
         }
         if self.open.get() == 0 {
             self.emptied.notify_one();

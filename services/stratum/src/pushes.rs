@@ -8,58 +8,38 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messages::counters::Counters;
 use messages::facts::{CurrentJob, Template, WorkerIdentity};
-use opentelemetry::metrics::Histogram;
 
 use crate::assignment::Assignment;
+use crate::metrics::StratumMetrics;
 
 /// What a lane of a miner takes for one 2 GiB hash; one to three seconds in practice.
 const HASH_TIME: Duration = Duration::from_secs(2);
-/// Bounds of the latency histogram, seconds.
-const BOUNDS: [f64; 12] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0];
 
-/// One arbiter's pushes.
-#[derive(Debug)]
-pub(crate) struct Pushes {
-    tip_to_last: Histogram<f64>,
+/// All sessions of this thread have the new job.
+pub(crate) fn done(metrics: &StratumMetrics, job: &CurrentJob) {
+    metrics.stratum_tip_to_last_job_seconds.record(job.known_at.elapsed());
 }
 
-impl Pushes {
-    pub(crate) fn new() -> Pushes {
-        let tip_to_last = opentelemetry::global::meter("meshpool")
-            .f64_histogram("meshpool_stratum_tip_to_last_job_seconds")
-            .with_description("From the first word of a new tip to the job line of a thread's last session.")
-            .with_boundaries(BOUNDS.to_vec())
-            .build();
-        Pushes { tip_to_last }
+/// Counts what a session loses when a job for `line` on `next` takes the place of `current`. Who logs in again
+/// interrupts itself.
+pub(crate) fn interrupt(
+    metrics: &StratumMetrics,
+    current: &Assignment,
+    line: &Arc<WorkerIdentity>,
+    next: &Template,
+    now: Instant,
+) {
+    if !Arc::ptr_eq(&current.line, line) {
+        return;
     }
-
-    /// All sessions of this thread have the new job.
-    pub(crate) fn done(&self, job: &CurrentJob) {
-        self.tip_to_last.record(job.known_at.elapsed().as_secs_f64(), &[]);
-    }
-
-    /// Counts what a session loses when a job for `line` on `next` takes the place of `current`. Who logs in again
-    /// interrupts itself.
-    pub(crate) fn interrupt(
-        counters: &Counters,
-        current: &Assignment,
-        line: &Arc<WorkerIdentity>,
-        next: &Template,
-        now: Instant,
-    ) {
-        if !Arc::ptr_eq(&current.line, line) {
-            return;
-        }
-        let lost = lost(now.saturating_duration_since(current.given_at()));
-        let counter = if current.template.identity() == next.identity() {
-            &counters.stratum_lost_to_retargets_ms_total
-        } else {
-            &counters.stratum_lost_to_tips_ms_total
-        };
-        counter.add(u64::try_from(lost.as_millis()).unwrap_or(u64::MAX));
-    }
+    let lost = lost(now.saturating_duration_since(current.given_at()));
+    let counter = if current.template.identity() == next.identity() {
+        &metrics.stratum_lost_to_retargets_ms_total
+    } else {
+        &metrics.stratum_lost_to_tips_ms_total
+    };
+    counter.add(u64::try_from(lost.as_millis()).unwrap_or(u64::MAX));
 }
 
 fn lost(age: Duration) -> Duration {

@@ -8,7 +8,7 @@ use units::Minute;
 use wire::RejectCode;
 
 /// Counts that wait to be logged. As many as there are lines and reasons in a few seconds at most: beyond this the
-/// rest is in the process's counters only.
+/// rest is in the process's metrics only.
 const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]

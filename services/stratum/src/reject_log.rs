@@ -3,12 +3,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use messages::counters::Counters;
 use messages::facts::{Clock, WorkerIdentity};
 use messages::share_ledger::{AppendEvents, AppendRefusal};
 use runtime::{AskError, Recipient};
 use wire::Reject;
 
+use crate::metrics::StratumMetrics;
 use crate::pending::LEDGER_PATIENCE;
 use crate::reject_counts::RejectCounts;
 
@@ -19,28 +19,28 @@ pub(crate) struct RejectLog {
     is_logging: Cell<bool>,
     events: Recipient<AppendEvents>,
     clock: Clock,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl RejectLog {
-    pub(crate) fn new(events: Recipient<AppendEvents>, clock: Clock, counters: Arc<Counters>) -> Rc<RejectLog> {
-        Rc::new(RejectLog { counts: RefCell::default(), is_logging: Cell::default(), events, clock, counters })
+    pub(crate) fn new(events: Recipient<AppendEvents>, clock: Clock, metrics: Arc<StratumMetrics>) -> Rc<RejectLog> {
+        Rc::new(RejectLog { counts: RefCell::default(), is_logging: Cell::default(), events, clock, metrics })
     }
 
-    /// Counts a refusal; without a line it is in the process's counters only.
+    /// Counts a refusal; without a line it is in the process's metrics only.
     pub(crate) fn count(&self, line: Option<&Arc<WorkerIdentity>>, reject: &Reject) {
-        let counters = &self.counters;
+        let metrics = &self.metrics;
         match reject {
-            Reject::ServerBusy => counters.shares_busy_total.add(1),
+            Reject::ServerBusy => metrics.shares_busy_total.add(1),
             _ => {
-                counters.shares_rejected_total.add(1);
-                counters.shares_rejected.add(reject.code());
+                metrics.shares_rejected_total.add(1);
+                metrics.shares_rejected_by_reason_total.add(reject.code());
             }
         }
         if let Some(line) = line
             && !self.counts.borrow_mut().count(line, reject.code(), (self.clock)().minute())
         {
-            counters.rejects_uncounted_total.add(1);
+            metrics.rejects_uncounted_total.add(1);
         }
     }
 
@@ -68,6 +68,6 @@ impl RejectLog {
             }
             Ok(Err(AppendRefusal::Disk)) | Err(AskError::Lost | AskError::Late) => RejectCounts::sum(&events),
         };
-        self.counters.rejects_uncounted_total.add(uncounted);
+        self.metrics.rejects_uncounted_total.add(uncounted);
     }
 }

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::counters::Counters;
 use messages::share_ledger::AppendedShares;
 use units::Seq;
 use wire::Reject;
 
+use crate::metrics::StratumMetrics;
 use crate::pending::Pending;
 use crate::reject_log::RejectLog;
 use crate::retargeter::Retargeter;
@@ -27,7 +27,7 @@ pub(crate) struct Replies {
     validation: Rc<ValidationQueue>,
     /// The last position that the log has told: what is sent from now on comes behind it.
     last_position: Cell<Seq>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl Replies {
@@ -35,9 +35,9 @@ impl Replies {
         retargeter: Rc<Retargeter>,
         rejects: Rc<RejectLog>,
         validation: Rc<ValidationQueue>,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<Replies> {
-        Rc::new(Replies { retargeter, rejects, validation, last_position: Cell::default(), counters })
+        Rc::new(Replies { retargeter, rejects, validation, last_position: Cell::default(), metrics })
     }
 
     /// Shares that are sent to the log now come behind this position.
@@ -49,10 +49,7 @@ impl Replies {
     pub(crate) fn accept(&self, pending: &mut [Pending], appended: AppendedShares) {
         let now = Instant::now();
         self.last_position.set(self.last_position.get().max(appended.at.first));
-        self.counters.shares_accepted_total.add(pending.len() as u64);
-        if let Some(last) = appended.shares.last() {
-            self.counters.share_at(last.received_at);
-        }
+        self.metrics.shares_accepted_total.add(pending.len() as u64);
         for (pending, share) in pending.iter().zip(&appended.shares) {
             let session = &pending.session;
             let difficulty = self.retargeter.accepted(session, share.difficulty, now);
@@ -67,7 +64,7 @@ impl Replies {
 
     /// A share is in the log whose miner was told that nobody knows: it counts.
     pub(crate) fn accept_untold(&self, pending: &mut Pending, appended: AppendedShares) {
-        self.counters.shares_accepted_total.add(1);
+        self.metrics.shares_accepted_total.add(1);
         self.validation.add_logged(std::slice::from_mut(pending), appended);
     }
 
@@ -92,7 +89,7 @@ impl Replies {
 
     /// Answers a submit whose outcome nobody knows yet.
     pub(crate) fn unknown(&self, pending: &Pending) {
-        self.counters.shares_unknown_total.add(1);
+        self.metrics.shares_unknown_total.add(1);
         pending.session.write(|out| wire::write_error(out, pending.id, UNKNOWN));
         pending.session.answered();
     }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::counters::Counters;
 use messages::facts::{Clock, WorkerIdentity};
 use messages::share_ledger::NewShare;
 use settings::VardiffSettings;
@@ -15,6 +14,7 @@ use units::Difficulty;
 use crate::assignment::Assignment;
 use crate::hints::{Hint, Hints, Worker};
 use crate::job_pusher::JobPusher;
+use crate::metrics::StratumMetrics;
 use crate::pending::Pending;
 use crate::session::{Miner, Session};
 use crate::vardiff::{Known, Retarget, Start, Vardiff};
@@ -25,7 +25,7 @@ pub(crate) struct Retargeter {
     hints: Arc<Hints>,
     jobs: Rc<JobPusher>,
     clock: Clock,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl Retargeter {
@@ -34,9 +34,9 @@ impl Retargeter {
         hints: Arc<Hints>,
         jobs: Rc<JobPusher>,
         clock: Clock,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<Retargeter> {
-        Rc::new(Retargeter { settings, hints, jobs, clock, counters })
+        Rc::new(Retargeter { settings, hints, jobs, clock, metrics })
     }
 
     // === shares ===
@@ -77,10 +77,10 @@ impl Retargeter {
     fn follow_up(&self, session: &Session, outcome: Retarget) {
         match outcome {
             Retarget::Keep => {}
-            Retarget::NextJob => self.counters.retargets_deferred_total.add(1),
+            Retarget::NextJob => self.metrics.retargets_deferred_total.add(1),
             // The network's difficulty bounds both: a new job may not differ from the current one.
             Retarget::Now if session.miner.borrow().as_ref().is_some_and(Miner::differs) => {
-                self.counters.retargets_pushed_total.add(1);
+                self.metrics.retargets_pushed_total.add(1);
                 self.jobs.push(session);
             }
             Retarget::Now => {}

@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messages::closed::CloseReason;
 use messages::facts::{Origin, SessionId, WorkerIdentity};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -15,6 +14,7 @@ use units::Difficulty;
 
 use crate::assignment::Assignments;
 use crate::buffer_pool;
+use crate::close_reason::CloseReason;
 use crate::connection_limiter::ConnectionPermit;
 use crate::limits::{HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Pace, RateWindow};
 use crate::transport::{Tls, Transport};

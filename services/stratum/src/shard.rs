@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messages::counters::Counters;
 use messages::facts::Notice;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
@@ -20,6 +19,7 @@ use crate::inbound::{ListenerKind, RequestReader};
 use crate::job_pusher::JobPusher;
 use crate::ledger_client::LedgerClient;
 use crate::login::Logins;
+use crate::metrics::StratumMetrics;
 use crate::notices;
 use crate::open_sessions::OpenSessions;
 use crate::ranges::Ranges;
@@ -48,7 +48,7 @@ pub(crate) struct StratumShard {
     ledger: Rc<LedgerClient>,
     notices: broadcast::Sender<Notice>,
     idle_timeout: Duration,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl StratumShard {
@@ -58,24 +58,24 @@ impl StratumShard {
         tls: Option<Arc<TlsGate>>,
         arbiter: u8,
     ) -> Rc<StratumShard> {
-        let counters = || Arc::clone(&parts.counters);
+        let metrics = || Arc::clone(&parts.metrics);
         let clock = || Arc::clone(&parts.clock);
         let restrictions = ActiveRestrictions::new(parts.restrictions.clone());
-        let sessions = OpenSessions::new(counters());
+        let sessions = OpenSessions::new(metrics());
         let ranges = Ranges::new(parts.era, arbiter);
-        let jobs = JobPusher::new(parts.jobs.clone(), ranges, parts.settings.stale_grace, counters());
+        let jobs = JobPusher::new(parts.jobs.clone(), ranges, parts.settings.stale_grace, metrics());
         let hints = Arc::clone(&parts.hints);
-        let retargeter = Retargeter::new(parts.vardiff.clone(), hints, Rc::clone(&jobs), clock(), counters());
-        let rejects = RejectLog::new(parts.events.clone(), clock(), counters());
-        let validation = ValidationQueue::new(parts.validation.clone(), parts.offer_all, counters());
-        let replies = Replies::new(Rc::clone(&retargeter), Rc::clone(&rejects), Rc::clone(&validation), counters());
-        let in_doubt = InDoubtShares::new(parts.finder.clone(), Rc::clone(&replies), counters());
+        let retargeter = Retargeter::new(parts.vardiff.clone(), hints, Rc::clone(&jobs), clock(), metrics());
+        let rejects = RejectLog::new(parts.events.clone(), clock(), metrics());
+        let validation = ValidationQueue::new(parts.validation.clone(), parts.offer_all, metrics());
+        let replies = Replies::new(Rc::clone(&retargeter), Rc::clone(&rejects), Rc::clone(&validation), metrics());
+        let in_doubt = InDoubtShares::new(parts.finder.clone(), Rc::clone(&replies), metrics());
         let ledger = LedgerClient::new(
             parts.ledger.clone(),
             Rc::clone(&replies),
             Rc::clone(&in_doubt),
             Rc::clone(&validation),
-            counters(),
+            metrics(),
         );
         let checks = SubmitChecks::new(parts, Rc::clone(&restrictions), Rc::clone(&jobs), Rc::clone(&retargeter));
         let submits = SubmitPipeline::new(checks, parts.prover.clone(), Rc::clone(&ledger), replies);
@@ -94,7 +94,7 @@ impl StratumShard {
             ledger,
             notices: parts.notices.clone(),
             idle_timeout: parts.settings.idle_timeout,
-            counters: counters(),
+            metrics: metrics(),
         })
     }
 
@@ -104,7 +104,7 @@ impl StratumShard {
         runtime::spawn_detached(Rc::clone(&self.jobs).follow(Rc::clone(&self.sessions)));
         runtime::spawn_detached(Rc::clone(&self.restrictions).follow());
         let (notices, sessions) = (self.notices.subscribe(), Rc::clone(&self.sessions));
-        runtime::spawn_detached(notices::follow(notices, sessions, Arc::clone(&self.counters)));
+        runtime::spawn_detached(notices::follow(notices, sessions, Arc::clone(&self.metrics)));
         runtime::spawn_detached(Rc::clone(self).tick());
     }
 
@@ -141,7 +141,7 @@ impl StratumShard {
                 })
                 .await;
             self.retargeter.note(measured);
-            self.counters.stratum_mining_ms_total.add(mining * TICK_MS);
+            self.metrics.stratum_mining_ms_total.add(mining * TICK_MS);
             self.validation.offer_again();
             self.in_doubt.ask_again();
             self.rejects.start_logging();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chain::PowHash;
-use messages::counters::Counters;
 use messages::facts::Clock;
 use messages::share_ledger::NewShare;
 use messages::validation::ClaimPermits;
@@ -14,6 +13,7 @@ use wire::{Reject, Submit};
 use crate::StratumParts;
 use crate::active_restrictions::ActiveRestrictions;
 use crate::job_pusher::JobPusher;
+use crate::metrics::StratumMetrics;
 use crate::pending::Pending;
 use crate::retargeter::Retargeter;
 use crate::session::Session;
@@ -36,7 +36,7 @@ pub(crate) struct SubmitChecks {
     retargeter: Rc<Retargeter>,
     claim_places: Arc<ClaimPermits>,
     clock: Clock,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 /// What is kept of a submit that passed, its share, and whether that is to be proven before it is acknowledged.
@@ -67,7 +67,7 @@ impl SubmitChecks {
             retargeter,
             claim_places: Arc::clone(&parts.claim_places),
             clock: Arc::clone(&parts.clock),
-            counters: Arc::clone(&parts.counters),
+            metrics: Arc::clone(&parts.metrics),
         }
     }
 
@@ -107,7 +107,7 @@ impl SubmitChecks {
             pending.claim_place = self.claim_places.take(&share.line.pair());
             if pending.claim_place.is_none() {
                 pending.release();
-                self.counters.claims_refused_total.add(1);
+                self.metrics.claims_refused_total.add(1);
                 return Err(Reject::ServerBusy);
             }
         }

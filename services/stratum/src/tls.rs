@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use messages::counters::Counters;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
@@ -14,6 +13,7 @@ use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::limits::HANDSHAKES_AT_ONCE;
+use crate::metrics::StratumMetrics;
 use crate::transport::Tls;
 
 /// The first byte of TLS. No request begins with it.
@@ -48,14 +48,14 @@ pub(crate) struct TlsGate {
     key: PathBuf,
     current: RwLock<Arc<ServerConfig>>,
     handshakes: Arc<Semaphore>,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl TlsGate {
-    pub(crate) fn new(cert: &Path, key: &Path, counters: &Arc<Counters>) -> Result<TlsGate, TlsError> {
+    pub(crate) fn new(cert: &Path, key: &Path, metrics: &Arc<StratumMetrics>) -> Result<TlsGate, TlsError> {
         let current = RwLock::new(read_config(cert, key)?);
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
-        Ok(TlsGate { cert: cert.into(), key: key.into(), current, handshakes, counters: Arc::clone(counters) })
+        Ok(TlsGate { cert: cert.into(), key: key.into(), current, handshakes, metrics: Arc::clone(metrics) })
     }
 
     /// TLS for one connection; `None` while too many shake hands. Nothing is allocated before that is known.
@@ -64,7 +64,7 @@ impl TlsGate {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
         let mut conn = ServerConnection::new(config)?;
         conn.set_buffer_limit(Some(UNSENT_MAX));
-        Ok(Some(Box::new(Tls { conn, handshake: Some(turn), begun: now, counters: Arc::clone(&self.counters) })))
+        Ok(Some(Box::new(Tls { conn, handshake: Some(turn), begun: now, metrics: Arc::clone(&self.metrics) })))
     }
 
     /// Reads the files again. What is connected keeps the certificate it has.
@@ -75,7 +75,7 @@ impl TlsGate {
                 info!(certificate = %self.cert.display(), "new certificate in use");
             }
             Err(error) => {
-                self.counters.stratum_tls_reload_failures_total.add(1);
+                self.metrics.stratum_tls_reload_failures_total.add(1);
                 warn!(%error, "new certificate rejected, keeping the old one");
             }
         }

@@ -5,12 +5,13 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
 
-use messages::counters::Counters;
 use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::metrics::StratumMetrics;
 
 /// Room that one step of TLS may need for what it has decrypted: a record, and what came with it.
 const TLS_ROOM: usize = 32 * 1024;
@@ -27,7 +28,7 @@ pub(crate) struct Tls {
     /// Held until the handshake is done.
     pub(crate) handshake: Option<OwnedSemaphorePermit>,
     pub(crate) begun: Instant,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<StratumMetrics>,
 }
 
 /// The socket, as rustls wants it.
@@ -161,7 +162,7 @@ impl Tls {
             return Err(io::Error::new(ErrorKind::InvalidData, error));
         }
         if !self.conn.is_handshaking() && self.handshake.take().is_some() {
-            self.counters.stratum_tls_handshakes_total.add(1);
+            self.metrics.stratum_tls_handshakes_total.add(1);
         }
         Ok(())
     }

@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use messages::counters::Counters;
 use messages::share_ledger::{Appended, AppendedShares, NewShare};
 use messages::validation::{BookedShare, OfferShares};
 use runtime::{Recipient, Refused};
 use units::Seq;
 
+use crate::metrics::StratumMetrics;
 use crate::pending::Pending;
 
 /// Acknowledged shares that Validation has not taken yet, of one arbiter. Beyond it the oldest stay provisional.
@@ -27,17 +27,17 @@ pub(crate) struct ValidationQueue {
     validation: Recipient<OfferShares>,
     /// Whether Validation hears of every share, or only of those that claim a block.
     offer_all: bool,
-    counters: Arc<Counters>,
+    metrics: Arc<StratumMetrics>,
 }
 
 impl ValidationQueue {
     pub(crate) fn new(
         validation: Recipient<OfferShares>,
         offer_all: bool,
-        counters: Arc<Counters>,
+        metrics: Arc<StratumMetrics>,
     ) -> Rc<ValidationQueue> {
         let (owed, rests) = (RefCell::default(), Cell::default());
-        Rc::new(ValidationQueue { owed, rests, validation, offer_all, counters })
+        Rc::new(ValidationQueue { owed, rests, validation, offer_all, metrics })
     }
 
     /// Takes shares that are in the log, and offers them.
@@ -53,8 +53,8 @@ impl ValidationQueue {
             // A block claim is never forgone: it is also found again in the log after a restart.
             let Some(place) = owed.iter().position(|share| !share.claims_block) else { break };
             owed.remove(place);
-            self.counters.offers_forgone_total.add(1);
-            self.counters.offers_waiting.sub(1);
+            self.metrics.offers_forgone_total.add(1);
+            self.metrics.offers_waiting.sub(1);
         }
         drop(owed);
         self.offer();
@@ -67,7 +67,7 @@ impl ValidationQueue {
     }
 
     fn add(&self, pending: &mut Pending, share: NewShare, at: Appended) {
-        self.counters.offers_waiting.add(1);
+        self.metrics.offers_waiting.add(1);
         self.owed.borrow_mut().push_back(BookedShare {
             seq: at.first,
             minute: at.minute,
@@ -98,7 +98,7 @@ impl ValidationQueue {
             let many = owed.len().min(SHARES_PER_OFFER);
             let offer = OfferShares(owed.drain(..many).collect());
             match self.validation.tell(offer) {
-                Ok(()) => self.counters.offers_waiting.sub(many as u64),
+                Ok(()) => self.metrics.offers_waiting.sub(many as u64),
                 Err(Refused::Busy(offer) | Refused::Down(offer)) => {
                     offer.0.into_iter().rev().for_each(|share| owed.push_front(share));
                     self.rests.set(true);

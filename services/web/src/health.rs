@@ -58,13 +58,13 @@ pub(crate) async fn ready(parts: web::Data<WebParts>, request: HttpRequest) -> H
     if parts.jobs.borrow().is_none() {
         reasons.push("no job yet".into());
     }
-    if parts.counters.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
+    if parts.counts.log_backlog_bytes.get() > parts.settings.ledger.backlog_bytes() {
         reasons.push("share log is full".into());
     }
-    if parts.counters.log_unreadable.get() > 0 {
+    if parts.counts.log_unreadable.get() > 0 {
         reasons.push("share log is damaged: its shares are not booked".into());
     }
-    match parts.counters.log_minutes_ahead.get() {
+    match parts.counts.booking_clock.minutes_ahead.get() {
         // A clock may be set back a little at any time.
         0..=5 => {}
         minutes => degraded.push(format!("shares are booked {minutes} minutes ahead of the clock, which was set back")),

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod counts;
 mod health;
 mod lists;
 mod miner;
@@ -23,7 +24,6 @@ use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
 use actix_web::{App, HttpServer, web};
 use live::Snapshot;
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, DaemonsReceiver, JobReceiver, LogPosition, Tip};
 use runtime::ActorHandle;
 use settings::{Listen, Settings};
@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use units::Timestamp;
 
 use crate::answer::ApiError;
+pub use crate::counts::ProcessCounts;
 
 /// How long requests under way may take to end when the process stops, in seconds.
 const LAST_ANSWERS_SECS: u64 = 5;
@@ -68,8 +69,8 @@ pub struct WebParts {
     pub live: watch::Receiver<Arc<Snapshot>>,
     /// Actors' figures.
     pub ports: Vec<Arc<dyn ActorHandle>>,
-    /// Counters of the process.
-    pub counters: Arc<Counters>,
+    /// What others of the process count and the API shows.
+    pub counts: ProcessCounts,
     /// What is wrong now.
     pub conditions: Arc<Conditions>,
     /// The daemon's chain.

@@ -37,7 +37,7 @@ pub(crate) async fn balance(parts: web::Data<WebParts>, address: web::Path<Strin
 pub(crate) async fn miner(parts: web::Data<WebParts>, address: web::Path<String>) -> ApiResult {
     let address = lists::address(&parts, "address", &address)?;
     let address = address.as_str();
-    let now = live::booked_now((parts.clock)(), &parts.counters);
+    let now = parts.counts.booking_clock.now((parts.clock)());
     let summary = parts.store.miner_summary(address, live::hashrate_since(now)).await?;
     let known = summary.is_some();
     let page = BlockPage { finder: Some(address.to_owned()), limit: ROWS, ..BlockPage::default() };

@@ -55,7 +55,7 @@ fn coins(amount: Amount) -> f64 {
 
 pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
     let live = parts.live.borrow().clone();
-    let (totals, counters) = (&live.totals, &parts.counters);
+    let (totals, counts) = (&live.totals, &parts.counts);
     let template = parts.jobs.borrow().as_ref().map(|job| job.template.clone());
     let difficulty = template.as_ref().map(|template| template.network_difficulty);
     let tip = parts.tip.borrow().clone();
@@ -69,7 +69,7 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
         "pool": {
             "miners": live.miners,
             "workers": live.workers,
-            "connections": counters.stratum_connections.get(),
+            "connections": counts.stratum_connections.get(),
             "hashrate": live.hashrate,
             "shares_accepted": totals.shares,
             "shares_rejected": totals.rejects,
@@ -99,15 +99,15 @@ pub(crate) async fn stats(parts: web::Data<WebParts>) -> HttpResponse {
             "effort_pct": difficulty.map(|difficulty| lists::effort_pct(live.round_work, difficulty)),
         },
         "validation": {
-            "in_flight": counters.checks_running.get(),
-            "candidate_queue_depth": counters.claims_waiting.get(),
-            "regular_queue_depth": counters.checks_owed.get(),
-            "audit_debt": counters.checks_forgone_total.get() + counters.offers_forgone_total.get(),
-            "total_shares": counters.shares_accepted_total.get(),
-            "sampled_shares": counters.checks_sampled_total.get(),
-            "invalid_samples": counters.checks_failed_total.get(),
+            "in_flight": counts.checks_running.get(),
+            "candidate_queue_depth": counts.claims_waiting.get(),
+            "regular_queue_depth": counts.checks_owed.get(),
+            "audit_debt": counts.checks_forgone_total.get() + counts.offers_forgone_total.get(),
+            "total_shares": counts.shares_accepted_total.get(),
+            "sampled_shares": counts.checks_sampled_total.get(),
+            "invalid_samples": counts.checks_failed_total.get(),
             "pending_provisional": provisional,
-            "fraud_detections": counters.checks_failed_total.get(),
+            "fraud_detections": counts.checks_failed_total.get(),
         },
         "payouts": {
             // Balances that no payout has taken yet; what payouts under way hold is pending.

@@ -70,11 +70,11 @@ async fn a_pause_file_stops_every_send_until_it_is_gone() {
     harness.sweep().await;
     harness.ticks(2).await;
     assert!(is_idle(&harness).await);
-    assert_eq!(harness.counters.payouts_paused.get(), 1);
+    assert_eq!(harness.metrics.payouts_paused.get(), 1);
     std::fs::remove_file(&file).unwrap();
     harness.tick().await;
     assert_eq!(harness.only().await.state, IntentState::Broadcast, "the run that was due is made up for at once");
-    assert_eq!(harness.counters.payouts_paused.get(), 0);
+    assert_eq!(harness.metrics.payouts_paused.get(), 0);
     // What was sent is followed to its end under a pause.
     std::fs::write(&file, "").unwrap();
     harness.settle().await;
@@ -101,7 +101,7 @@ async fn payouts_can_be_switched_off() {
     harness.sweep().await;
     harness.ticks(2).await;
     assert!(is_idle(&harness).await);
-    assert_eq!(harness.counters.payouts_paused.get(), 1);
+    assert_eq!(harness.metrics.payouts_paused.get(), 1);
 }
 
 #[actix_rt::test]
@@ -115,10 +115,10 @@ async fn a_wallet_that_holds_less_than_is_owed_sends_nothing() {
         harness.sweep().await;
         harness.ticks(2).await;
         assert!(is_idle(&harness).await, "not even to whom it could");
-        assert_eq!(harness.counters.payouts_insolvent.get(), 1);
+        assert_eq!(harness.metrics.payouts_insolvent.get(), 1);
         harness.mine_as(MineOrder { to: "wallet".to_owned(), ..MineOrder::default() });
         harness.tick().await;
-        assert_eq!(harness.counters.payouts_insolvent.get(), 0);
+        assert_eq!(harness.metrics.payouts_insolvent.get(), 0);
         harness.mine(3);
         harness.settle().await;
         harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
@@ -135,7 +135,7 @@ async fn change_that_no_block_holds_yet_is_not_missing() {
     harness.owe(&address(3), 700 * COIN).await;
     harness.mine_empty(1);
     harness.tick().await;
-    assert_eq!(harness.counters.payouts_insolvent.get(), 0);
+    assert_eq!(harness.metrics.payouts_insolvent.get(), 0);
     harness.sweep().await;
     harness.settle().await;
     harness.check(&[(&address(1), 1), (&address(2), 1), (&address(3), 1)]).await;

@@ -11,9 +11,8 @@ use chain::Network;
 use daemon_sim::{Control, MineOrder, Params, Sent, SimulatedDaemon};
 use devnet_accounts::Keys;
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::payout::{PayoutTick, SweepPayouts};
-use payout::{Payout, PayoutParts};
+use payout::{Payout, PayoutMetrics, PayoutParts};
 use runtime::{Handler, Reply};
 use secrecy::SecretString;
 use settings::DaemonEndpoint;
@@ -37,7 +36,7 @@ const STEP_MS: i64 = 2_500;
 
 pub(crate) struct Harness {
     pub(crate) store: Store,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<PayoutMetrics>,
     pub(crate) settings: PayoutSettings,
     pub(crate) lease: watch::Sender<Option<i64>>,
     pub(crate) epoch: i64,
@@ -103,16 +102,16 @@ impl Harness {
         let epoch = store.lease_take(MONEY_LEASE, "test", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
         let lease = watch::Sender::new(Some(epoch));
         let password = watch::Sender::new(Some(PASSWORD));
-        let (counters, ids): (Arc<Counters>, Arc<AtomicU64>) = Default::default();
+        let (metrics, ids): (Arc<PayoutMetrics>, Arc<AtomicU64>) = Default::default();
         let place =
             DaemonEndpoint { url: daemon.url(), cookie_path: Some(daemon.cookie_path()), ..DaemonEndpoint::default() };
         let conditions = Arc::new(Conditions::new(Arc::new(|| START)));
         let steps_file = dir.path().join("payout.steps");
         let outside = Outside { place: &place, store: &store, settings: &settings, conditions: &conditions };
-        let actor = Payout::new(parts(&outside, steps_file, &lease, &password, &counters, &ids));
+        let actor = Payout::new(parts(&outside, steps_file, &lease, &password, &metrics, &ids));
         Harness {
             store,
-            counters,
+            metrics,
             settings,
             lease,
             epoch,
@@ -141,7 +140,7 @@ impl Harness {
     pub(crate) fn crash(&mut self) {
         let outside =
             Outside { place: &self.place, store: &self.store, settings: &self.settings, conditions: &self.conditions };
-        let parts = parts(&outside, self.steps_file(), &self.lease, &self.password, &self.counters, &self.ids);
+        let parts = parts(&outside, self.steps_file(), &self.lease, &self.password, &self.metrics, &self.ids);
         self.actor = Payout::new(parts);
     }
 
@@ -356,7 +355,7 @@ fn parts(
     steps_file: PathBuf,
     lease: &watch::Sender<Option<i64>>,
     password: &watch::Sender<Option<&'static str>>,
-    counters: &Arc<Counters>,
+    metrics: &Arc<PayoutMetrics>,
     ids: &Arc<AtomicU64>,
 ) -> PayoutParts {
     let (password, ids) = (password.subscribe(), Arc::clone(ids));
@@ -373,7 +372,7 @@ fn parts(
         lease: lease.subscribe(),
         clock: Arc::new(|| START.plus(Duration::from_secs(100_000))),
         random_id: Arc::new(move || u128::from(ids.fetch_add(1, Ordering::Relaxed) + 0xabc0).to_be_bytes()),
-        counters: Arc::clone(counters),
+        metrics: Arc::clone(metrics),
         conditions: Arc::clone(outside.conditions),
     }
 }

@@ -62,7 +62,7 @@ async fn a_request_lost_before_the_effect_is_repeated_to_the_byte() {
     assert_eq!(sent.state, IntentState::Broadcast);
     assert_eq!(sent.attempts.len(), 1);
     assert_eq!(sent.attempts[0].idempotency_key, reserved.attempts[0].idempotency_key);
-    assert_eq!(harness.counters.payouts_repeated_total.get(), 1);
+    assert_eq!(harness.metrics.payouts_repeated_total.get(), 1);
     assert_eq!(paid_once(harness).await.sends().len(), 1);
 }
 
@@ -77,7 +77,7 @@ async fn a_slow_daemon_is_not_asked_again_while_it_works() {
     while harness.only().await.state == IntentState::Unknown {
         harness.tick().await;
     }
-    assert_eq!(harness.counters.payouts_repeated_total.get() + harness.counters.payouts_replaced_total.get(), 0);
+    assert_eq!(harness.metrics.payouts_repeated_total.get() + harness.metrics.payouts_replaced_total.get(), 0);
     assert_eq!(paid_once(harness).await.sends().len(), 1);
 }
 
@@ -161,7 +161,7 @@ async fn an_evicted_record_is_looked_for_by_memo_before_anything_is_repeated() {
     harness.ticks(4).await;
     let sent = harness.only().await;
     assert_eq!((sent.state, sent.attempts.len()), (IntentState::Broadcast, 1), "the wallet's history tells");
-    assert_eq!(harness.counters.payouts_repeated_total.get(), 0);
+    assert_eq!(harness.metrics.payouts_repeated_total.get(), 0);
     // Its mempool died with the daemon; the transaction comes back from the network.
     harness.mine_as(MineOrder { forgotten: true, ..MineOrder::default() });
     assert_eq!(paid_once(harness).await.sends().len(), 1);
@@ -188,7 +188,7 @@ async fn a_transaction_that_vanishes_is_replaced_with_the_same_inputs_after_thre
         assert_ne!(second.txid, first.txid);
         harness.audit().await;
         let harness = paid_once(harness).await;
-        assert_eq!(harness.counters.payouts_replaced_total.get(), 1);
+        assert_eq!(harness.metrics.payouts_replaced_total.get(), 1);
     }
 }
 
@@ -232,16 +232,16 @@ async fn a_settled_payout_that_a_deep_reorganisation_takes_is_said_until_it_is_b
     let (mut harness, _) = reserved().await;
     harness.settle().await;
     harness.ticks(1).await;
-    assert_eq!(harness.counters.payouts_displaced.get(), 0);
+    assert_eq!(harness.metrics.payouts_displaced.get(), 0);
     harness.control().reorganise(ReorgOrder { depth: 6, silent: false }).unwrap();
     harness.tick().await;
-    assert_eq!(harness.counters.payouts_displaced.get(), 1);
+    assert_eq!(harness.metrics.payouts_displaced.get(), 1);
     harness.crash();
     harness.tick().await;
-    assert_eq!(harness.counters.payouts_displaced.get(), 1, "a successor sees it too");
+    assert_eq!(harness.metrics.payouts_displaced.get(), 1, "a successor sees it too");
     harness.mine(1);
     harness.tick().await;
-    assert_eq!(harness.counters.payouts_displaced.get(), 0);
+    assert_eq!(harness.metrics.payouts_displaced.get(), 0);
     harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
 }
 
@@ -292,7 +292,7 @@ async fn an_output_that_an_operator_spent_holds_the_payout_until_the_operator_ha
     let held = harness.only().await;
     // It is refused because its inputs are spent, which could be its own doing by way of another daemon.
     assert!(held.attention.as_deref().unwrap().contains("look into the wallet"), "{:?}", held.attention);
-    assert_eq!(harness.counters.payouts_attention.get(), 1);
+    assert_eq!(harness.metrics.payouts_attention.get(), 1);
     harness.mine(50);
     harness.ticks(2).await;
     let release = OperatorDecision::Release { because: "I spent that output myself".to_owned() };

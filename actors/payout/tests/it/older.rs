@@ -70,7 +70,7 @@ async fn what_was_paid_before_the_copy_is_not_paid_again() {
         harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
         assert_eq!(harness.balance(&address(1)).await.payable, Amount::ZERO, "to the atom what it had");
         assert_eq!((harness.account("pool_fee").await, harness.account("orphan_loss").await), (0, 0));
-        assert_eq!(harness.counters.payouts_adopted_total.get(), 1);
+        assert_eq!(harness.metrics.payouts_adopted_total.get(), 1);
 
         // Payouts go on; the wallet is not read from its beginning again.
         harness.owe(&address(1), 7 * COIN).await;

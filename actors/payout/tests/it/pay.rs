@@ -174,7 +174,7 @@ async fn who_cannot_be_paid_is_left_out_visibly_and_the_others_are_paid() {
     harness.owe(&address(2), COIN / 10).await;
     harness.sweep().await;
     harness.settle().await;
-    assert_eq!(harness.counters.payouts_skipped.get(), 2);
+    assert_eq!(harness.metrics.payouts_skipped.get(), 2);
     assert_eq!(harness.balance("no address").await.payable, atoms(COIN));
     assert_eq!(harness.balance(&wallet).await.payable, atoms(COIN));
     harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
@@ -189,12 +189,12 @@ async fn what_is_less_than_its_fee_is_not_sent() {
     harness.sweep().await;
     harness.ticks(2).await;
     assert!(harness.open().await.is_empty());
-    assert_eq!(harness.counters.payouts_skipped.get(), 1);
+    assert_eq!(harness.metrics.payouts_skipped.get(), 1);
     harness.owe(&address(2), COIN).await;
     harness.owe(&address(1), COIN).await;
     harness.sweep().await;
     harness.settle().await;
-    assert_eq!(harness.counters.payouts_skipped.get(), 0);
+    assert_eq!(harness.metrics.payouts_skipped.get(), 0);
     harness.check(&[(&address(1), 1), (&address(2), 1)]).await;
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use messages::counters::Counters;
 use messages::facts::Clock;
 use messages::retention::RetentionTick;
-use retention::{Retention, RetentionParts};
+use retention::{Retention, RetentionMetrics, RetentionParts};
 use runtime::{Handler, Reply};
 use settings::RetentionSettings;
 use store::Store;
@@ -28,20 +27,20 @@ pub(crate) const START: u32 = EPOCH / DAY * DAY;
 /// Blocks of the network in a day.
 const HEIGHTS: u64 = 288;
 
-/// An actor with its clock and its counters.
+/// An actor with its clock and its metrics.
 pub(crate) struct Cleaner {
     pub(crate) actor: Retention,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<RetentionMetrics>,
     pub(crate) lease: watch::Sender<Option<i64>>,
 }
 
 impl Cleaner {
     pub(crate) fn new(store: Store, epoch: i64, clock: Clock, settings: RetentionSettings) -> Cleaner {
-        let counters = Arc::new(Counters::default());
+        let metrics = Arc::new(RetentionMetrics::default());
         let (lease, epochs) = watch::channel(Some(epoch));
         let parts =
-            RetentionParts { settings, window: WINDOW, store, lease: epochs, clock, counters: Arc::clone(&counters) };
-        Cleaner { actor: Retention::factory(parts)(), counters, lease }
+            RetentionParts { settings, window: WINDOW, store, lease: epochs, clock, metrics: Arc::clone(&metrics) };
+        Cleaner { actor: Retention::factory(parts)(), metrics, lease }
     }
 
     pub(crate) async fn tick(&mut self) {
@@ -52,8 +51,8 @@ impl Cleaner {
 
     /// Turns until a clean-up is finished.
     pub(crate) async fn run(&mut self) {
-        let before = self.counters.retention_runs_total.get();
-        while self.counters.retention_runs_total.get() == before {
+        let before = self.metrics.retention_runs_total.get();
+        while self.metrics.retention_runs_total.get() == before {
             self.tick().await;
         }
     }

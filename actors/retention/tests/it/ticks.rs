@@ -18,14 +18,14 @@ fn it_rests_between_two_clean_ups_and_without_a_lease() {
         let mut cleaner = pool.cleaner(kept(90, 365));
         cleaner.lease.send_replace(None);
         cleaner.tick().await;
-        assert_eq!(cleaner.counters.retention_runs_total.get(), 0);
+        assert_eq!(cleaner.metrics.retention_runs_total.get(), 0);
         cleaner.lease.send_replace(Some(pool.epoch));
         cleaner.run().await;
-        assert!(cleaner.counters.retention_last_run_timestamp_seconds.get() > 0);
+        assert!(cleaner.metrics.retention_last_run_timestamp_seconds.get() > 0);
         for _ in 0..3 {
             cleaner.tick().await;
         }
-        assert_eq!(cleaner.counters.retention_runs_total.get(), 1);
+        assert_eq!(cleaner.metrics.retention_runs_total.get(), 1);
     });
 }
 
@@ -75,8 +75,8 @@ fn a_supervised_cleaner_cleans() {
         for _ in 0..3 {
             pool.day(None).await;
         }
-        let (parts, counters) = parts(&pool);
-        let runs = Arc::clone(&counters);
+        let (parts, metrics) = parts(&pool);
+        let runs = Arc::clone(&metrics);
         let outcome = std::thread::spawn(move || {
             runtime::block_on(async move {
                 let mut host = Host::default();
@@ -96,17 +96,17 @@ fn a_supervised_cleaner_cleans() {
     });
 }
 
-fn parts(pool: &Pool<'_>) -> (RetentionParts, Arc<messages::counters::Counters>) {
-    let counters = Arc::default();
+fn parts(pool: &Pool<'_>) -> (RetentionParts, Arc<retention::RetentionMetrics>) {
+    let metrics = Arc::default();
     let parts = RetentionParts {
         settings: kept(1, 1),
         window: crate::common::log::WINDOW,
         store: pool.db.store.clone(),
         lease: tokio::sync::watch::channel(Some(pool.epoch)).1,
         clock: pool.clock(),
-        counters: Arc::clone(&counters),
+        metrics: Arc::clone(&metrics),
     };
-    (parts, counters)
+    (parts, metrics)
 }
 
 fn policy() -> Policy {

@@ -6,13 +6,13 @@ use chain::Network;
 use diesel::SqliteConnection;
 use diesel::connection::{Connection, SimpleConnection};
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::LogPosition;
 use tokio::sync::watch;
 use units::{Amount, Difficulty, Nonce, Timestamp};
 
 use super::*;
 use crate::fold::Fold;
+use crate::metrics::LedgerMetrics;
 use crate::progress::Progress;
 use share_log::record::{FILE_HEAD, FileHead, IdentityDefinition, RejectsRecord, TemplateDefinition, VerdictRecord};
 
@@ -22,7 +22,7 @@ pub(crate) const HEADER: [u8; 92] = [5; 92];
 pub(crate) struct Host {
     place: tempfile::TempDir,
     pub(crate) store: Store,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
     pub(crate) conditions: Arc<Conditions>,
 }
 
@@ -33,7 +33,7 @@ impl Host {
         Store::migrate(&url).unwrap();
         let store = Store::open(&url, 2).unwrap();
         let conditions = Arc::new(Conditions::new(Arc::new(|| Timestamp::from_ms(1_795_000_000_000))));
-        Host { place, store, counters: Arc::default(), conditions }
+        Host { place, store, metrics: Arc::default(), conditions }
     }
 
     fn name(&self) -> String {
@@ -100,7 +100,7 @@ impl Host {
             window: Duration::from_secs(3600),
             kept_max_bytes: u64::MAX,
             clock: Arc::new(move || now),
-            counters: Arc::clone(&self.counters),
+            metrics: Arc::clone(&self.metrics),
             conditions: Arc::clone(&self.conditions),
             progress,
             owner: Arc::default(),

@@ -17,10 +17,10 @@ fn a_file_that_cannot_be_made_is_answered_full_and_made_when_it_can_be() {
         assert_eq!(rig.append(vec![share(&second, &template, 2)]), Err(AppendRefusal::Full));
         assert_eq!(rig.define(&template), Err(AppendRefusal::Full));
     }
-    assert_eq!((rig.counters.log_unwritable.get(), rig.counters.log_refused_total.get()), (1, 20));
+    assert_eq!((rig.metrics.log_unwritable.get(), rig.metrics.log_refused_total.get()), (1, 20));
     rig.show();
     assert_eq!(rig.append(vec![share(&second, &template, 2)]).unwrap().first, Seq(2));
-    assert_eq!(rig.counters.log_unwritable.get(), 0);
+    assert_eq!(rig.metrics.log_unwritable.get(), 0);
     assert_eq!(rig.logged(), [(1, "first".to_owned(), 1), (2, "second".to_owned(), 2)]);
     assert_eq!(rig.files().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
 }
@@ -46,10 +46,10 @@ fn what_needs_no_record_costs_no_sync() {
     assert_eq!(rig.find(0, &[&share(&line, &template, 1)]).unwrap(), [None]);
     assert_eq!(rig.files(), [], "a file is made with its first record");
     rig.append(vec![share(&line, &template, 1)]).unwrap();
-    let (files, syncs) = (rig.files(), rig.counters.log_syncs_total.get());
+    let (files, syncs) = (rig.files(), rig.metrics.log_syncs_total.get());
     rig.define(&template).unwrap();
     assert!(rig.find(0, &[&share(&line, &template, 1)]).unwrap()[0].is_some());
-    assert_eq!((rig.files(), rig.counters.log_syncs_total.get()), (files, syncs));
+    assert_eq!((rig.files(), rig.metrics.log_syncs_total.get()), (files, syncs));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn beyond_the_backlog_shares_are_refused_and_beyond_an_eighth_more_everything_is
     assert_eq!(rig.define(&crate::testing::template(2)), Err(AppendRefusal::Full));
     rig.progress.set_backlog_bytes(0);
     assert_eq!(rig.append(vec![share(&line, &template, 2)]).unwrap().first, next.plus(1));
-    assert_eq!(rig.counters.log_full_total.get(), 3);
+    assert_eq!(rig.metrics.log_full_total.get(), 3);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_later_generation_never_begins_a_file_that_marks_may_name() {
         segment_max_bytes: ROOM,
         backlog_max_bytes: ROOM,
         clock: Arc::new(|| units::Timestamp::from_ms(0)),
-        counters: Arc::default(),
+        metrics: Arc::default(),
         conditions: Arc::new(Conditions::new(Arc::new(|| units::Timestamp::from_ms(0)))),
         progress: Arc::default(),
         position: watch::channel(None).0,
@@ -105,11 +105,11 @@ fn shares_are_never_booked_to_an_earlier_minute_and_no_restart_forgets_the_lates
     rig.clock.fetch_sub(3_600_000, Ordering::Relaxed);
     let rig = rig.restart().unwrap();
     assert_eq!(rig.append(vec![share(&line("a"), &crate::testing::template(3), 2)]).unwrap().minute, latest);
-    assert_eq!(rig.counters.log_minutes_ahead.get(), 60);
+    assert_eq!(rig.metrics.log_minutes_ahead.get(), 60);
     rig.clock.fetch_add(3_660_000, Ordering::Relaxed);
     let rig = rig.restart().unwrap();
     let next = rig.append(vec![share(&line("a"), &crate::testing::template(4), 3)]).unwrap().minute;
-    assert_eq!((next, rig.counters.log_minutes_ahead.get()), (Minute(latest.0 + 1), 0));
+    assert_eq!((next, rig.metrics.log_minutes_ahead.get()), (Minute(latest.0 + 1), 0));
 }
 
 #[test]
@@ -119,10 +119,10 @@ fn a_clock_that_leaps_ahead_takes_no_share_along() {
     let before = rig.append(vec![share(&line, &template, 1)]).unwrap().minute;
     rig.clock.fetch_add(24 * 3_600_000, Ordering::Relaxed);
     let leapt = rig.append(vec![share(&line, &template, 2)]).unwrap().minute;
-    assert_eq!(rig.counters.log_minutes_behind.get(), 24 * 60, "whoever looks for what was booked lately looks there");
+    assert_eq!(rig.metrics.log_minutes_behind.get(), 24 * 60, "whoever looks for what was booked lately looks there");
     rig.clock.fetch_sub(24 * 3_600_000, Ordering::Relaxed);
     let after = rig.append(vec![share(&line, &template, 3)]).unwrap().minute;
-    assert_eq!(rig.counters.log_minutes_behind.get(), 0);
+    assert_eq!(rig.metrics.log_minutes_behind.get(), 0);
     assert!(leapt.0 - before.0 <= 1 && after >= leapt && after.0 - before.0 <= 1, "{before:?} {leapt:?} {after:?}");
 }
 
@@ -148,10 +148,10 @@ fn a_directory_that_takes_no_file_is_told_while_nobody_writes_and_until_it_does_
     wait_told(&rig, Some("share log cannot be written: its directory takes no new file"));
     // The open file still takes shares.
     assert_eq!(rig.append(vec![share(&line, &template, 2)]).unwrap().first, Seq(2));
-    assert_eq!(rig.counters.log_unwritable.get(), 1);
+    assert_eq!(rig.metrics.log_unwritable.get(), 1);
     rig.show();
     wait_told(&rig, None);
-    assert_eq!(rig.counters.log_unwritable.get(), 0);
+    assert_eq!(rig.metrics.log_unwritable.get(), 0);
     assert_eq!(rig.logged().len(), 2);
 }
 

@@ -8,7 +8,7 @@ use share_log::record::{CandidateRecord, IdentityDefinition, Record, RejectsReco
 const NOW: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 
 fn folded(host: &Host) -> (u64, u64) {
-    (host.folded().0, host.counters.log_unreadable.get())
+    (host.folded().0, host.metrics.log_unreadable.get())
 }
 
 /// Records that refer to a line or a template that was not defined.

@@ -56,7 +56,7 @@ async fn after_a_restart_an_older_tip_is_not_mined_and_no_money_follows_from_it(
     let tip = harness.tip();
     assert_eq!((tip.height, tip.hash, tip.behind), (Height::new(9), None, Some(Height::new(10))));
     assert!(harness.job().is_none() && harness.states() == ["*behind"]);
-    assert_eq!((harness.world().templates, harness.counters.templates_older_total.get()), (1, 1), "no lease is taken");
+    assert_eq!((harness.world().templates, harness.metrics.templates_older_total.get()), (1, 1), "no lease is taken");
     harness.world().grow(10);
     harness.look().await;
     let tip = harness.tip();

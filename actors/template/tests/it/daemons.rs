@@ -45,7 +45,7 @@ async fn a_daemon_that_is_away_is_replaced_without_a_push_and_taken_back_later()
     let second = harness.job().unwrap();
     assert_eq!((second.template.issuer, second.push), (Some(1), first.push), "the same tip is the same work");
     assert_eq!((harness.tip().daemon, harness.tip().reachable), (1, true));
-    assert_eq!(harness.counters.daemon_switches_total.get(), 1);
+    assert_eq!(harness.metrics.daemon_switches_total.get(), 1);
     harness.nth(1).grow(10);
     harness.look().await;
     let third = harness.job().unwrap();
@@ -80,7 +80,7 @@ async fn a_daemon_on_a_tip_with_less_work_is_left_and_its_templates_wait() {
     harness.look().await;
     assert_eq!(harness.states(), ["*behind", "away"]);
     assert_eq!(harness.job().unwrap().template.prev_hash, id(10));
-    assert!(harness.counters.templates_older_total.get() > 0);
+    assert!(harness.metrics.templates_older_total.get() > 0);
     harness.nth(0).grow(10);
     harness.nth(0).grow(11);
     harness.look().await;
@@ -97,7 +97,7 @@ async fn a_daemon_that_would_pay_another_address_is_left_and_counted() {
     let job = harness.job().unwrap();
     assert_eq!((job.template.issuer, job.template.reward_address.as_str()), (Some(1), "POOL"));
     assert_eq!(
-        (harness.nth(0).templates, harness.counters.templates_foreign_total.get()),
+        (harness.nth(0).templates, harness.metrics.templates_foreign_total.get()),
         (1, 1),
         "it is not asked again"
     );

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Target};
 use daemon::fake::{Fake, RecordedRequest, ScriptedAnswer};
-use messages::counters::Counters;
 use messages::facts::{CurrentJob, DaemonHealth, Tip};
 use messages::share_ledger::DefineTemplate;
 use messages::template::{RefreshReason, RefreshTemplate};
@@ -14,7 +13,7 @@ use runtime::{Handler, Recipient, Reply};
 use secrecy::SecretString;
 use settings::DaemonEndpoint;
 use store::Store;
-use template::{Pace, Published, TemplateActor, TemplateParts, TemplateSettings, TemplateSource};
+use template::{Pace, Published, TemplateActor, TemplateMetrics, TemplateParts, TemplateSettings, TemplateSource};
 use tokio::sync::oneshot;
 use units::{Difficulty, Height, Timestamp};
 
@@ -175,7 +174,7 @@ pub(crate) struct Harness {
     pub(crate) fakes: Vec<Fake>,
     pub(crate) published: Arc<Published>,
     pub(crate) defined: Arc<Mutex<Vec<Hash32>>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<TemplateMetrics>,
     pub(crate) parts: TemplateParts,
     /// Seconds.
     pub(crate) clock: Arc<AtomicI64>,
@@ -214,9 +213,9 @@ impl Harness {
         let clock = Arc::new(AtomicI64::new(NOW));
         let read = Arc::clone(&clock);
         parts.clock = Arc::new(move || Timestamp::from_ms(read.load(Ordering::Relaxed) * 1_000));
-        let (published, counters) = (Arc::clone(&parts.published), Arc::clone(&parts.counters));
+        let (published, metrics) = (Arc::clone(&parts.published), Arc::clone(&parts.metrics));
         let actor = TemplateActor::new(parts.clone());
-        Harness { worlds, fakes, published, defined, counters, parts, clock, actor, _dir: dir }
+        Harness { worlds, fakes, published, defined, metrics, parts, clock, actor, _dir: dir }
     }
 
     /// Another generation of the actor, after `change`.
@@ -308,7 +307,7 @@ pub(crate) fn parts(
         store: store.join().unwrap(),
         published: Published::new(),
         ids: Arc::default(),
-        counters: Arc::default(),
+        metrics: Arc::default(),
         clock: Arc::new(|| Timestamp::from_ms(NOW * 1_000)),
         ledger: Recipient::from_fn(take),
     };

@@ -108,7 +108,7 @@ async fn an_older_template_never_replaces_a_newer_one() {
     for older in 1..=3 {
         harness.look().await;
         assert!(Arc::ptr_eq(&harness.job().unwrap(), &job));
-        assert_eq!((harness.world().templates, harness.counters.templates_older_total.get()), (1, older));
+        assert_eq!((harness.world().templates, harness.metrics.templates_older_total.get()), (1, older));
     }
     harness.world().grow(10);
     harness.look().await;
@@ -135,10 +135,7 @@ async fn a_template_that_pays_another_address_is_refused() {
     harness.look().await;
     assert!(harness.job().is_none() && harness.defined.lock().unwrap().is_empty());
     assert!(harness.tip().reachable);
-    assert_eq!(
-        (harness.states(), harness.counters.templates_foreign_total.get()),
-        (vec!["*foreign_address".into()], 1)
-    );
+    assert_eq!((harness.states(), harness.metrics.templates_foreign_total.get()), (vec!["*foreign_address".into()], 1));
     harness.world().pays = "POOL";
     harness.look().await;
     assert!(harness.job().is_some());
@@ -351,7 +348,7 @@ async fn a_log_that_does_not_take_the_definition_delays_nothing_for_long() {
     harness.again(|parts| parts.ledger = Recipient::from_fn(|message, _| Err(Refused::Busy(message))));
     harness.look().await;
     assert!(harness.job().is_some());
-    assert_eq!(harness.counters.templates_total.get(), 1);
+    assert_eq!(harness.metrics.templates_total.get(), 1);
 }
 
 #[actix_rt::test]

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use chain::BlockId;
 use daemon_sim::{Action, Control, Fault, MineOrder, Params, Phase, ReorgOrder, Routes, SimulatedDaemon};
-use messages::counters::Counters;
 use messages::template::{RefreshReason, RefreshTemplate};
 use runtime::{Actor, Handler, Reply};
 use secrecy::SecretString;
 use settings::DaemonEndpoint;
-use template::{Pace, Published, TemplateActor, TemplateSettings, TemplateSource};
+use template::{Pace, Published, TemplateActor, TemplateMetrics, TemplateSettings, TemplateSource};
 use units::Timestamp;
 
 use crate::harness::{parts, until};
@@ -17,7 +16,7 @@ use crate::harness::{parts, until};
 struct Net {
     daemon: SimulatedDaemon,
     published: Arc<Published>,
-    counters: Arc<Counters>,
+    metrics: Arc<TemplateMetrics>,
     actor: TemplateActor,
     _dirs: [tempfile::TempDir; 2],
 }
@@ -43,10 +42,10 @@ impl Net {
             settings(all);
         });
         parts.clock = Arc::new(|| Timestamp::from_system(std::time::SystemTime::now()));
-        let (published, counters) = (Arc::clone(&parts.published), Arc::clone(&parts.counters));
+        let (published, metrics) = (Arc::clone(&parts.published), Arc::clone(&parts.metrics));
         let mut actor = TemplateActor::new(parts);
         actor.open().await.unwrap();
-        let net = Net { daemon, published, counters, actor, _dirs: [dir, store_dir] };
+        let net = Net { daemon, published, metrics, actor, _dirs: [dir, store_dir] };
         // Nobody polls: the stream's first word is reason enough.
         until("the first job", || net.published.jobs().borrow().is_some()).await;
         net
@@ -92,7 +91,7 @@ async fn events_alone_are_followed_without_a_message_and_without_a_poll() {
         let tip = net.mine(MineOrder::default());
         until("the block's job", || net.mined_on() == tip).await;
     }
-    assert_eq!(net.counters.template_pushes_total.get(), 6);
+    assert_eq!(net.metrics.template_pushes_total.get(), 6);
     let job = net.published.jobs().borrow().clone().unwrap();
     assert!(job.known_at.elapsed() < Duration::from_secs(20));
 }

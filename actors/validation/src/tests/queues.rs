@@ -16,7 +16,7 @@ fn proofs_that_nobody_waits_for_are_given_up_unless_they_claim_a_block() {
     assert_eq!(stage.candidates(), [0], "the block is real, whoever waits");
     assert!(alive.try_recv().unwrap().is_ok());
     assert!(stage.task().is_none());
-    assert_eq!(stage.counters().proofs_abandoned_total.get(), 2);
+    assert_eq!(stage.metrics().proofs_abandoned_total.get(), 2);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn few_proofs_of_a_pair_and_of_a_client_may_wait() {
     let refused_others = others.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
     assert_eq!(refused_others, 40 - (ORIGIN_PROOFS_MAX - PAIR_PROOFS_MAX));
     assert!(!is_refused(&mut stage.prove("one", 2, None)), "elsewhere there is room");
-    assert_eq!(stage.counters().proofs_refused_total.get(), (refused + refused_others) as u64);
+    assert_eq!(stage.metrics().proofs_refused_total.get(), (refused + refused_others) as u64);
 }
 
 #[test]
@@ -144,8 +144,8 @@ fn candidates_that_the_submitter_does_not_take_are_bounded_and_proven_ones_stay(
         proven.push(share.seq.0);
         stage.offer(share);
     }
-    assert_eq!(stage.counters().candidates_forgone_total.get(), 1);
-    assert_eq!(stage.counters().candidates_waiting.get(), CANDIDATES_MAX as u64);
+    assert_eq!(stage.metrics().candidates_forgone_total.get(), 1);
+    assert_eq!(stage.metrics().candidates_waiting.get(), CANDIDATES_MAX as u64);
     stage.is_submitter_busy.store(false, Ordering::SeqCst);
     stage.handle(ValidationTick);
     assert_eq!(stage.candidates(), proven);
@@ -162,12 +162,12 @@ fn what_is_owed_to_one_owner_is_bounded_and_counted() {
     });
     let shares = shares.collect();
     stage.handle(OfferShares(shares));
-    assert_eq!(stage.counters().checks_forgone_total.get(), 11, "one of them is in the lane only afterwards");
+    assert_eq!(stage.metrics().checks_forgone_total.get(), 11, "one of them is in the lane only afterwards");
     let mut share = stage.booked("elsewhere", SHARE);
     share.line = stage.line("elsewhere", 2);
     stage.offer(share);
-    assert_eq!(stage.counters().checks_forgone_total.get(), 11);
-    assert_eq!(stage.counters().checks_owed.get(), OWNER_OWED_MAX as u64);
+    assert_eq!(stage.metrics().checks_forgone_total.get(), 11);
+    assert_eq!(stage.metrics().checks_owed.get(), OWNER_OWED_MAX as u64);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn an_asker_is_told_what_the_lane_found() {
         assert_eq!(answer.try_recv().unwrap().unwrap_err(), refusal);
     }
     assert_eq!(stage.actor.parts.penalties.restrictions().forced.len(), 1, "only a false claim is a strike");
-    assert_eq!(stage.counters().checks_failed_total.get(), 1);
+    assert_eq!(stage.metrics().checks_failed_total.get(), 1);
 }
 
 #[test]
@@ -230,8 +230,8 @@ fn few_stored_shares_wait_at_once() {
     stage.share("new", SHARE);
     let shares = (0..RECHECKS_MAX + 3).map(|_| stage.booked("stored", SHARE)).collect();
     stage.handle(OfferRechecks(shares));
-    assert_eq!(stage.counters().rechecks_waiting.get(), RECHECKS_MAX as u64);
-    assert_eq!(stage.counters().rechecks_refused_total.get(), 3);
+    assert_eq!(stage.metrics().rechecks_waiting.get(), RECHECKS_MAX as u64);
+    assert_eq!(stage.metrics().rechecks_refused_total.get(), 3);
 }
 
 #[test]

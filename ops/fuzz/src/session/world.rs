@@ -8,12 +8,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chain::{BlockId, Hash32, HeaderBase, HeaderParts, Network, Target};
-use messages::counters::Counters;
 use messages::facts::{
     CurrentJob, LocalIds, Notice, Quarantine, Restrictions, SessionId, SessionIds, Template, TrustKey,
 };
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Hints, OriginSalt, ProcessNumber, StratumParts};
+use stratum::{Hints, OriginSalt, ProcessNumber, StratumMetrics, StratumParts};
 use tokio::sync::{broadcast, oneshot, watch};
 use units::{Amount, Difficulty, Height, Timestamp};
 
@@ -31,7 +30,7 @@ pub struct World {
     /// Where it listens for TLS only.
     pub tls_address: Option<SocketAddr>,
     /// What the front counts.
-    pub counters: Arc<Counters>,
+    pub metrics: Arc<StratumMetrics>,
     /// What the ledger and Validation have got, and how they behave.
     pub books: Arc<Mutex<Books>>,
     jobs: watch::Sender<Option<Arc<CurrentJob>>>,
@@ -66,7 +65,7 @@ impl World {
         count_panics();
         let books: Arc<Mutex<Books>> = Arc::default();
         let (jobs, restrictions) = (watch::Sender::new(None), watch::Sender::default());
-        let (notices, counters) = (broadcast::channel(64).0, Arc::<Counters>::default());
+        let (notices, metrics) = (broadcast::channel(64).0, Arc::<StratumMetrics>::default());
         let (ledger, finder, events, validation, prover) = recipients(&books);
         let parts = StratumParts {
             settings,
@@ -85,9 +84,9 @@ impl World {
             claim_places: Arc::default(),
             restrictions: restrictions.subscribe(),
             notices: notices.clone(),
-            hints: Arc::new(Hints::new(Arc::clone(&counters))),
+            hints: Arc::new(Hints::new(Arc::clone(&metrics))),
             bans: Arc::default(),
-            counters: Arc::clone(&counters),
+            metrics: Arc::clone(&metrics),
             clock: Arc::new(|| Timestamp::from_system(std::time::SystemTime::now())),
             ids: Arc::default(),
             sessions: Arc::<SessionIds>::default(),
@@ -107,7 +106,7 @@ impl World {
         let thread = std::thread::Builder::new().name("front".into()).spawn(serve).expect("a thread");
         let (address, tls_address) = told.recv().expect("a front that listens");
         let (ids, stop, thread) = (LocalIds::default(), Some(stop), Some(thread));
-        let world = World { address, tls_address, counters, books, jobs, restrictions, notices, ids, stop, thread };
+        let world = World { address, tls_address, metrics, books, jobs, restrictions, notices, ids, stop, thread };
         world.publish(true);
         world
     }
@@ -131,8 +130,8 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let books = self.books();
-            let (open, sessions) = (self.counters.stratum_connections.get(), self.counters.stratum_sessions.get());
-            let (told, unknown) = (self.counters.shares_accepted_total.get(), self.counters.shares_unknown_total.get());
+            let (open, sessions) = (self.metrics.stratum_connections.get(), self.metrics.stratum_sessions.get());
+            let (told, unknown) = (self.metrics.shares_accepted_total.get(), self.metrics.shares_unknown_total.get());
             // A share in doubt whose job is forgotten meanwhile stays in the log and is told to nobody.
             let (untold, unheard) = (books.total_written - told, books.unheard.len() as u64);
             if (open, sessions, unheard) == (0, 0, untold) && untold <= unknown {
@@ -152,13 +151,13 @@ impl World {
     }
 
     /// Ends the front, as a host does.
-    pub fn stop(mut self) -> (Arc<Counters>, Arc<Mutex<Books>>) {
+    pub fn stop(mut self) -> (Arc<StratumMetrics>, Arc<Mutex<Books>>) {
         if let Some(stop) = self.stop.take() {
             stop.send(()).expect("the front waits for it");
         }
         let thread = self.thread.take().expect("it is stopped once");
         thread.join().expect("the front ends without a panic");
-        (Arc::clone(&self.counters), Arc::clone(&self.books))
+        (Arc::clone(&self.metrics), Arc::clone(&self.books))
     }
 
     /// The books, whoever broke off while holding them.

@@ -114,6 +114,49 @@ fn parse(text: &str) -> Samples {
     samples
 }
 
+/// Each metric in a line: its name, its kind, the names of its labels (of a histogram the bounds of its buckets), and its
+/// help text.
+fn outline(text: &str) -> Vec<String> {
+    let samples = parse(text);
+    let told = |kind: &'static str| {
+        text.lines().filter_map(move |line| line.strip_prefix("# ")?.strip_prefix(kind)?.trim_start().split_once(' '))
+    };
+    let types: BTreeMap<&str, &str> = told("TYPE").collect();
+    let line = |(name, help): (&str, &str)| {
+        let by = match types[name] {
+            "histogram" => {
+                let buckets = samples[&format!("{name}_bucket")].iter().map(|(labels, _)| labels["le"].clone());
+                buckets.collect::<Vec<_>>()
+            }
+            _ => samples[name]
+                .iter()
+                .flat_map(|(labels, _)| labels.keys().cloned())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        };
+        let (kind, by) = (types[name], by.join(","));
+        format!("{name} {kind} [{by}] {help}")
+    };
+    told("HELP").map(line).collect()
+}
+
+#[test]
+fn a_whole_pool_has_these_metrics() {
+    let place = tempfile::tempdir().unwrap();
+    let pool = Config::devnet(place.path()).start_ready();
+    wait_until("an accepted share", MINUTE, || pool.metric("meshpool_shares_accepted_total", "") > 0);
+    let lines = outline(&pool.try_get("/metrics").unwrap().body);
+    let known: Vec<&str> = include_str!("metrics.txt").lines().collect();
+    let added: Vec<_> = lines.iter().filter(|line| !known.contains(&line.as_str())).collect();
+    let gone: Vec<_> = known.iter().filter(|line| !lines.iter().any(|now| now == *line)).collect();
+    assert!(
+        added.is_empty() && gone.is_empty(),
+        "metrics.txt lacks {added:#?} and has, beside what there is, {gone:#?}"
+    );
+    assert_eq!(pool.terminate(), 0);
+}
+
 #[test]
 fn metrics_are_valid_and_every_queue_has_depth_capacity_and_refusals() {
     let place = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ impl ApiRole {
             settings: Arc::clone(&context.settings),
             live: wiring.snapshots.subscribe(),
             ports: actors.clone(),
-            counters: Arc::clone(&context.counters),
+            counts: context.metrics.counts(),
             conditions: Arc::clone(&context.conditions),
             tip: wiring.published.tips(),
             jobs: wiring.published.jobs(),

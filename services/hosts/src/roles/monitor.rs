@@ -20,18 +20,19 @@ pub(crate) fn start(context: &HostContext<'_>, wiring: &Wiring, host: &mut Host)
     let parts = LiveParts {
         host: wiring.host_name.clone(),
         store: context.store.clone(),
-        counters: Arc::clone(&context.counters),
+        sessions: context.metrics.stratum.front.stratum_sessions.clone(),
+        booking_clock: context.metrics.booking_clock(),
         conditions: Arc::clone(&context.conditions),
         published: wiring.snapshots.clone(),
         clock: Arc::clone(&context.clock),
     };
     host.start(&live, policies::COSMETIC, Live::factory(parts));
     host.tick(&live, Duration::from_secs(2), || SampleLive);
-    let (conditions, counters) = (&context.conditions, &context.counters);
+    let (conditions, ledger) = (&context.conditions, &context.metrics.stratum.ledger);
     let renewals = Arc::clone(&wiring.renewals);
     let tasks = vec![
-        Writes::watch(conditions, counters, wiring.position.subscribe(), renewals),
-        doubts::watch(context.telemetry.log().clone(), Arc::clone(counters), Arc::clone(conditions)),
+        Writes::watch(conditions, ledger.log_disk_answers_total.clone(), wiring.position.subscribe(), renewals),
+        doubts::watch(context.telemetry.log().clone(), ledger.log_minutes_behind.clone(), Arc::clone(conditions)),
     ];
     Running { tasks, ..Running::default() }
 }

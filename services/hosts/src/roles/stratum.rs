@@ -73,7 +73,7 @@ impl StratumRole {
             ledger: wiring.ledger.recipient(),
             template: wiring.template.recipient(),
             notices: wiring.notices.clone(),
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.stratum.blocks),
         };
         host.start(&wiring.submitter, policies::VITAL, move || BlockSubmitter::new(parts.clone()));
         host.tick(&wiring.ledger, Duration::from_secs(1), || FoldNow);
@@ -98,7 +98,7 @@ impl StratumRole {
             window: wiring.pricing.policy.window(),
             clock: Arc::clone(&context.clock),
             ids: Arc::clone(&context.ids),
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.stratum.ledger),
             conditions: Arc::clone(&context.conditions),
             position: wiring.position.clone(),
             owner: Arc::clone(&self.membership.owner),
@@ -121,12 +121,13 @@ impl StratumFront {
         let mut used = HighMark::read(&settings.data.dir, "era").map_err(HostError::config)?;
         let era = store.meta_count_above("stratum_era", used.highest()).await.map_err(HostError::database)?;
         used.raise(era).map_err(HostError::config)?;
-        let hints = Arc::new(Hints::new(Arc::clone(&context.counters)));
+        let hints = Arc::new(Hints::new(Arc::clone(&context.metrics.stratum.front)));
         HintKeeper::load(&*hints, store, clock()).await.map_err(HostError::database)?;
-        let bans = Bans::new(Vec::new(), Arc::clone(&context.counters), clock());
+        let bans = Bans::new(Vec::new(), Arc::clone(&context.metrics.stratum.front), clock());
         BanKeeper::load(&bans, store, clock()).await.map_err(HostError::database)?;
         let bans = Arc::new(bans);
-        let listeners = Listeners::bind(&settings.stratum, &context.counters).map_err(HostError::config)?;
+        let listeners =
+            Listeners::bind(&settings.stratum, &context.metrics.stratum.front).map_err(HostError::config)?;
         Ok(StratumFront { listeners, era: ProcessNumber(era), salt: OriginSalt(bytes), hints, bans })
     }
 
@@ -172,7 +173,7 @@ impl StratumFront {
             notices: wiring.notices.clone(),
             hints: self.hints,
             bans: self.bans,
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.stratum.front),
             clock: Arc::clone(&context.clock),
             ids: Arc::clone(&context.ids),
             sessions: Arc::new(SessionIds::default()),
@@ -207,7 +208,7 @@ fn template_parts(context: &HostContext<'_>, wiring: &Wiring) -> TemplateParts {
         store: context.store.clone(),
         published: Arc::clone(&wiring.published),
         ids: Arc::clone(&context.ids),
-        counters: Arc::clone(&context.counters),
+        metrics: Arc::clone(&context.metrics.stratum.template),
         clock: Arc::clone(&context.clock),
         ledger: wiring.ledger.recipient(),
     }

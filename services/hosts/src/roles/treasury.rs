@@ -63,7 +63,7 @@ fn retention_parts(context: &HostContext<'_>, wiring: &Wiring, lease: LeaseEpoch
         store: context.store.clone(),
         lease,
         clock: Arc::clone(&context.clock),
-        counters: Arc::clone(&context.counters),
+        metrics: Arc::clone(&context.metrics.treasury.retention),
     }
 }
 
@@ -86,7 +86,7 @@ fn payout_parts(context: &HostContext<'_>, lease: LeaseEpoch) -> PayoutParts {
             let chance = rng();
             std::array::from_fn(|place| chance[place])
         }),
-        counters: Arc::clone(&context.counters),
+        metrics: Arc::clone(&context.metrics.treasury.payout),
         conditions: Arc::clone(&context.conditions),
     }
 }

@@ -27,7 +27,7 @@ use crate::wiring::Wiring;
 pub(crate) fn lanes(context: &HostContext<'_>) -> Result<Arc<Lanes>, HostError> {
     let settings = &context.settings.validation;
     let count = usize::try_from(settings.lanes.get()).unwrap_or(1);
-    Lanes::start(count, settings.pow_memory_kib, &context.counters).map_err(HostError::config)
+    Lanes::start(count, settings.pow_memory_kib, &context.metrics.validator).map_err(HostError::config)
 }
 
 /// What the role is made of.
@@ -43,7 +43,7 @@ impl ValidatorRole {
     pub(crate) async fn prepare(context: &HostContext<'_>, lanes: Arc<Lanes>) -> Result<ValidatorRole, HostError> {
         let (store, now) = (&context.store, (context.clock)());
         let settings = context.settings.validation.clone();
-        let penalties = Penalties::new(Vec::new(), settings, Arc::clone(&context.counters), now);
+        let penalties = Penalties::new(Vec::new(), settings, Arc::clone(&context.metrics.validator), now);
         PenaltyKeeper::load(&penalties, store, now).await.map_err(HostError::database)?;
         let since = now.minus(validation::TRUST_MEMORY).minute();
         let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await;
@@ -66,7 +66,7 @@ impl ValidatorRole {
             submitter: wiring.submitter.recipient(),
             penalties: self.penalties,
             known: self.known,
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.validator),
             clock: Arc::clone(&context.clock),
             seed: context.rng,
         };
@@ -90,7 +90,7 @@ impl ValidatorRole {
             cap: context.settings.provisional_cap(),
             ids: Arc::clone(&context.ids),
             validation: wiring.validation.recipient(),
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.validator),
             seed: context.rng,
         };
         host.start(&rechecker, policies::COSMETIC, AuditSampler::factory(parts));
@@ -105,7 +105,7 @@ impl ValidatorRole {
             validation: wiring.validation.recipient(),
             position: wiring.position.subscribe(),
             ids: Arc::clone(&context.ids),
-            counters: Arc::clone(&context.counters),
+            metrics: Arc::clone(&context.metrics.validator),
             clock: Arc::clone(&context.clock),
         };
         host.start(&voider, policies::COSMETIC, VoidProcessor::factory(parts));

@@ -3,11 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keepers::BanKeeper;
-use messages::closed::CloseReason;
 use messages::write_behind::StoreBans;
 use runtime::{ActorRef, Host, Limits, OnExhausted, Policy, Restart};
 use store::Store;
-use stratum::Bans;
+use stratum::{Bans, CloseReason};
 
 use crate::miner::{Miner, address, error, login_line, share_ok};
 use crate::pool::{Pool, now, template, with_pool};
@@ -29,7 +28,7 @@ async fn get_banned(pool: &Pool) {
         assert_eq!(abuser.line().await, error(0, "request exceeds 8192 bytes"));
         assert!(abuser.is_closed().await);
     }
-    pool.until("the ban", |pool| pool.counters.stratum_bans.get() == 1).await;
+    pool.until("the ban", |pool| pool.metrics.stratum_bans.get() == 1).await;
 }
 
 #[test]
@@ -83,12 +82,12 @@ fn a_ban_survives_a_restart_and_a_deleted_row_lifts_it() {
     let stored = runtime::block_on(store.bans_list(now())).unwrap();
     assert_eq!((stored[0].client.as_str(), stored[0].reason.as_str()), ("10.0.0.1", "line_too_long"));
     let restored = |setup: &mut crate::pool::Setup| {
-        let bans = Bans::new(Vec::new(), Arc::clone(&setup.counters), now());
+        let bans = Bans::new(Vec::new(), Arc::clone(&setup.metrics), now());
         runtime::block_on(BanKeeper::load(&bans, &store, now())).unwrap();
         setup.bans = Arc::new(bans);
     };
     with_pool(restored, async |pool| {
-        assert_eq!(pool.counters.stratum_bans.get(), 1);
+        assert_eq!(pool.metrics.stratum_bans.get(), 1);
         let mut back = Miner::from(pool, "10.0.0.1").await;
         back.send(&login_line(3, &address(1), "rig")).await;
         assert!(back.line().await.contains("banned until"));

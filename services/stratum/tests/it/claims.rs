@@ -47,7 +47,7 @@ fn a_claim_that_the_log_does_not_take_is_looked_at_all_the_same() {
                 let seqs: Vec<Seq> = claims.iter().map(|share| share.seq).collect();
                 assert_eq!(seqs.len(), 1 + usize::from(is_written), "{behavior:?}: {seqs:?}");
                 assert!(seqs[0] == Seq::ZERO && claims[0].claimed_hash.is_some() && claims[0].place.is_some());
-                assert_eq!(pool.counters.claims_unlogged_total.get(), n + 1);
+                assert_eq!(pool.metrics.claims_unlogged_total.get(), n + 1);
             }
             assert_eq!(pool.claim_places.depth(), 0, "the places were given back with the shares");
         },
@@ -69,7 +69,7 @@ fn a_claim_without_a_place_is_refused_before_it_is_logged() {
                 miner.send(&job.claim(3, 100, BLOCK)).await;
                 assert_eq!(miner.line().await, error(3, "server busy, retry"));
             }
-            assert_eq!((pool.ledger.shares().len(), pool.counters.claims_refused_total.get()), (logged, 2));
+            assert_eq!((pool.ledger.shares().len(), pool.metrics.claims_refused_total.get()), (logged, 2));
             miner.send(&job.submit(4, 101)).await;
             assert_eq!(miner.line().await, share_ok(4), "an ordinary share needs no place");
             drop(offered(pool));

@@ -3,8 +3,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use messages::closed::CloseReason;
 use socket2::SockRef;
+use stratum::CloseReason;
 
 use crate::ledger::LedgerBehavior;
 use crate::miner::{Miner, login_line, share_ok};

@@ -1,5 +1,5 @@
 //! Lines, and what is none.
-use messages::closed::CloseReason;
+use stratum::CloseReason;
 use tokio::io::AsyncWriteExt;
 
 use crate::miner::{error, share_ok};

@@ -2,7 +2,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use messages::closed::CloseReason;
+use stratum::CloseReason;
 use tokio::io::AsyncWriteExt;
 
 use crate::miner::{Miner, address, error, login_line, login_ok, share_ok};
@@ -197,7 +197,7 @@ fn half_open_connections_and_a_storm_of_connects_disturb_nobody() {
             })
             .await;
             assert!(pool.closed(CloseReason::ConnectRate) > 0);
-            assert_eq!(pool.counters.stratum_bans_total.get(), 0, "a miner in trouble is not banned");
+            assert_eq!(pool.metrics.stratum_bans_total.get(), 0, "a miner in trouble is not banned");
             let mut told = false;
             for _ in 0..5 {
                 let mut again = Miner::from(pool, "10.4.0.1").await;

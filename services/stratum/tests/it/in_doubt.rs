@@ -44,8 +44,8 @@ fn a_share_whose_answer_was_lost_is_acknowledged_if_it_is_in_the_log_and_may_com
             }
             assert_eq!(pool.ledger.shares().len(), LOST.len(), "each of them once");
             assert_eq!(offered(pool), LOST.len(), "all of them may be checked");
-            assert_eq!(pool.counters.shares_accepted_total.get(), LOST.len() as u64);
-            assert_eq!(pool.counters.shares_in_doubt.get(), 0);
+            assert_eq!(pool.metrics.shares_accepted_total.get(), LOST.len() as u64);
+            assert_eq!(pool.metrics.shares_in_doubt.get(), 0);
         },
     );
 }
@@ -60,7 +60,7 @@ fn the_log_decides_also_after_the_miner_was_told_that_nobody_knows() {
             for (n, behavior) in (0..).zip(LOST) {
                 pool.ledger.set(behavior);
                 miner.send(&job.submit(10 + n, n)).await;
-                pool.until("the doubt", |pool| pool.counters.shares_in_doubt.get() == n + 1).await;
+                pool.until("the doubt", |pool| pool.metrics.shares_in_doubt.get() == n + 1).await;
             }
             pool.ledger.set(LedgerBehavior::Writes);
             for n in 0..LOST.len() as u64 {
@@ -75,8 +75,8 @@ fn the_log_decides_also_after_the_miner_was_told_that_nobody_knows() {
             let expected: Vec<String> = (10..14).map(|id| error(id, "share outcome unknown")).collect();
             assert_eq!(told, expected);
             pool.ledger.set_blind(false);
-            pool.until("the decision", |pool| pool.counters.shares_in_doubt.get() == 0).await;
-            assert_eq!(pool.counters.shares_accepted_total.get(), written());
+            pool.until("the decision", |pool| pool.metrics.shares_in_doubt.get() == 0).await;
+            assert_eq!(pool.metrics.shares_accepted_total.get(), written());
             for (n, behavior) in (0..).zip(LOST) {
                 miner.send(&job.submit(30 + n, n)).await;
                 let expected = if is_written(behavior) { error(30 + n, "duplicate share") } else { share_ok(30 + n) };
@@ -97,7 +97,7 @@ fn a_connection_that_drains_is_told_what_became_of_its_shares() {
             pool.ledger.set_blind(true);
             pool.ledger.set(LedgerBehavior::Loses { written: true });
             miner.send(&job.submit(2, 0)).await;
-            pool.until("the doubt", |pool| pool.counters.shares_in_doubt.get() == 1).await;
+            pool.until("the doubt", |pool| pool.metrics.shares_in_doubt.get() == 1).await;
             let ledger = Arc::clone(&pool.ledger);
             let sees_again = async { ledger.set_blind(false) };
             let (answer, (), ()) = tokio::join!(miner.line(), pool.drain(Duration::from_secs(8)), sees_again);

@@ -72,7 +72,7 @@ fn a_job_that_shares_count_for_is_never_forgotten_however_many_come_after_it() {
             let next = miner.job().await;
             miner.send(&next.submit(102, 0)).await;
             assert_eq!(miner.line().await, share_ok(102));
-            assert!(pool.counters.jobs_withheld_total.get() > 0);
+            assert!(pool.metrics.jobs_withheld_total.get() > 0);
         },
     );
 }
@@ -93,7 +93,7 @@ fn a_second_login_takes_over_and_the_job_before_belongs_to_the_first() {
             assert_eq!(miner.line().await, share_ok(4));
             let share = &pool.ledger.shares()[0];
             assert_eq!((&*share.line.address, &*share.line.worker), (address(2).as_str(), "other"));
-            assert_eq!(pool.counters.stratum_sessions.get(), 1);
+            assert_eq!(pool.metrics.stratum_sessions.get(), 1);
         },
     );
 }

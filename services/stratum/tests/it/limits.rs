@@ -1,7 +1,7 @@
 //! Limits, bans, and whom they are counted by.
 use std::time::{Duration, Instant};
 
-use messages::closed::CloseReason;
+use stratum::CloseReason;
 use stratum::OriginSalt;
 
 use crate::miner::{Miner, address, error, login_line, login_ok, share_ok};
@@ -48,7 +48,7 @@ fn whoever_is_refused_waits_whatever_it_sends() {
         |setup| setup.settings.max_connections_per_ip = 1,
         async |pool| {
             let _held = Miner::from(pool, "10.0.0.1").await;
-            pool.until("the place", |pool| pool.counters.stratum_connections.get() == 1).await;
+            pool.until("the place", |pool| pool.metrics.stratum_connections.get() == 1).await;
             // A handshake of TLS with a byte that ends a line, bytes that are no text, more than a line may have.
             let hello = [&[0x16, 3, 1, 2, 0, 1, b'\n'][..], &[0; 500]].concat();
             for bytes in [hello, vec![0xff; 100], vec![b'a'; 3 * wire::LINE_MAX]] {

@@ -200,9 +200,9 @@ fn acknowledged_shares_wait_for_a_validation_that_is_away() {
                 miner.send(&job.submit(n, n)).await;
                 assert_eq!(miner.line().await, share_ok(n), "shares do not wait for it");
             }
-            pool.until("all of them to wait", |pool| pool.counters.offers_waiting.get() == 100).await;
+            pool.until("all of them to wait", |pool| pool.metrics.offers_waiting.get() == 100).await;
             heard.lock().unwrap().0 = false;
-            pool.until("the offers", |pool| pool.counters.offers_waiting.get() == 0).await;
+            pool.until("the offers", |pool| pool.metrics.offers_waiting.get() == 0).await;
             assert_eq!(heard.lock().unwrap().1, 100);
             pool.drain(Duration::from_secs(1)).await;
         },

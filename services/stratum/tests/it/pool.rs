@@ -3,15 +3,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain::{HeaderBase, Network, Target};
-use messages::closed::CloseReason;
-use messages::counters::Counters;
 use messages::facts::{CurrentJob, LocalIds, Notice, Restrictions, SessionIds, Template};
 use messages::share_ledger::{AppendEvents, Appended, FindShares};
 use messages::validation::{ClaimPermits, OfferShares, VerifyShare};
 use runtime::Recipient;
 use serde_json::value::RawValue;
 use settings::{StratumSettings, VardiffSettings};
-use stratum::{Bans, Hints, OriginSalt, ProcessNumber, Stratum, StratumParts};
+use stratum::{Bans, CloseReason, Hints, OriginSalt, ProcessNumber, Stratum, StratumMetrics, StratumParts};
 use tokio::sync::{broadcast, watch};
 use units::{Amount, Difficulty, Seq, Timestamp};
 
@@ -36,7 +34,7 @@ pub(crate) struct Pool {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) tls_address: Option<std::net::SocketAddr>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<StratumMetrics>,
     pub(crate) claim_places: Arc<ClaimPermits>,
     pub(crate) bans: Arc<Bans>,
     pub(crate) notices: broadcast::Sender<Notice>,
@@ -58,7 +56,7 @@ pub(crate) struct Setup {
     pub(crate) events: Option<Recipient<AppendEvents>>,
     pub(crate) prover: Option<Recipient<VerifyShare>>,
     pub(crate) validation: Option<Recipient<OfferShares>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) metrics: Arc<StratumMetrics>,
     pub(crate) claim_places: Arc<ClaimPermits>,
     pub(crate) ids: Arc<LocalIds>,
 }
@@ -73,19 +71,19 @@ impl Setup {
             ..StratumSettings::default()
         };
         let vardiff = VardiffSettings { enabled: false, initial: difficulty(5), ..VardiffSettings::default() };
-        let counters = Arc::new(Counters::default());
+        let metrics = Arc::new(StratumMetrics::default());
         Setup {
             settings,
             vardiff,
-            bans: Arc::new(Bans::new(Vec::new(), Arc::clone(&counters), now())),
-            hints: Arc::new(Hints::new(Arc::clone(&counters))),
+            bans: Arc::new(Bans::new(Vec::new(), Arc::clone(&metrics), now())),
+            hints: Arc::new(Hints::new(Arc::clone(&metrics))),
             arbiters: 1,
             ledger: None,
             finder: None,
             events: None,
             prover: None,
             validation: None,
-            counters,
+            metrics,
             claim_places: Arc::default(),
             ids: Arc::default(),
         }
@@ -170,7 +168,7 @@ impl Pool {
             notices: notices.clone(),
             bans: Arc::clone(&setup.bans),
             hints: setup.hints,
-            counters: Arc::clone(&setup.counters),
+            metrics: Arc::clone(&setup.metrics),
             clock: Arc::new(now),
             ids: setup.ids,
             sessions: Arc::new(SessionIds::default()),
@@ -181,7 +179,7 @@ impl Pool {
             tls_address: stratum.tls_addresses().first().copied(),
             stratum: Some(stratum),
             ledger,
-            counters: setup.counters,
+            metrics: setup.metrics,
             claim_places: setup.claim_places,
             bans: setup.bans,
             notices,
@@ -207,7 +205,7 @@ impl Pool {
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
-        self.counters.stratum_closed.of(reason)
+        self.metrics.stratum_closed_total.of(reason)
     }
 
     /// Waits until `is` says so.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::ledger::LedgerBehavior;
 use crate::miner::{Job, Miner, address, error, login_line, login_ok, share_ok};
 use crate::pool::{HASH_1, HASH_5, HEADER, Pool, template, with_pool};
-use messages::closed::CloseReason;
 use messages::facts::{Notice, Quarantine, Restrictions, SessionId};
+use stratum::CloseReason;
 
 pub(crate) async fn ready(pool: &Pool) -> (Miner, Job) {
     pool.mine(&template(41_237));

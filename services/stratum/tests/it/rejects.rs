@@ -68,7 +68,7 @@ fn rejects_are_counted_by_worker_and_reason_and_none_of_them_has_a_row_of_its_ow
             window: Duration::from_secs(3600),
             clock: Arc::new(now),
             ids: Arc::clone(&setup.ids),
-            counters: Arc::clone(&setup.counters),
+            metrics: Arc::default(),
             conditions: Arc::new(Conditions::new(Arc::new(now))),
             position: watch::channel(None).0,
             owner: Arc::default(),
@@ -156,6 +156,6 @@ fn rejects_that_the_log_refuses_are_logged_later_and_none_twice() {
         pool.drain(Duration::from_secs(10)).await;
         let count = |event: &Event| if let Event::Rejects { count, .. } = event { u64::from(*count) } else { 0 };
         assert_eq!(logged.lock().unwrap().iter().map(count).sum::<u64>(), 8);
-        assert_eq!(pool.counters.rejects_uncounted_total.get(), 0);
+        assert_eq!(pool.metrics.rejects_uncounted_total.get(), 0);
     });
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use messages::closed::CloseReason;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use stratum::CloseReason;
 use tempfile::TempDir;
 
 use crate::miner::{Job, Miner, address, error, login_line, login_ok, share_ok};
@@ -129,7 +129,7 @@ fn a_session_in_tls_is_the_same_session_on_both_ports() {
             plain.log_in(1, "rig").await;
             pool.until("the ends", |pool| pool.closed(CloseReason::Client) == 2).await;
             assert_eq!(pool.ledger.shares().len(), 34);
-            assert_eq!(pool.counters.stratum_tls_handshakes_total.get(), 2);
+            assert_eq!(pool.metrics.stratum_tls_handshakes_total.get(), 2);
         },
     );
 }
@@ -250,7 +250,7 @@ fn too_many_handshakes_at_once_are_refused_and_miners_in_plain_text_do_not_notic
         drop(begun);
         pool.until("their ends", |pool| pool.closed(CloseReason::Client) == HANDSHAKES as u64).await;
         assert!(shows(pool, &der).await);
-        assert_eq!(pool.counters.stratum_bans_total.get(), 0);
+        assert_eq!(pool.metrics.stratum_bans_total.get(), 0);
     });
 }
 
@@ -284,7 +284,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
             comes_to_show(pool, &second).await;
             assert!(!shows(pool, &first).await);
             std::fs::write(certificate.cert(), "no certificate").unwrap();
-            let failures = || pool.counters.stratum_tls_reload_failures_total.get();
+            let failures = || pool.metrics.stratum_tls_reload_failures_total.get();
             let before = failures();
             hang_up();
             pool.until("the failure in the metrics", |_| failures() > before).await;

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use chain::Address;
+use instruments::Gauge;
 use live::{Live, LiveParts, Snapshot};
 use messages::conditions::Conditions;
-use messages::counters::Counters;
 use messages::facts::{Clock, CurrentJob, DaemonHealth, LogPosition, Tip};
 use messages::live::SampleLive;
 use runtime::{Handler, Reply};
@@ -14,7 +14,7 @@ use settings::Settings;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use units::{Height, Timestamp};
-use web::{InjectedFault, WebParts};
+use web::{InjectedFault, ProcessCounts, WebParts};
 
 use crate::common::log::{EPOCH, at};
 use crate::common::{TestDb, for_each_database};
@@ -29,7 +29,7 @@ pub(crate) struct Knobs {
     pub(crate) tip: watch::Sender<Tip>,
     pub(crate) daemons: watch::Sender<Vec<DaemonHealth>>,
     pub(crate) jobs: watch::Sender<Option<Arc<CurrentJob>>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counts: ProcessCounts,
     pub(crate) conditions: Arc<Conditions>,
     live: watch::Sender<Arc<Snapshot>>,
 }
@@ -91,7 +91,8 @@ impl Site<'_> {
         let mut live = Live::factory(LiveParts {
             host: "host".to_owned(),
             store: self.db.store.clone(),
-            counters: Arc::clone(&self.knobs.counters),
+            sessions: Gauge::default(),
+            booking_clock: self.knobs.counts.booking_clock.clone(),
             conditions: Arc::clone(&self.knobs.conditions),
             published: self.knobs.live.clone(),
             clock,
@@ -120,7 +121,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (daemons, daemon_states) = watch::channel(Vec::new());
     let (jobs, job) = watch::channel(None);
     let (live, snapshot) = watch::channel(Arc::new(Snapshot::default()));
-    let counters = Arc::new(Counters::default());
+    let counts = ProcessCounts::default();
     let conditions = Arc::new(Conditions::new(Arc::new(now)));
     let mut settings = Settings::default();
     settings.api.listen = "127.0.0.1:0".parse().unwrap();
@@ -129,7 +130,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
         settings: Arc::new(settings),
         live: snapshot,
         ports: Vec::new(),
-        counters: Arc::clone(&counters),
+        counts: counts.clone(),
         conditions: Arc::clone(&conditions),
         tip: tips,
         jobs: job,
@@ -146,7 +147,7 @@ fn serve<'a>(db: &'a TestDb, change: &impl Fn(&mut WebParts)) -> Site<'a> {
     let (server, addresses) = web::serve(parts).unwrap();
     let handle = server.handle();
     tokio::task::spawn_local(server);
-    let knobs = Knobs { tip, daemons, jobs, counters, conditions, live };
+    let knobs = Knobs { tip, daemons, jobs, counts, conditions, live };
     Site { db, knobs, base: format!("http://{}", addresses[0]), client: awc::Client::default(), handle }
 }
 

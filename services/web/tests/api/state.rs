@@ -195,9 +195,9 @@ fn what_is_not_ready_says_why() {
                           is credited and nothing is paid until it has caught up";
             assert_eq!(reasons().await, [behind]);
             site.knobs.tip.send_modify(|tip| tip.behind = None);
-            site.knobs.counters.log_backlog_bytes.set(u64::MAX);
+            site.knobs.counts.log_backlog_bytes.set(u64::MAX);
             assert_eq!(reasons().await, ["share log is full"]);
-            site.knobs.counters.log_backlog_bytes.set(0);
+            site.knobs.counts.log_backlog_bytes.set(0);
             site.db.sql("ALTER TABLE hosts RENAME TO gone").unwrap();
             site.sample().await;
             assert_eq!(reasons().await, ["database does not answer"]);

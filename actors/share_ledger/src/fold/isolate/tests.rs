@@ -177,7 +177,7 @@ fn check(records: Vec<Record<'static>>, event: &str, when: &str, kinds: &[(&str,
     assert_eq!(rig.aside(), [], "{event} {when}");
     assert_eq!(rig.nonces().len(), shares, "{event} {when}");
     assert!(!rig.has(ConditionKind::RecordsSetAside));
-    assert_eq!(rig.host.counters.log_set_aside_records.get(), 0);
+    assert_eq!(rig.host.metrics.log_set_aside_records.get(), 0);
     rig.assert_clean();
 }
 

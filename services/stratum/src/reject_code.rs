@@ -1,13 +1,21 @@
 //! How many submits were refused, by reason.
+use instruments::{Counter, Registry};
 use wire::RejectCode;
 
-use crate::counter::Counter;
-
 /// One counter for each canonical reason.
-#[derive(Debug, Default)]
-pub struct Rejected([Counter; RejectCode::ALL.len()]);
+#[derive(Debug, Clone, Default)]
+pub struct RejectCodeCounts([Counter; RejectCode::ALL.len()]);
 
-impl Rejected {
+impl RejectCodeCounts {
+    /// One number for each reason, all exported under one name.
+    #[must_use]
+    pub fn register(registry: &Registry, name: &'static str, help: &'static str) -> RejectCodeCounts {
+        let counts = RejectCodeCounts::default();
+        let exported = counts.clone();
+        registry.labelled(name, help, "reason", move || exported.each().collect::<Vec<_>>());
+        counts
+    }
+
     /// Counts one.
     pub fn add(&self, code: RejectCode) {
         self.of(code).add(1);
@@ -31,7 +39,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_a_counter_of_its_own() {
-        let rejected = Rejected::default();
+        let rejected = RejectCodeCounts::default();
         for (n, code) in (1..).zip(RejectCode::ALL) {
             (0..n).for_each(|_| rejected.add(code));
         }

@@ -1,5 +1,5 @@
 //! Why a Stratum connection ended: exactly one reason for each that was accepted.
-use crate::counter::Counter;
+use instruments::{Counter, Registry};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal),* $(,)?) => {
@@ -70,16 +70,25 @@ reasons! {
 }
 
 /// How many connections ended, by reason.
-#[derive(Debug)]
-pub struct Closed([Counter; CloseReason::ALL.len()]);
+#[derive(Debug, Clone)]
+pub struct CloseReasonCounts([Counter; CloseReason::ALL.len()]);
 
-impl Default for Closed {
-    fn default() -> Closed {
-        Closed(std::array::from_fn(|_| Counter::default()))
+impl Default for CloseReasonCounts {
+    fn default() -> CloseReasonCounts {
+        CloseReasonCounts(std::array::from_fn(|_| Counter::default()))
     }
 }
 
-impl Closed {
+impl CloseReasonCounts {
+    /// One number for each reason, all exported under one name.
+    #[must_use]
+    pub fn register(registry: &Registry, name: &'static str, help: &'static str) -> CloseReasonCounts {
+        let counts = CloseReasonCounts::default();
+        let exported = counts.clone();
+        registry.labelled(name, help, "reason", move || exported.each().collect::<Vec<_>>());
+        counts
+    }
+
     /// Counts one.
     pub fn add(&self, reason: CloseReason) {
         self.0[reason as usize].add(1);
@@ -91,7 +100,7 @@ impl Closed {
         self.0[reason as usize].get()
     }
 
-    /// Label and number of each, for export.
+    /// Label and number of each.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         CloseReason::ALL.iter().map(|reason| (reason.label(), self.of(*reason)))
     }
