@@ -108,3 +108,24 @@ fn a_host_is_a_choice_of_roles_and_only_binaries_are_hosts() {
         assert!(name == "meshpool" || own.len() == 1, "{name} wires something by itself: {own:?}");
     }
 }
+
+/// What a pool is developed and tested against.
+const DEVNET: [&str; 4] = ["devnet-accounts", "daemon-sim", "cpu-miner", "loadgen"];
+
+#[test]
+fn nothing_in_production_depends_on_what_is_simulated_and_that_knows_nothing_of_a_pool() {
+    let arrows = arrows();
+    for (name, (folder, own)) in &arrows {
+        let is_ours = DEVNET.contains(&name.as_str());
+        for used in own {
+            let is_simulated = DEVNET.contains(&used.as_str());
+            assert!(!is_simulated || is_ours || name == "meshpool-devnet" || name == "e2e", "{name} depends on {used}");
+            let is_neutral = used == "pow" || arrows[used].0.starts_with("schema/");
+            assert!(!is_ours || is_simulated || is_neutral, "{name} ({folder}) depends on {used}");
+        }
+    }
+    for (one, other) in [("daemon-sim", "cpu-miner"), ("daemon-sim", "loadgen"), ("cpu-miner", "loadgen")] {
+        let apart = !arrows[one].1.contains(other) && !arrows[other].1.contains(one);
+        assert!(apart, "{one} and {other} depend on each other");
+    }
+}
