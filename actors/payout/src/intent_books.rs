@@ -60,7 +60,7 @@ impl IntentBooks {
             let at = (self.clock)();
             let change = IntentChange {
                 state: Some(state),
-                sent: is_new.then(|| (seen.txid, seen.fee, at)),
+                sent: is_new.then_some((seen.txid, seen.fee, at)),
                 absent_since: Some(None),
                 attention: (!is_well).then_some(None),
                 outcome: is_new.then(|| "sent".to_owned()),
