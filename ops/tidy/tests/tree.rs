@@ -8,7 +8,6 @@ const LONGER: &[(&str, usize)] = &[
     ("actors/payout/tests/it/harness.rs", 477),
     ("actors/share_ledger/src/fold/isolate/tests.rs", 440),
     ("ops/fuzz/src/session/world.rs", 433),
-    ("schema/store/src/audit/shares.rs", 421),
     ("schema/store/src/schema.rs", 489),
     ("schema/store/tests/shares/blocks.rs", 404),
     ("schema/store/tests/shares/retention.rs", 439),

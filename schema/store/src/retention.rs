@@ -5,19 +5,19 @@
 //! minute is never after the window's start of a block that is not final, nor after that of a block which a host may yet
 //! report or a sweep may yet find. Why nothing is lost then:
 //!
-//! - A window sum is a difference of running totals of a line: those of the last segment that begins in the window,
-//!   less those before its first one. Merging neighbours keeps the totals of the last and the start of the first of
+//! - A window sum is a difference of running totals of an identity: those of the last segment that begins in the
+//!   window, less those before its first one. Merging neighbours keeps the totals of the last and the start of the first of
 //!   them. So every sum stays the same whose window does not begin or end between two neighbours that were merged.
 //!   Ten minutes are merged around the windows of all blocks, days only where no window is computed again. Segments
-//!   of a line are never removed while the line lives, so totals follow from zero for ever.
-//! - The last segment of a line may still grow, and a line may come back while it is removed. Every step that touches
-//!   segments or lines holds the rows of all hosts, as a fold holds that of its own.
+//!   of an identity are never removed while it lives, so totals follow from zero for ever.
+//! - The last segment of an identity may still grow, and an identity may come back while it is removed. Every step that
+//!   touches segments or identities holds the rows of all hosts, as a fold holds that of its own.
 //! - Verdicts, rejects and payouts move into the day's summary in the transaction that removes them, and the day's
 //!   work when the day's segments become one. So whatever is killed in the middle is counted once.
 //! - What the audits compare is first marked as incomplete ([`Mark`]), then removed. Totals of hosts are not touched;
 //!   beside them is counted what is gone, so that audits can still add up everything.
-//! - A removed line that comes back is a new line, whose totals begin at zero: no window reaches back to the old one,
-//!   since it had no work since the mark. What it had done stays with its miner ([`crate::reads::MinerSummary`]).
+//! - A removed identity that comes back is a new one, whose totals begin at zero: no window reaches back to the old
+//!   one, since it had no work since the mark. What it had done stays with its miner ([`crate::reads::MinerSummary`]).
 //!
 //! What it refuses to do: touch entries, postings, balances, blocks, weights, or a payout that is not closed.
 mod days;

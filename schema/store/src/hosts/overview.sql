@@ -1,5 +1,5 @@
--- All hosts with the blocks that wait for each: those without weights whose window may have shares that the host has not
--- folded.
+-- All hosts with the blocks that wait for each: those without weights whose window may have shares that the host has
+-- not folded.
 SELECT h.id, h.name, h.registered_at, h.folded_seq, h.folded_at, h.caught_up_at, h.opened_at, h.closed_at, h.retired_at,
     r.name AS replaces,
     (SELECT g.last_seq FROM log_gaps g WHERE g.host_id = h.id AND g.kind = 'elsewhere') AS goes_on_after,

@@ -23,8 +23,8 @@ pub struct PrunedNames<Id> {
 }
 
 impl Store {
-    /// Of the next `lines` lines after `after`, forgets those without a reject since `idle` that never had a share, or
-    /// had none since `Days` was marked and are in no detail. Finders of blocks stay.
+    /// Of the next `identities` worker identities after `after`, forgets those without a reject since `idle` that never
+    /// had a share, or had none since `Days` was marked and are in no detail. Finders of blocks stay.
     ///
     /// # Errors
     /// `Fenced`.
@@ -32,13 +32,13 @@ impl Store {
         &self,
         epoch: i64,
         after: LineId,
-        lines: u32,
+        identities: u32,
         idle: Minute,
     ) -> Result<PrunedNames<LineId>> {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let last = identities_page_end(c, after.0, lines).await?;
+                let last = identities_page_end(c, after.0, identities).await?;
                 let removed = match last {
                     Some(last) => forget(c, after.0, last, i64::from(idle.0)).await?,
                     None => 0,
@@ -49,8 +49,8 @@ impl Store {
         .await
     }
 
-    /// Of the next `miners` miners after `after`, forgets those first seen before `seen` that have no line, no account
-    /// and no part in any block or payout, with their summaries. The pool's summaries keep what they did.
+    /// Of the next `miners` miners after `after`, forgets those first seen before `seen` that have no identity, no
+    /// account and no part in any block or payout, with their summaries. The pool's summaries keep what they did.
     ///
     /// # Errors
     /// `Fenced`.

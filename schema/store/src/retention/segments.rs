@@ -33,7 +33,7 @@ impl Span {
 /// What one step of merging did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merged {
-    /// The last line looked at; `None` when none was left.
+    /// The last worker identity looked at; `None` when none was left.
     pub last: Option<LineId>,
     /// Segments that were merged away.
     pub removed: u64,
@@ -76,8 +76,8 @@ impl Store {
         next.map(|minute| crate::column::minute(minute, "segment")).transpose()
     }
 
-    /// Merges the segments from minute `from` to before `until` (both at a border of the span) of the next `lines`
-    /// lines after `after`. Doing it again changes nothing.
+    /// Merges the segments from minute `from` to before `until` (both at a border of the span) of the next
+    /// `identities` worker identities after `after`. Doing it again changes nothing.
     ///
     /// # Errors
     /// `Fenced`.
@@ -88,13 +88,13 @@ impl Store {
         from: Minute,
         until: Minute,
         after: LineId,
-        lines: u32,
+        identities: u32,
     ) -> Result<Merged> {
         let range = (i64::from(from.0), i64::from(until.0));
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let last = identities_page_end(c, after.0, lines).await?;
+                let last = identities_page_end(c, after.0, identities).await?;
                 let removed = match last {
                     Some(last) => merge_identities(c, span, range, (after.0, last)).await?,
                     None => 0,
@@ -180,7 +180,7 @@ async fn edges(conn: &mut Conn<'_>, range: (i64, i64), rows: &[Row]) -> Result<E
 }
 
 impl Edges {
-    /// Whether a window begins or ends after `a` and not after `b`, the next segment of the same line.
+    /// Whether a window begins or ends after `a` and not after `b`, the next segment of the same identity.
     fn part(&self, a: &Row, b: &Row) -> bool {
         let between = |edges: &[i64], from: i64, to: i64| {
             let first = edges.partition_point(|edge| *edge < from);
@@ -192,7 +192,7 @@ impl Edges {
     }
 }
 
-/// Rows by line and position; the rows that stay and their new contents, and the keys of those that go.
+/// Rows by identity and position; the rows that stay and their new contents, and the keys of those that go.
 fn merge(rows: &[Row], span: i64, edges: &Edges) -> (Vec<Row>, Vec<(i64, i64)>) {
     let mut merged: Vec<Row> = Vec::new();
     let mut gone = Vec::new();

@@ -1,5 +1,5 @@
--- Worker identities of a step, with the last segment of each. `CROSS JOIN` keeps SQLite from reading the whole list once
--- for every identity of the host.
+-- Worker identities of a step, with the last segment of each. `CROSS JOIN` keeps SQLite from reading the whole list
+-- once for every identity of the host.
 SELECT r.place, i.id, i.shares AS identity_shares, i.work AS identity_work, i.first_share_at, i.last_share_at,
     s.start_seq, s.last_seq, s.minute, s.shares, s.work
 FROM (
