@@ -10,6 +10,12 @@
 //! Clocks: finds have the time of the finder's clock. A host is opened by its own clock or by the database's, whichever
 //! is behind: a block that waits too long loses nothing. What clocks of two hosts differ by otherwise are seconds, in
 //! which a host that has just started logs nothing that matters to a window of hours.
+//!
+//! A host *was there* at a find that is not before its registration or its last opening. It *has passed* the find when
+//! everything that it logged up to the find's minute is folded, or nothing more will be: it was not open at the find, has
+//! caught up after that minute, or has folded a later one. Minutes never go back in a log, but its clock may differ from
+//! the finder's a little, so a minute more is waited for. `hosts/overview.sql` and the statement of [`crate::blocks`] that
+//! closes windows say the same of it.
 use diesel::dsl::case_when;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, QueryableByName};

@@ -6,7 +6,7 @@ SELECT h.id, h.name, h.registered_at, h.folded_seq, h.folded_at, h.caught_up_at,
     (
         SELECT COUNT(*) FROM blocks b LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id
         WHERE b.state IN ('candidate', 'submitted', 'seen') AND w.end_seq IS NULL
-            -- It was there at the find, and has not passed it: both as in `hosts.rs`.
+            -- It was there at the find, and has not passed it: see `hosts.rs`.
             AND (h.registered_at <= b.found_at OR h.opened_at <= b.found_at)
             AND h.retired_at IS NULL AND h.closed_at IS NULL AND h.opened_at <= b.found_at
             AND NOT h.caught_up_at >= (b.found_at / 60000 + 2) * 60000
