@@ -10,7 +10,6 @@ const LONGER: &[(&str, usize)] = &[
     ("ops/fuzz/src/session/world.rs", 433),
     ("schema/store/src/schema.rs", 489),
     ("schema/store/tests/shares/blocks.rs", 404),
-    ("schema/store/tests/shares/retention.rs", 439),
     ("services/e2e/src/pool.rs", 465),
 ];
 const TOP_LEVEL: [&str; 20] = [
