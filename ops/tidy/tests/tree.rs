@@ -4,7 +4,7 @@ use std::process::Command;
 
 const LINES_MAX: usize = 400;
 /// Files that are still longer, and how long they may be. None may grow, and none may be added.
-const LONGER: &[(&str, usize)] = &[("schema/store/src/audit/shares.rs", 421), ("schema/store/src/schema.rs", 489)];
+const LONGER: &[(&str, usize)] = &[("schema/store/src/schema.rs", 489)];
 const TOP_LEVEL: [&str; 20] = [
     "actors",
     "services",

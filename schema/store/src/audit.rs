@@ -12,19 +12,24 @@ mod joined;
 mod payouts;
 mod recount;
 mod shares;
+mod sum;
 
 pub use blocks::{Priced, StoredWeight, WeighedBlock};
 
 use std::fmt::Display;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use units::{HostId, Seq, Timestamp};
 
-use crate::db::{Conn, snapshot};
+use crate::db::{Conn, on, q, snapshot};
 use crate::fold::BatchRow;
-use crate::sql::{Bind, binds};
+use crate::schema::{hosts, share_batches, verdicts};
+use crate::sql::{Bind, binds, for_database};
 use crate::{Result, Store, StoreError, column};
 
 /// Something that does not add up.
@@ -102,10 +107,16 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not a batch.
     pub async fn batch_newest(&self, host: HostId, until: Seq) -> Result<Option<BatchRow>> {
-        let select = "SELECT first_seq, last_seq, shares, work, first_at, last_at, digest, body FROM share_batches \
-                      WHERE host_id = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1";
-        let rows: Vec<StoredBatch> = self.rows(select, binds![host.0, until.to_i64()]).await?;
-        rows.into_iter().next().map(BatchRow::try_from).transpose()
+        self.run(move |db| async move {
+            let newest = share_batches::table
+                .filter(share_batches::host_id.eq(host.0))
+                .filter(share_batches::first_seq.le(until.to_i64()))
+                .order(share_batches::first_seq.desc());
+            let row: Option<StoredBatch> =
+                q!(db, read, c => newest.select(StoredBatch::as_select()).first(c).await.optional())?;
+            row.map(BatchRow::try_from).transpose()
+        })
+        .await
     }
 
     /// Shares of a host from `first` to `last` that have a verdict, in order: the share, what was said, and where.
@@ -113,19 +124,17 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn verdict_list(&self, host: HostId, first: Seq, last: Seq) -> Result<Vec<(Seq, String, Seq)>> {
-        #[derive(QueryableByName)]
-        struct Judged {
-            #[diesel(sql_type = BigInt)]
-            share_seq: i64,
-            #[diesel(sql_type = Text)]
-            verdict: String,
-            #[diesel(sql_type = BigInt)]
-            seq: i64,
-        }
-        let select = "SELECT share_seq, verdict, seq FROM verdicts WHERE host_id = $1 AND share_seq BETWEEN $2 AND $3 \
-                      ORDER BY share_seq";
-        let rows: Vec<Judged> = self.rows(select, binds![host.0, first.to_i64(), last.to_i64()]).await?;
-        Ok(rows.into_iter().map(|row| (Seq::from_i64(row.share_seq), row.verdict, Seq::from_i64(row.seq))).collect())
+        self.run(move |db| async move {
+            let judged = verdicts::table
+                .filter(verdicts::host_id.eq(host.0))
+                .filter(verdicts::share_seq.between(first.to_i64(), last.to_i64()))
+                .order(verdicts::share_seq)
+                .select((verdicts::share_seq, verdicts::verdict, verdicts::seq));
+            let rows: Vec<(i64, String, i64)> = q!(db, read, c => judged.load(c).await)?;
+            let verdict = |(share, verdict, seq)| (Seq::from_i64(share), verdict, Seq::from_i64(seq));
+            Ok(rows.into_iter().map(verdict).collect())
+        })
+        .await
     }
 
     /// All hosts: row, name, folded position.
@@ -133,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn host_list(&self) -> Result<Vec<(HostId, String, Seq)>> {
-        self.run(|db| async move { hosts(&mut db.read().await?.conn()).await }).await
+        self.run(|db| async move { host_rows(&mut db.read().await?.conn()).await }).await
     }
 }
 
@@ -157,8 +166,14 @@ impl Findings {
         }
     }
 
-    /// Adds the rows of a query that selects only what is wrong, as `subject`, `stored` and `computed`.
-    async fn query(&mut self, c: &mut Conn<'_>, check: &'static str, select: &str, binds: Vec<Bind>) -> Result<()> {
+    /// Adds the rows of a statement of a file that selects only what is wrong, as `subject`, `stored` and `computed`.
+    async fn query(
+        &mut self,
+        c: &mut Conn<'_>,
+        check: &'static str,
+        statement: &'static str,
+        binds: Vec<Bind>,
+    ) -> Result<()> {
         #[derive(QueryableByName)]
         struct Wrong {
             #[diesel(sql_type = Text)]
@@ -168,62 +183,58 @@ impl Findings {
             #[diesel(sql_type = BigInt)]
             computed: i64,
         }
-        for row in c.rows::<Wrong>(&format!("{select} LIMIT {LISTED_MAX}"), binds).await? {
+        let statement = for_database(statement, matches!(c, Conn::Pg(_)));
+        for row in c.rows::<Wrong>(&format!("{statement} LIMIT {LISTED_MAX}"), binds).await? {
             self.add(check, row.subject, row.stored, row.computed);
         }
         Ok(())
     }
 
-    /// The same for a large table, whose query looks at the rows with an id above `$1` and up to `$2`.
-    async fn pages(&mut self, c: &mut Conn<'_>, check: &'static str, table: &str, select: &str) -> Result<()> {
-        let last = c.number(&format!("SELECT MAX(id) AS n FROM {table}"), binds![]).await?.unwrap_or(0);
+    /// The same for a large table up to the row `last`: the statement looks at the rows with an id above `$1` and up to
+    /// `$2`.
+    async fn pages(
+        &mut self,
+        c: &mut Conn<'_>,
+        check: &'static str,
+        statement: &'static str,
+        last: Option<i64>,
+    ) -> Result<()> {
+        let last = last.unwrap_or(0);
         let mut after = 0;
         while after < last {
-            self.query(c, check, select, binds![after, after.saturating_add(ROWS_PER_PAGE)]).await?;
+            self.query(c, check, statement, binds![after, after.saturating_add(ROWS_PER_PAGE)]).await?;
             after = after.saturating_add(ROWS_PER_PAGE);
         }
         Ok(())
     }
 }
 
-async fn hosts(c: &mut Conn<'_>) -> Result<Vec<(HostId, String, Seq)>> {
-    #[derive(QueryableByName)]
-    struct Host {
-        #[diesel(sql_type = BigInt)]
-        id: i64,
-        #[diesel(sql_type = Text)]
-        name: String,
-        #[diesel(sql_type = BigInt)]
-        folded_seq: i64,
-    }
-    let rows: Vec<Host> = c.rows("SELECT id, name, folded_seq FROM hosts ORDER BY id", binds![]).await?;
-    Ok(rows.into_iter().map(|host| (HostId(host.id), host.name, Seq::from_i64(host.folded_seq))).collect())
+async fn host_rows(conn: &mut Conn<'_>) -> Result<Vec<(HostId, String, Seq)>> {
+    let all = hosts::table.order(hosts::id).select((hosts::id, hosts::name, hosts::folded_seq));
+    let rows: Vec<(i64, String, i64)> = on!(conn, c => all.load(c).await)?;
+    Ok(rows.into_iter().map(|(id, name, folded)| (HostId(id), name, Seq::from_i64(folded))).collect())
 }
 
-async fn batches(c: &mut Conn<'_>, host: HostId, after: Seq, limit: u32) -> Result<Vec<BatchRow>> {
-    let select = "SELECT first_seq, last_seq, shares, work, first_at, last_at, digest, body FROM share_batches \
-                  WHERE host_id = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3";
-    let rows: Vec<StoredBatch> = c.rows(select, binds![host.0, after.to_i64(), i64::from(limit)]).await?;
+async fn batches(conn: &mut Conn<'_>, host: HostId, after: Seq, limit: u32) -> Result<Vec<BatchRow>> {
+    let page = share_batches::table
+        .filter(share_batches::host_id.eq(host.0))
+        .filter(share_batches::first_seq.gt(after.to_i64()))
+        .order(share_batches::first_seq)
+        .limit(i64::from(limit));
+    let rows: Vec<StoredBatch> = on!(conn, c => page.select(StoredBatch::as_select()).load(c).await)?;
     rows.into_iter().map(BatchRow::try_from).collect()
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = share_batches)]
 struct StoredBatch {
-    #[diesel(sql_type = BigInt)]
     first_seq: i64,
-    #[diesel(sql_type = BigInt)]
     last_seq: i64,
-    #[diesel(sql_type = BigInt)]
     shares: i64,
-    #[diesel(sql_type = BigInt)]
     work: i64,
-    #[diesel(sql_type = BigInt)]
     first_at: i64,
-    #[diesel(sql_type = BigInt)]
     last_at: i64,
-    #[diesel(sql_type = Binary)]
     digest: Vec<u8>,
-    #[diesel(sql_type = Binary)]
     body: Vec<u8>,
 }
 

@@ -2,11 +2,13 @@
 use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::{HostId, Seq, Timestamp};
 
-use crate::db::{Db, txn};
+use crate::db::{Db, q, txn};
 use crate::hosts::settle_step;
-use crate::sql::binds;
+use crate::schema::hosts;
 use crate::{Result, Store, StoreError, sqlstate};
 
 mod apply;
@@ -26,8 +28,12 @@ impl Store {
     /// # Errors
     /// `Conflict` for a host that was never registered.
     pub async fn host_folded(&self, host: HostId) -> Result<Seq> {
-        let folded = self.number("SELECT folded_seq AS n FROM hosts WHERE id = $1", binds![host.0]).await?;
-        folded.map(Seq::from_i64).ok_or_else(|| StoreError::Conflict { what: format!("host {host}") })
+        self.run(move |db| async move {
+            let folded = hosts::table.find(host.0).select(hosts::folded_seq);
+            let folded: Option<i64> = q!(db, read, c => folded.first(c).await.optional())?;
+            folded.map(Seq::from_i64).ok_or_else(|| StoreError::Conflict { what: format!("host {host}") })
+        })
+        .await
     }
 
     /// Everything that was durable in the host's log at `at` is folded: `folded` is its last position. Nothing happens
@@ -36,16 +42,21 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn host_caught_up(&self, host: HostId, folded: Seq, at: Timestamp) -> Result<()> {
-        let update = "UPDATE hosts SET caught_up_at = $1 WHERE id = $2 AND folded_seq = $3 AND caught_up_at < $1";
-        self.exec(update, binds![at.ms(), host.0, folded.to_i64()]).await?;
-        Ok(())
+        self.run(move |db| async move {
+            let there = hosts::table.find(host.0).filter(hosts::folded_seq.eq(folded.to_i64()));
+            let earlier = there.filter(hosts::caught_up_at.lt(at.ms()));
+            let update = diesel::update(earlier).set(hosts::caught_up_at.eq(at.ms()));
+            q!(db, write, c => update.execute(c).await)?;
+            Ok(())
+        })
+        .await
     }
 
-    /// Applies one step: upserts lines and templates, adds batch, segments, verdicts, rejects, inserts the
+    /// Applies one step: upserts worker identities and templates, adds batch, segments, verdicts, rejects, inserts the
     /// candidate's block row (state `candidate`, window end at `to`, segments closed there), moves the position.
     /// All or nothing.
     ///
-    /// A segment continues the line's last one if that has the same minute and ends after the host's closed position.
+    /// A segment continues the identity's last one if that has the same minute and ends after the host's closed position.
     /// A candidate whose block is already there fills in the finder if none is known, and changes nothing else.
     /// Of several verdicts on one share the first counts, but `voided` replaces any other.
     ///

@@ -10,13 +10,22 @@
 //! Clocks: finds have the time of the finder's clock. A host is opened by its own clock or by the database's, whichever
 //! is behind: a block that waits too long loses nothing. What clocks of two hosts differ by otherwise are seconds, in
 //! which a host that has just started logs nothing that matters to a window of hours.
-use diesel::QueryableByName;
+//!
+//! A host *was there* at a find that is not before its registration or its last opening. It *has passed* the find when
+//! everything that it logged up to the find's minute is folded, or nothing more will be: it was not open at the find, has
+//! caught up after that minute, or has folded a later one. Minutes never go back in a log, but its clock may differ from
+//! the finder's a little, so a minute more is waited for. `hosts/overview.sql` and the statement of [`crate::blocks`] that
+//! closes windows say the same of it.
+use diesel::dsl::case_when;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{HostId, Seq, Timestamp};
 
-use crate::db::{Conn, txn};
-use crate::sql::binds;
-use crate::{Result, Store, StoreError};
+use crate::db::{on, q, txn};
+use crate::schema::hosts;
+use crate::sql::{binds, statement};
+use crate::{Result, Store};
 
 mod gaps;
 
@@ -39,7 +48,7 @@ macro_rules! has_passed_find {
             "(NOT ",
             $crate::hosts::is_open_at_find!(),
             " OR h.caught_up_at >= (b.found_at / 60000 + 2) * 60000 OR EXISTS (SELECT 1 FROM segments s \
-             JOIN worker_identities l ON l.id = s.identity_id WHERE l.host_id = h.id AND s.minute > b.found_at / 60000))"
+             JOIN worker_identities i ON i.id = s.identity_id WHERE i.host_id = h.id AND s.minute > b.found_at / 60000))"
         )
     };
 }
@@ -118,17 +127,6 @@ impl HostRow {
     }
 }
 
-const OVERVIEW: &str = concat!(
-    "SELECT h.id, h.name, h.registered_at, h.folded_seq, h.folded_at, h.caught_up_at, h.opened_at, h.closed_at, \
-     h.retired_at, r.name AS replaces, (SELECT g.last_seq FROM log_gaps g WHERE g.host_id = h.id AND g.kind = 'elsewhere') \
-     AS goes_on_after, (SELECT COUNT(*) FROM blocks b LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
-     WHERE b.state IN ('candidate', 'submitted', 'seen') AND w.end_seq IS NULL AND ",
-    was_there_at_find!(),
-    " AND NOT ",
-    has_passed_find!(),
-    ") AS waiting_blocks FROM hosts h LEFT JOIN hosts r ON r.id = h.replaces ORDER BY h.id"
-);
-
 #[derive(QueryableByName)]
 struct OverviewRow {
     #[diesel(sql_type = BigInt)]
@@ -157,23 +155,17 @@ struct OverviewRow {
     waiting_blocks: i64,
 }
 
-#[derive(QueryableByName)]
-struct OpenRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    name: String,
-    #[diesel(sql_type = BigInt)]
-    caught_up_at: i64,
-}
-
 impl Store {
     /// All hosts, oldest first.
     ///
     /// # Errors
     /// When the database gives no answer.
     pub async fn host_overview(&self) -> Result<Vec<HostRow>> {
-        let rows: Vec<OverviewRow> = self.rows(OVERVIEW, binds![]).await?;
+        let rows: Vec<OverviewRow> = self
+            .run(
+                |db| async move { db.read().await?.conn().load_file(statement!("hosts/overview.sql"), binds![]).await },
+            )
+            .await?;
         let rows = rows.into_iter().map(|row| HostRow {
             id: HostId(row.id),
             registered_at: Timestamp::from_ms(row.registered_at),
@@ -203,15 +195,21 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn hosts_open(&self) -> Result<Vec<OpenHost>> {
-        let select =
-            "SELECT id, name, caught_up_at FROM hosts WHERE retired_at IS NULL AND closed_at IS NULL ORDER BY id";
-        let rows: Vec<OpenRow> = self.rows(select, binds![]).await?;
-        let rows = rows.into_iter().map(|row| OpenHost {
-            id: HostId(row.id),
-            caught_up_at: Timestamp::from_ms(row.caught_up_at),
-            name: row.name,
-        });
-        Ok(rows.collect())
+        self.run(|db| async move {
+            let open = hosts::table
+                .filter(hosts::retired_at.is_null())
+                .filter(hosts::closed_at.is_null())
+                .order(hosts::id)
+                .select((hosts::id, hosts::name, hosts::caught_up_at));
+            let rows: Vec<(i64, String, i64)> = q!(db, read, c => open.load(c).await)?;
+            let host = |(id, name, caught_up_at)| OpenHost {
+                id: HostId(id),
+                name,
+                caught_up_at: Timestamp::from_ms(caught_up_at),
+            };
+            Ok(rows.into_iter().map(host).collect())
+        })
+        .await
     }
 
     /// Registers a host, or finds it; from now on blocks wait for it. One that was given up and is back counts again.
@@ -220,20 +218,27 @@ impl Store {
     /// When the database gives no answer.
     pub async fn host_open(&self, opening: HostOpening) -> Result<HostId> {
         let HostOpening { name, at, begins, end } = opening;
-        let insert = "INSERT INTO hosts (name, registered_at, opened_at) VALUES ($1, $2, $3) \
-            ON CONFLICT (name) DO UPDATE SET retired_at = NULL, closed_at = NULL, opened_at = CASE \
-            WHEN (hosts.closed_at IS NOT NULL OR hosts.retired_at IS NOT NULL) \
-            AND hosts.folded_seq = COALESCE($4, hosts.folded_seq) THEN $2 ELSE hosts.opened_at END";
-        let binds = binds![name.clone(), at.ms(), at.min(begins).ms(), end.map(Seq::to_i64)];
-        let id = self
-            .run(move |db| async move {
-                txn!(db, c => {
-                    c.run(insert, binds).await?;
-                    c.number("SELECT id AS n FROM hosts WHERE name = $1", binds![name]).await?
-                })
-            })
-            .await?;
-        id.map(HostId).ok_or_else(|| StoreError::Conflict { what: "a host that was just registered".to_owned() })
+        let end = end.map(Seq::to_i64).into_sql::<Nullable<BigInt>>();
+        // One that had stopped, and whose log has nothing that is not folded, is open from now on; else from when it was.
+        let had_stopped = hosts::closed_at.is_not_null().or(hosts::retired_at.is_not_null());
+        let all_is_folded = end.is_null().or(hosts::folded_seq.nullable().eq(end));
+        let opened_at =
+            case_when(had_stopped.and(all_is_folded), at.ms().into_sql::<BigInt>()).otherwise(hosts::opened_at);
+        let row = (hosts::name.eq(name), hosts::registered_at.eq(at.ms()), hosts::opened_at.eq(at.min(begins).ms()));
+        self.run(move |db| async move {
+            let upsert = diesel::insert_into(hosts::table)
+                .values(row)
+                .on_conflict(hosts::name)
+                .do_update()
+                .set((
+                    hosts::retired_at.eq(None::<i64>),
+                    hosts::closed_at.eq(None::<i64>),
+                    hosts::opened_at.eq(opened_at),
+                ))
+                .returning(hosts::id);
+            Ok(HostId(q!(db, write, c => upsert.get_result(c).await)?))
+        })
+        .await
     }
 
     /// [`Store::host_open`] of a log that has nothing which is not folded.
@@ -250,10 +255,17 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn host_close(&self, host: HostId, end: Seq, at: Timestamp) -> Result<bool> {
-        // What it logs later must not grow a segment in which a window ends.
-        let update = "UPDATE hosts SET closed_at = $1, closed_seq = folded_seq WHERE id = $2 AND folded_seq = $3 \
-                      AND retired_at IS NULL";
-        Ok(self.exec(update, binds![at.ms(), host.0, end.to_i64()]).await? == 1)
+        self.run(move |db| async move {
+            let done = hosts::table
+                .find(host.0)
+                .filter(hosts::folded_seq.eq(end.to_i64()))
+                .filter(hosts::retired_at.is_null());
+            // What it logs later must not grow a segment in which a window ends.
+            let close = (hosts::closed_at.eq(at.ms()), hosts::closed_seq.eq(hosts::folded_seq));
+            let update = diesel::update(done).set(close);
+            Ok(q!(db, write, c => update.execute(c).await)? == 1)
+        })
+        .await
     }
 
     /// Makes a closed host that goes on with a copy of the log of `replaced` after position `end`; what is before it
@@ -262,16 +274,21 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or the name is taken.
     pub async fn host_replace(&self, name: &str, replaced: HostId, end: Seq, at: Timestamp) -> Result<()> {
-        let name = name.to_owned();
+        let row = (
+            hosts::name.eq(name.to_owned()),
+            hosts::registered_at.eq(at.ms()),
+            hosts::opened_at.eq(at.ms()),
+            hosts::closed_at.eq(at.ms()),
+            hosts::replaces.eq(replaced.0),
+            hosts::folded_seq.eq(end.to_i64()),
+            hosts::closed_seq.eq(end.to_i64()),
+        );
         self.run(move |db| async move {
-            txn!(db, c => {
-                let insert = "INSERT INTO hosts (name, registered_at, opened_at, closed_at, replaces, folded_seq, closed_seq) \
-                              VALUES ($1, $2, $2, $2, $3, $4, $4) RETURNING id AS n";
-                let host = c.number(insert, binds![name, at.ms(), replaced.0, end.to_i64()]).await?;
-                if let Some(host) = host
-                    && end > Seq::ZERO
-                {
-                    gaps::insert(c, host, Seq(1), end, GapKind::Elsewhere, at).await?;
+            let insert = diesel::insert_into(hosts::table).values(row).returning(hosts::id);
+            txn!(db, conn => {
+                let host: i64 = on!(conn, c => insert.get_result(c).await)?;
+                if end > Seq::ZERO {
+                    gaps::insert(conn, HostId(host), Seq(1), end, GapKind::Elsewhere, at).await?;
                 }
             })
         })
@@ -283,8 +300,14 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn host_retire(&self, name: &str, at: Timestamp) -> Result<bool> {
-        let update = "UPDATE hosts SET retired_at = COALESCE(retired_at, $1) WHERE name = $2";
-        Ok(self.exec(update, binds![at.ms(), name]).await? == 1)
+        let name = name.to_owned();
+        self.run(move |db| async move {
+            let at = at.ms().into_sql::<Nullable<BigInt>>();
+            let first = case_when(hosts::retired_at.is_null(), at).otherwise(hosts::retired_at);
+            let update = diesel::update(hosts::table.filter(hosts::name.eq(name))).set(hosts::retired_at.eq(first));
+            Ok(q!(db, write, c => update.execute(c).await)? == 1)
+        })
+        .await
     }
 
     /// What time it is by the database's clock, which all hosts share.
@@ -292,14 +315,14 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn now(&self) -> Result<Timestamp> {
-        let now = self
-            .run(|db| async move {
-                let mut pooled = db.read().await?;
-                let mut c: Conn<'_> = pooled.conn();
-                let select = format!("SELECT {} AS n", c.now_ms());
-                c.number(&select, binds![]).await
-            })
+        #[derive(QueryableByName)]
+        struct Now {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let now: Vec<Now> = self
+            .run(|db| async move { db.read().await?.conn().load_file(statement!("hosts/now.sql"), binds![]).await })
             .await?;
-        Ok(Timestamp::from_ms(now.unwrap_or(0)))
+        Ok(Timestamp::from_ms(now.into_iter().next().map_or(0, |now| now.n)))
     }
 }

@@ -5,19 +5,19 @@
 //! minute is never after the window's start of a block that is not final, nor after that of a block which a host may yet
 //! report or a sweep may yet find. Why nothing is lost then:
 //!
-//! - A window sum is a difference of running totals of a line: those of the last segment that begins in the window,
-//!   less those before its first one. Merging neighbours keeps the totals of the last and the start of the first of
+//! - A window sum is a difference of running totals of an identity: those of the last segment that begins in the
+//!   window, less those before its first one. Merging neighbours keeps the totals of the last and the start of the first of
 //!   them. So every sum stays the same whose window does not begin or end between two neighbours that were merged.
 //!   Ten minutes are merged around the windows of all blocks, days only where no window is computed again. Segments
-//!   of a line are never removed while the line lives, so totals follow from zero for ever.
-//! - The last segment of a line may still grow, and a line may come back while it is removed. Every step that touches
-//!   segments or lines holds the rows of all hosts, as a fold holds that of its own.
+//!   of an identity are never removed while it lives, so totals follow from zero for ever.
+//! - The last segment of an identity may still grow, and an identity may come back while it is removed. Every step that
+//!   touches segments or identities holds the rows of all hosts, as a fold holds that of its own.
 //! - Verdicts, rejects and payouts move into the day's summary in the transaction that removes them, and the day's
 //!   work when the day's segments become one. So whatever is killed in the middle is counted once.
 //! - What the audits compare is first marked as incomplete ([`Mark`]), then removed. Totals of hosts are not touched;
 //!   beside them is counted what is gone, so that audits can still add up everything.
-//! - A removed line that comes back is a new line, whose totals begin at zero: no window reaches back to the old one,
-//!   since it had no work since the mark. What it had done stays with its miner ([`crate::reads::MinerSummary`]).
+//! - A removed identity that comes back is a new one, whose totals begin at zero: no window reaches back to the old
+//!   one, since it had no work since the mark. What it had done stays with its miner ([`crate::reads::MinerSummary`]).
 //!
 //! What it refuses to do: touch entries, postings, balances, blocks, weights, or a payout that is not closed.
 mod days;
@@ -28,14 +28,18 @@ mod segments;
 
 use std::time::Duration;
 
-use diesel::QueryableByName;
-use diesel::sql_types::BigInt;
+use diesel::dsl::{case_when, max, min};
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::upsert::excluded;
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{Height, Minute, PolicyId, Timestamp};
 
 use crate::blocks::insert::policy_terms;
-use crate::db::{Conn, snapshot, txn};
+use crate::db::{Conn, on, snapshot, txn};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
-use crate::sql::binds;
+use crate::schema::{blocks, hosts, meta, policies, retention_marks, share_batches, templates};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 pub use days::{PayoutDay, RejectDay, ShareDay};
@@ -107,11 +111,18 @@ impl Store {
     /// `Fenced`.
     pub async fn retention_mark(&self, epoch: i64, mark: Mark, to: Minute) -> Result<()> {
         self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let raise = "INSERT INTO retention_marks (kind, minute) VALUES ($1, $2) ON CONFLICT (kind) DO UPDATE \
-                             SET minute = excluded.minute WHERE retention_marks.minute < excluded.minute";
-                c.run(raise, binds![mark.key(), i64::from(to.0)]).await?;
+            let raise = diesel::insert_into(retention_marks::table)
+                .values((retention_marks::kind.eq(mark.key()), retention_marks::minute.eq(i64::from(to.0))))
+                .on_conflict(retention_marks::kind)
+                .do_update()
+                .set(retention_marks::minute.eq(excluded(retention_marks::minute)));
+            let raise = diesel::query_dsl::methods::FilterDsl::filter(
+                raise,
+                retention_marks::minute.lt(excluded(retention_marks::minute)),
+            );
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                on!(conn, c => raise.execute(c).await)?;
             })
         })
         .await
@@ -126,54 +137,53 @@ impl Store {
     }
 }
 
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-}
-
-pub(crate) async fn mark_in_txn(c: &mut Conn<'_>, mark: Mark) -> Result<Minute> {
-    let minute = c.number("SELECT minute AS n FROM retention_marks WHERE kind = $1", binds![mark.key()]).await?;
+pub(crate) async fn mark_in_txn(conn: &mut Conn<'_>, mark: Mark) -> Result<Minute> {
+    let minute = retention_marks::table.find(mark.key()).select(retention_marks::minute);
+    let minute: Option<i64> = on!(conn, c => minute.first(c).await.optional())?;
     column::minute(minute.unwrap_or(0), "retention mark")
 }
 
 /// Begins a step: nobody else cleans up, folds, or writes money until the transaction ends.
-async fn step_begin(c: &mut Conn<'_>, epoch: i64) -> Result<()> {
-    lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-    // In order of id, as everybody who holds more than one.
-    c.rows::<Id>(&format!("SELECT id FROM hosts ORDER BY id{}", c.for_update()), binds![]).await?;
+async fn step_begin(conn: &mut Conn<'_>, epoch: i64) -> Result<()> {
+    lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+    // On SQLite a writing transaction is alone anyway.
+    if let Conn::Pg(c) = conn {
+        // In order of id, as everybody who holds more than one.
+        hosts::table.order(hosts::id).select(hosts::id).for_update().load::<i64>(*c).await?;
+    }
     Ok(())
 }
 
-async fn facts(c: &mut Conn<'_>) -> Result<Facts> {
-    let until = "SELECT MIN(CASE WHEN caught_up_at > opened_at THEN caught_up_at ELSE opened_at END) AS n \
-                 FROM hosts WHERE retired_at IS NULL AND closed_at IS NULL";
-    let folded_until = c.number(until, binds![]).await?;
-    let tip = c.number("SELECT MAX(height) AS n FROM templates", binds![]).await?.map_or(0, |next| (next - 1).max(0));
-    let open = "SELECT MIN(window_start) AS n FROM blocks WHERE state <> 'lost' AND final_at IS NULL";
-    let mut open_window = c.number(open, binds![]).await?;
-    let swept = "SELECT CAST(value AS BIGINT) AS n FROM meta WHERE key = $1";
-    let unswept = match c.number(swept, binds![SWEPT_HEIGHT]).await? {
-        Some(swept) => {
-            // The sweep goes back by as much when the chain has changed.
-            let first = "SELECT MIN(seen_at) AS n FROM templates WHERE height > $1";
-            c.number(first, binds![swept.saturating_sub(FINAL_DEPTH)]).await?
-        }
-        None => c.number("SELECT MIN(seen_at) AS n FROM templates", binds![]).await?,
-    };
-    let mut longest_window = Duration::ZERO;
-    for policy in c.rows::<Id>("SELECT id FROM policies", binds![]).await? {
-        let terms = policy_terms(c, PolicyId(policy.id)).await?;
-        longest_window = longest_window.max(terms.window().unwrap_or_default());
-        if terms.is_proportional() {
-            // The next block pays all work since the last one.
-            let round = "SELECT COALESCE((SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1), 0) AS n";
-            let round = c.number(round, binds![]).await?.unwrap_or(0);
-            open_window = Some(open_window.map_or(round, |open| open.min(round)));
-        }
-    }
-    let oldest = "SELECT last_at AS n FROM share_batches ORDER BY last_at LIMIT 1";
-    let oldest_batch = c.number(oldest, binds![]).await?;
+#[derive(QueryableByName)]
+struct Page {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+}
+
+/// The last of the next `limit` rows after `after`, by a statement that says of which table.
+async fn page_end(conn: &mut Conn<'_>, page: &'static str, after: i64, limit: u32) -> Result<Option<i64>> {
+    let page: Option<Page> = conn.load_file(page, binds![after, i64::from(limit)]).await?.pop();
+    Ok(page.and_then(|page| page.last))
+}
+
+/// The last of the next `limit` worker identities after `after`.
+async fn identities_page_end(conn: &mut Conn<'_>, after: i64, limit: u32) -> Result<Option<i64>> {
+    page_end(conn, statement!("retention/identities_page.sql"), after, limit).await
+}
+
+async fn facts(conn: &mut Conn<'_>) -> Result<Facts> {
+    let caught_up =
+        case_when(hosts::caught_up_at.gt(hosts::opened_at), hosts::caught_up_at).otherwise(hosts::opened_at);
+    let open_hosts = hosts::table.filter(hosts::retired_at.is_null()).filter(hosts::closed_at.is_null());
+    let folded_until = open_hosts.select(min(caught_up));
+    let folded_until: Option<i64> = on!(conn, c => folded_until.first(c).await)?;
+    let next = templates::table.select(max(templates::height));
+    let next: Option<i64> = on!(conn, c => next.first(c).await)?;
+    let tip = next.map_or(0, |next| (next - 1).max(0));
+    let unswept = unswept(conn).await?;
+    let (open_window, longest_window) = windows(conn).await?;
+    let oldest = share_batches::table.order(share_batches::last_at).select(share_batches::last_at);
+    let oldest_batch: Option<i64> = on!(conn, c => oldest.first(c).await.optional())?;
     Ok(Facts {
         folded_until: folded_until.map(Timestamp::from_ms),
         open_window: open_window.map(Timestamp::from_ms),
@@ -182,6 +192,42 @@ async fn facts(c: &mut Conn<'_>) -> Result<Facts> {
         longest_window,
         oldest_batch: oldest_batch.map(Timestamp::from_ms),
     })
+}
+
+/// See [`Facts::unswept`].
+async fn unswept(conn: &mut Conn<'_>) -> Result<Option<i64>> {
+    let swept = meta::table.find(SWEPT_HEIGHT).select(meta::value.fallible_cast::<BigInt>());
+    let swept: Option<i64> = on!(conn, c => swept.first(c).await.optional())?;
+    let first = templates::table.select(min(templates::seen_at));
+    Ok(match swept {
+        Some(swept) => {
+            // The sweep goes back by as much when the chain has changed.
+            let first = first.filter(templates::height.gt(swept.saturating_sub(FINAL_DEPTH)));
+            on!(conn, c => first.first(c).await)?
+        }
+        None => on!(conn, c => first.first(c).await)?,
+    })
+}
+
+/// See [`Facts::open_window`] and [`Facts::longest_window`].
+async fn windows(conn: &mut Conn<'_>) -> Result<(Option<i64>, Duration)> {
+    let open = blocks::table.filter(blocks::state.ne("lost")).filter(blocks::final_at.is_null());
+    let open = open.select(min(blocks::window_start));
+    let mut open_window: Option<i64> = on!(conn, c => open.first(c).await)?;
+    let mut longest_window = Duration::ZERO;
+    let policies: Vec<i64> = on!(conn, c => policies::table.select(policies::id).load(c).await)?;
+    for policy in policies {
+        let terms = policy_terms(conn, PolicyId(policy)).await?;
+        longest_window = longest_window.max(terms.window().unwrap_or_default());
+        if terms.is_proportional() {
+            // The next block pays all work since the last one.
+            let round = blocks::table.order(blocks::id.desc()).select(blocks::found_at);
+            let round: Option<i64> = on!(conn, c => round.first(c).await.optional())?;
+            let round = round.unwrap_or(0);
+            open_window = Some(open_window.map_or(round, |open| open.min(round)));
+        }
+    }
+    Ok((open_window, longest_window))
 }
 
 /// The JSON list of rows that a statement takes.

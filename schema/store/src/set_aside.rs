@@ -1,10 +1,17 @@
 //! What was set aside, as the fold, the audit and an operator see it. It is written by [`Store::fold`].
-use diesel::QueryableByName;
+use diesel::dsl::{max, min};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, IntoSql, JoinOnDsl, OptionalExtension, QueryDsl, Queryable,
+    QueryableByName, Selectable, SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
 use units::{HostId, Minute, Seq, Timestamp};
 
+use crate::db::{Conn, on, q, snapshot};
 use crate::fold::aside::unpack;
-use crate::sql::binds;
+use crate::schema::{set_aside, set_aside_records};
+use crate::sql::{binds, statement};
 use crate::{Result, Store};
 
 /// What the fold of one host needs to know.
@@ -97,29 +104,21 @@ struct ItemColumns {
     records: i64,
 }
 
-/// Those that have records which are not in the log again; `$1` is a host, or 0 for all.
-const ITEMS: &str = "SELECT s.id, h.name AS host, s.kind, s.seq, s.definition, s.why, s.set_aside_at, s.retry_at, \
-    CAST(r.records AS BIGINT) AS records FROM set_aside s JOIN hosts h ON h.id = s.host_id \
-    JOIN (SELECT item_id, SUM(records) AS records FROM set_aside_records WHERE retried_seq IS NULL \
-    GROUP BY item_id) AS r ON r.item_id = s.id WHERE s.host_id = $1 OR $1 = 0 ORDER BY s.id";
+/// Of a host, or of all (0).
+async fn items(c: &mut Conn<'_>, host: i64) -> Result<Vec<ItemColumns>> {
+    c.load_file(statement!("set_aside/items.sql"), binds![host]).await
+}
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = set_aside_records)]
 struct RowColumns {
-    #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = BigInt)]
     item_id: i64,
-    #[diesel(sql_type = BigInt)]
     first_seq: i64,
-    #[diesel(sql_type = BigInt)]
     last_seq: i64,
-    #[diesel(sql_type = BigInt)]
     records: i64,
-    #[diesel(sql_type = Binary)]
     body: Vec<u8>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     retried_seq: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     retried_minute: Option<i64>,
 }
 
@@ -148,18 +147,21 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn set_aside_state(&self, host: HostId) -> Result<AsideState> {
-        #[derive(QueryableByName)]
-        struct Bounds {
-            #[diesel(sql_type = Nullable<BigInt>)]
-            first: Option<i64>,
-            #[diesel(sql_type = Nullable<BigInt>)]
-            last: Option<i64>,
-        }
-        let bounds = "SELECT MIN(r.first_seq) AS first, MAX(r.last_seq) AS last FROM set_aside_records r \
-                      JOIN set_aside s ON s.id = r.item_id WHERE s.host_id = $1 AND s.retry_at IS NOT NULL";
-        let items: Vec<ItemColumns> = self.rows(ITEMS, binds![host.0]).await?;
-        let bounds: Vec<Bounds> = self.rows(bounds, binds![host.0]).await?;
-        let released = bounds.first().and_then(|bounds| Some((bounds.first?, bounds.last?)));
+        let (items, bounds) = self
+            .run(move |db| async move {
+                let records = set_aside_records::table
+                    .inner_join(set_aside::table.on(set_aside::id.eq(set_aside_records::item_id)))
+                    .filter(set_aside::host_id.eq(host.0))
+                    .filter(set_aside::retry_at.is_not_null())
+                    .select((min(set_aside_records::first_seq), max(set_aside_records::last_seq)));
+                snapshot!(db, conn => {
+                    let items = items(conn, host.0).await?;
+                    let bounds: (Option<i64>, Option<i64>) = on!(conn, c => records.first(c).await)?;
+                    (items, bounds)
+                })
+            })
+            .await?;
+        let released = bounds.0.zip(bounds.1);
         let item = |item: ItemColumns| OpenItem {
             id: item.id,
             kind: item.kind,
@@ -180,7 +182,7 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn set_aside_list(&self) -> Result<Vec<AsideItem>> {
-        let items: Vec<ItemColumns> = self.rows(ITEMS, binds![0_i64]).await?;
+        let items = self.run(|db| async move { items(&mut db.read().await?.conn(), 0).await }).await?;
         let item = |item: ItemColumns| AsideItem {
             id: item.id,
             host: item.host,
@@ -200,8 +202,14 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn set_aside_retry(&self, item: Option<i64>, at: Timestamp) -> Result<usize> {
-        let update = "UPDATE set_aside SET retry_at = $1 WHERE retry_at IS NULL AND (id = $2 OR $2 = 0)";
-        self.exec(update, binds![at.ms(), item.unwrap_or(0)]).await
+        self.run(move |db| async move {
+            let item = item.unwrap_or(0);
+            let is_meant = set_aside::id.eq(item).or(item.into_sql::<BigInt>().eq(0));
+            let waiting = set_aside::table.filter(set_aside::retry_at.is_null()).filter(is_meant);
+            let update = diesel::update(waiting).set(set_aside::retry_at.eq(at.ms()));
+            Ok(q!(db, write, c => update.execute(c).await)?)
+        })
+        .await
     }
 
     /// The records that are to be appended to the host's log next.
@@ -209,10 +217,18 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn set_aside_next(&self, host: HostId) -> Result<Option<AsideRow>> {
-        let select = "SELECT r.id, r.item_id, r.first_seq, r.last_seq, r.records, r.body, r.retried_seq, \
-                      r.retried_minute FROM set_aside_records r JOIN set_aside s ON s.id = r.item_id \
-                      WHERE r.host_id = $1 AND r.retried_seq IS NULL AND s.retry_at IS NOT NULL ORDER BY r.id LIMIT 1";
-        Ok(rows(self.rows(select, binds![host.0]).await?)?.pop())
+        self.run(move |db| async move {
+            let next = set_aside_records::table
+                .inner_join(set_aside::table.on(set_aside::id.eq(set_aside_records::item_id)))
+                .filter(set_aside_records::host_id.eq(host.0))
+                .filter(set_aside_records::retried_seq.is_null())
+                .filter(set_aside::retry_at.is_not_null())
+                .order(set_aside_records::id);
+            let row: Option<RowColumns> =
+                q!(db, read, c => next.select(RowColumns::as_select()).first(c).await.optional())?;
+            row.map(RowColumns::row).transpose()
+        })
+        .await
     }
 
     /// Some records that were set aside.
@@ -220,9 +236,13 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or the row is damaged.
     pub async fn set_aside_row(&self, host: HostId, row: i64) -> Result<Option<AsideRow>> {
-        let select = "SELECT id, item_id, first_seq, last_seq, records, body, retried_seq, retried_minute \
-                      FROM set_aside_records WHERE host_id = $1 AND id = $2";
-        Ok(rows(self.rows(select, binds![host.0, row]).await?)?.pop())
+        self.run(move |db| async move {
+            let row = set_aside_records::table.find(row).filter(set_aside_records::host_id.eq(host.0));
+            let row: Option<RowColumns> =
+                q!(db, read, c => row.select(RowColumns::as_select()).first(c).await.optional())?;
+            row.map(RowColumns::row).transpose()
+        })
+        .await
     }
 
     /// Records around a position that are to be in the log again, or are.
@@ -230,11 +250,17 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn set_aside_around(&self, host: HostId, seq: Seq) -> Result<Vec<AsideRow>> {
-        let select = "SELECT r.id, r.item_id, r.first_seq, r.last_seq, r.records, r.body, r.retried_seq, \
-                      r.retried_minute FROM set_aside_records r JOIN set_aside s ON s.id = r.item_id \
-                      WHERE r.host_id = $1 AND r.first_seq <= $2 AND r.last_seq >= $2 AND s.retry_at IS NOT NULL \
-                      ORDER BY r.id";
-        rows(self.rows(select, binds![host.0, seq.to_i64()]).await?)
+        self.run(move |db| async move {
+            let around = set_aside_records::table
+                .inner_join(set_aside::table.on(set_aside::id.eq(set_aside_records::item_id)))
+                .filter(set_aside_records::host_id.eq(host.0))
+                .filter(set_aside_records::first_seq.le(seq.to_i64()))
+                .filter(set_aside_records::last_seq.ge(seq.to_i64()))
+                .filter(set_aside::retry_at.is_not_null())
+                .order(set_aside_records::id);
+            rows(q!(db, read, c => around.select(RowColumns::as_select()).load(c).await)?)
+        })
+        .await
     }
 
     /// All rows of a host with a number above `after`, in order, at most `limit`.
@@ -242,8 +268,14 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn set_aside_rows(&self, host: HostId, after: i64, limit: u32) -> Result<Vec<AsideRow>> {
-        let select = "SELECT id, item_id, first_seq, last_seq, records, body, retried_seq, retried_minute \
-                      FROM set_aside_records WHERE host_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-        rows(self.rows(select, binds![host.0, after, i64::from(limit)]).await?)
+        self.run(move |db| async move {
+            let page = set_aside_records::table
+                .filter(set_aside_records::host_id.eq(host.0))
+                .filter(set_aside_records::id.gt(after))
+                .order(set_aside_records::id)
+                .limit(i64::from(limit));
+            rows(q!(db, read, c => page.select(RowColumns::as_select()).load(c).await)?)
+        })
+        .await
     }
 }

@@ -1,81 +1,22 @@
 //! Blocks against their entries, and their weights against the shares of their windows.
 use std::collections::BTreeMap;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
 use units::{Amount, BlockRowId, Minute, Timestamp, Work};
 
 use super::recount::{self, Recounted, Window};
 use super::{Difference, Findings};
 use crate::blocks::window_work;
-use crate::db::Conn;
+use crate::db::{Conn, on};
 use crate::joined::Joined;
 use crate::retention::{Mark, mark_in_txn};
-use crate::sql::binds;
+use crate::schema::{accounts, block_weights, blocks, entries, miners, policies, postings, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, StoreError};
 
 /// Blocks whose windows are recounted in one pass over the batches.
 const BLOCKS_PER_PASS: i64 = 256;
-
-/// A block's entries begin with its hash, 64 digits long.
-const CREDITS: &str = "SELECT b.hash AS subject, b.credits AS stored, COALESCE(e.n, 0) AS computed FROM blocks b \
-    LEFT JOIN (SELECT substr(reference, 1, 64) AS hash, COUNT(*) AS n FROM entries WHERE kind = 'block_credited' \
-        GROUP BY substr(reference, 1, 64)) AS e ON e.hash = b.hash WHERE b.credits <> COALESCE(e.n, 0)";
-
-const REVERSALS: &str = "SELECT b.hash AS subject, b.reversals AS stored, COALESCE(e.n, 0) AS computed FROM blocks b \
-    LEFT JOIN (SELECT substr(reference, 1, 64) AS hash, COUNT(*) AS n FROM entries WHERE kind = 'block_reversed' \
-        GROUP BY substr(reference, 1, 64)) AS e ON e.hash = b.hash WHERE b.reversals <> COALESCE(e.n, 0)";
-
-const STRAYS: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(1 AS BIGINT) AS stored, \
-    CAST(0 AS BIGINT) AS computed FROM entries e LEFT JOIN blocks b ON b.hash = substr(e.reference, 1, 64) \
-    WHERE e.kind IN ('block_credited', 'block_reversed') AND b.id IS NULL";
-
-const STATES: &str = "SELECT hash || ' ' || state AS subject, credits AS stored, \
-    reversals + CASE WHEN state = 'credited' THEN 1 ELSE 0 END AS computed FROM blocks \
-    WHERE credits <> reversals + CASE WHEN state = 'credited' THEN 1 ELSE 0 END \
-    OR (state = 'reversed' AND credits = 0) OR (state NOT IN ('credited', 'reversed') AND credits <> 0)";
-
-/// Weights are there from `confirmed` on, and not before. A lost block may have them: it was lost while it waited.
-const WEIGHED: &str = "SELECT hash || ' ' || state AS subject, COALESCE(verdict_seq, 0) AS stored, \
-    CAST(0 AS BIGINT) AS computed FROM blocks \
-    WHERE (weights_digest IS NULL AND state IN ('confirmed', 'credited', 'reversed')) \
-    OR (weights_digest IS NOT NULL AND state IN ('candidate', 'submitted', 'seen')) \
-    OR (weights_digest IS NULL AND EXISTS (SELECT 1 FROM block_weights w WHERE w.block_id = blocks.id))";
-
-const TEMPLATES: &str = "SELECT b.hash AS subject, b.reward AS stored, t.reward AS computed \
-    FROM blocks b JOIN templates t ON t.id = b.template_id \
-    WHERE b.reward <> t.reward OR b.height <> t.height OR b.difficulty <> t.difficulty";
-
-const POLICIES: &str = "SELECT b.hash AS subject, b.policy_id AS stored, t.policy_id AS computed \
-    FROM blocks b JOIN templates t ON t.id = b.template_id \
-    WHERE t.policy_id IS NOT NULL AND b.policy_id <> t.policy_id";
-
-/// Weights wait for every host that was there at the find.
-const ENDS: &str = "SELECT b.hash || ' ' || h.name AS subject, CAST(0 AS BIGINT) AS stored, CAST(1 AS BIGINT) AS computed \
-    FROM blocks b JOIN hosts h ON h.registered_at <= b.found_at \
-    LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
-    WHERE b.weights_digest IS NOT NULL AND w.end_seq IS NULL";
-
-const FINDERS: &str = "SELECT b.hash AS subject, COALESCE(w.end_seq, 0) AS stored, b.share_seq AS computed \
-    FROM blocks b LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = b.host_id \
-    WHERE b.identity_id IS NOT NULL AND COALESCE(w.end_seq, 0) < b.share_seq";
-
-const SEEN: &str = "SELECT b.hash || ' ' || h.name AS subject, w.verdict_seq AS stored, h.folded_seq AS computed \
-    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN hosts h ON h.id = w.host_id \
-    WHERE w.verdict_seq > h.folded_seq OR w.end_seq > h.folded_seq";
-
-const CUT: &str = "SELECT b.hash || ' line ' || s.identity_id AS subject, s.last_seq AS stored, w.end_seq AS computed \
-    FROM block_windows w JOIN blocks b ON b.id = w.block_id JOIN worker_identities l ON l.host_id = w.host_id \
-    JOIN segments s ON s.identity_id = l.id AND s.start_seq = (SELECT MAX(y.start_seq) FROM segments y \
-        WHERE y.identity_id = l.id AND y.start_seq <= w.end_seq) \
-    WHERE w.block_id = $1 AND s.last_seq > w.end_seq";
-
-const TAKEN_BACK: &str = "SELECT e.reference AS subject, b.reward AS stored, \
-    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed \
-    FROM entries e JOIN blocks b ON b.hash = substr(e.reference, 1, 64) \
-    LEFT JOIN postings p ON p.entry_id = e.id AND p.account_id = (SELECT id FROM accounts WHERE key = 'chain_rewards') \
-    WHERE e.kind = 'block_reversed' GROUP BY e.id, e.reference, b.reward \
-    HAVING b.reward <> COALESCE(SUM(p.amount), 0)";
 
 /// A block whose weights are stored, with what they must follow from.
 #[derive(Debug, Clone)]
@@ -133,17 +74,19 @@ pub(super) async fn audit(
     price: &(dyn Fn(&WeighedBlock) -> Priced + Send + Sync),
 ) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
-    found.query(c, "block was credited as often as it says", CREDITS, binds![]).await?;
-    found.query(c, "block was reversed as often as it says", REVERSALS, binds![]).await?;
-    found.query(c, "block entry has a block", STRAYS, binds![]).await?;
-    found.query(c, "state of a block follows from its credits", STATES, binds![]).await?;
-    found.query(c, "block is weighed once it is confirmed", WEIGHED, binds![]).await?;
-    found.query(c, "reversal takes back the reward", TAKEN_BACK, binds![]).await?;
-    found.query(c, "block is what its template says", TEMPLATES, binds![]).await?;
-    found.query(c, "block is priced by the policy of its template", POLICIES, binds![]).await?;
-    found.query(c, "window has an end in every log", ENDS, binds![]).await?;
-    found.query(c, "window holds the finding share", FINDERS, binds![]).await?;
-    found.query(c, "window and verdicts are folded", SEEN, binds![]).await?;
+    found.query(c, "block was credited as often as it says", statement!("blocks/credits.sql"), binds![]).await?;
+    found.query(c, "block was reversed as often as it says", statement!("blocks/reversals.sql"), binds![]).await?;
+    found.query(c, "block entry has a block", statement!("blocks/strays.sql"), binds![]).await?;
+    found.query(c, "state of a block follows from its credits", statement!("blocks/states.sql"), binds![]).await?;
+    found.query(c, "block is weighed once it is confirmed", statement!("blocks/weighed.sql"), binds![]).await?;
+    found.query(c, "reversal takes back the reward", statement!("blocks/taken_back.sql"), binds![]).await?;
+    found.query(c, "block is what its template says", statement!("blocks/templates.sql"), binds![]).await?;
+    found
+        .query(c, "block is priced by the policy of its template", statement!("blocks/policies.sql"), binds![])
+        .await?;
+    found.query(c, "window has an end in every log", statement!("blocks/ends.sql"), binds![]).await?;
+    found.query(c, "window holds the finding share", statement!("blocks/finders.sql"), binds![]).await?;
+    found.query(c, "window and verdicts are folded", statement!("blocks/seen.sql"), binds![]).await?;
     let kept = mark_in_txn(c, Mark::Details).await?;
     let joined = Joined::load(c).await?;
     let mut after = 0;
@@ -163,7 +106,9 @@ pub(super) async fn audit(
             priced.differences.into_iter().for_each(|difference| found.push(difference));
             credits(c, block, &weights, priced.fee_account, &joined, &mut found).await?;
             if let Some(recounted) = recounted {
-                found.query(c, "window ends where segments end", CUT, binds![block.id]).await?;
+                found
+                    .query(c, "window ends where segments end", statement!("blocks/cut.sql"), binds![block.id])
+                    .await?;
                 compare_weights(block, &weights, &recounted, &joined, &mut found);
                 compare_segments(c, block, &recounted, &mut found).await?;
             }
@@ -172,27 +117,19 @@ pub(super) async fn audit(
     Ok(found.0)
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct Weighed {
-    #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Text)]
     hash: String,
-    #[diesel(sql_type = BigInt)]
     reward: i64,
-    #[diesel(sql_type = BigInt)]
     window_start: i64,
-    #[diesel(sql_type = BigInt)]
     credits: i64,
-    #[diesel(sql_type = BigInt)]
     found_at: i64,
-    #[diesel(sql_type = BigInt)]
     round_started_at: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    finder: Option<String>,
-    #[diesel(sql_type = Text)]
+    found_as: Option<String>,
+    /// The finder's address of today.
+    address: Option<String>,
     policy: String,
-    #[diesel(sql_type = Text)]
     digest: String,
 }
 
@@ -221,7 +158,7 @@ impl Weighed {
         WeighedBlock {
             hash: self.hash.clone(),
             reward: amount(self.reward),
-            finder: self.finder.clone(),
+            finder: self.found_as.clone().or_else(|| self.address.clone()),
             found_at: Timestamp::from_ms(self.found_at),
             round_started_at: Timestamp::from_ms(self.round_started_at),
             window_start: Timestamp::from_ms(self.window_start),
@@ -234,33 +171,53 @@ impl Weighed {
     }
 }
 
-#[derive(QueryableByName, Default)]
+#[derive(Queryable, Default)]
 struct Weight {
-    #[diesel(sql_type = Text)]
     address: String,
-    #[diesel(sql_type = BigInt)]
     verified: i64,
-    #[diesel(sql_type = BigInt)]
     provisional: i64,
-    #[diesel(sql_type = BigInt)]
     weight: i64,
-    #[diesel(sql_type = BigInt)]
     credit: i64,
 }
 
-async fn weighed(c: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
-    let select = "SELECT b.id, b.hash, b.reward, b.window_start, b.credits, b.found_at, b.round_started_at, \
-                  COALESCE(b.found_as, m.address) AS finder, \
-                  p.body AS policy, b.weights_digest AS digest FROM blocks b JOIN policies p ON p.id = b.policy_id \
-                  LEFT JOIN worker_identities l ON l.id = b.identity_id LEFT JOIN miners m ON m.id = l.miner_id \
-                  WHERE b.weights_digest IS NOT NULL AND b.id > $1 ORDER BY b.id LIMIT $2";
-    c.rows(select, binds![after, BLOCKS_PER_PASS]).await
+async fn weighed(conn: &mut Conn<'_>, after: i64) -> Result<Vec<Weighed>> {
+    let page = blocks::table
+        .inner_join(policies::table)
+        .left_join(worker_identities::table)
+        .left_join(miners::table.on(miners::id.eq(worker_identities::miner_id)))
+        .filter(blocks::weights_digest.is_not_null())
+        .filter(blocks::id.gt(after))
+        .order(blocks::id)
+        .limit(BLOCKS_PER_PASS)
+        .select((
+            blocks::id,
+            blocks::hash,
+            blocks::reward,
+            blocks::window_start,
+            blocks::credits,
+            blocks::found_at,
+            blocks::round_started_at,
+            blocks::found_as,
+            miners::address.nullable(),
+            policies::body,
+            blocks::weights_digest.assume_not_null(),
+        ));
+    Ok(on!(conn, c => page.load(c).await)?)
 }
 
-async fn weights(c: &mut Conn<'_>, block: i64) -> Result<Vec<Weight>> {
-    let select = "SELECT m.address, w.verified, w.provisional, w.weight, w.credit \
-                  FROM block_weights w JOIN miners m ON m.id = w.miner_id WHERE w.block_id = $1 ORDER BY m.address";
-    c.rows(select, binds![block]).await
+async fn weights(conn: &mut Conn<'_>, block: i64) -> Result<Vec<Weight>> {
+    let all = block_weights::table
+        .inner_join(miners::table)
+        .filter(block_weights::block_id.eq(block))
+        .order(miners::address)
+        .select((
+            miners::address,
+            block_weights::verified,
+            block_weights::provisional,
+            block_weights::weight,
+            block_weights::credit,
+        ));
+    Ok(on!(conn, c => all.load(c).await)?)
 }
 
 /// Every credit entry takes the reward, gives each miner what its weight got, and what is left to one account.
@@ -313,19 +270,17 @@ async fn credits(
 }
 
 /// What a credit entry gives, by account.
-async fn postings(c: &mut Conn<'_>, reference: &str) -> Result<BTreeMap<String, i128>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        key: String,
-        #[diesel(sql_type = BigInt)]
-        amount: i64,
-    }
-    let select = "SELECT a.key, p.amount FROM entries e JOIN postings p ON p.entry_id = e.id \
-                  JOIN accounts a ON a.id = p.account_id WHERE e.kind = 'block_credited' AND e.reference = $1";
+async fn postings(conn: &mut Conn<'_>, reference: &str) -> Result<BTreeMap<String, i128>> {
+    let all = postings::table
+        .inner_join(entries::table)
+        .inner_join(accounts::table)
+        .filter(entries::kind.eq("block_credited"))
+        .filter(entries::reference.eq(reference))
+        .select((accounts::key, postings::amount));
+    let rows: Vec<(String, i64)> = on!(conn, c => all.load(c).await)?;
     let mut postings = BTreeMap::new();
-    for row in c.rows::<Row>(select, binds![reference]).await? {
-        *postings.entry(row.key).or_default() += i128::from(row.amount);
+    for (key, amount) in rows {
+        *postings.entry(key).or_default() += i128::from(amount);
     }
     Ok(postings)
 }

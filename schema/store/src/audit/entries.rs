@@ -1,57 +1,35 @@
 //! Entries, postings, balances.
+use diesel::dsl::max;
+use diesel::sql_types::{BigInt, Nullable};
+use diesel::{QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
+
 use super::{Difference, Findings, joined};
 use crate::Result;
-use crate::db::Conn;
-use crate::sql::binds;
-
-const ENTRIES: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(0 AS BIGINT) AS stored, \
-    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed \
-    FROM entries e LEFT JOIN postings p ON p.entry_id = e.id WHERE e.id > $1 AND e.id <= $2 \
-    GROUP BY e.id, e.kind, e.reference HAVING COALESCE(SUM(p.amount), 0) <> 0";
-
-const POSTINGS_OF: &str = "SELECT e.kind || ' ' || e.reference AS subject, COUNT(p.id) AS stored, \
-    CAST(2 AS BIGINT) AS computed \
-    FROM entries e LEFT JOIN postings p ON p.entry_id = e.id WHERE e.id > $1 AND e.id <= $2 \
-    GROUP BY e.id, e.kind, e.reference HAVING COUNT(p.id) < 2";
-
-const STRAYS: &str = "SELECT 'posting ' || p.id AS subject, p.amount AS stored, CAST(0 AS BIGINT) AS computed \
-    FROM postings p WHERE p.id > $1 AND p.id <= $2 \
-    AND (NOT EXISTS (SELECT 1 FROM entries e WHERE e.id = p.entry_id) \
-    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = p.account_id))";
-
-const BALANCES: &str = "SELECT a.key AS subject, a.balance AS stored, \
-    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed \
-    FROM accounts a LEFT JOIN postings p ON p.account_id = a.id WHERE a.id > $1 AND a.id <= $2 \
-    GROUP BY a.id, a.key, a.balance HAVING a.balance <> COALESCE(SUM(p.amount), 0)";
-
-const FROM_BLOCKS: &str = "SELECT a.key AS subject, a.from_blocks AS stored, \
-    CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS computed FROM accounts a LEFT JOIN \
-    (SELECT p.account_id, p.amount FROM postings p JOIN entries e ON e.id = p.entry_id \
-        WHERE e.kind IN ('block_credited', 'block_reversed')) AS p ON p.account_id = a.id \
-    WHERE a.id > $1 AND a.id <= $2 \
-    GROUP BY a.id, a.key, a.from_blocks HAVING a.from_blocks <> COALESCE(SUM(p.amount), 0)";
-
-const SIGNS: &str = "SELECT key AS subject, balance AS stored, CAST(0 AS BIGINT) AS computed FROM accounts \
-    WHERE id > $1 AND id <= $2 \
-    AND ((balance < 0 AND kind IN ('payable', 'inflight', 'pool_fee', 'paid_out', 'network_fee')) \
-    OR (balance > 0 AND kind IN ('chain_rewards', 'orphan_loss')))";
-
-/// The key is what postings name an account by; kind and miner are what everybody else finds it by.
-const NAMES: &str = "SELECT a.key AS subject, COALESCE(a.miner_id, 0) AS stored, CAST(0 AS BIGINT) AS computed \
-    FROM accounts a LEFT JOIN miners m ON m.id = a.miner_id WHERE a.id > $1 AND a.id <= $2 \
-    AND a.key <> CASE WHEN m.id IS NULL THEN a.kind ELSE a.kind || ':' || m.address END";
+use crate::db::{Conn, on};
+use crate::schema::{accounts, entries, postings};
+use crate::sql::{binds, statement};
 
 pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
+    #[derive(QueryableByName)]
+    struct Sum {
+        #[diesel(sql_type = Nullable<BigInt>)]
+        n: Option<i64>,
+    }
     let mut found = Findings::default();
-    found.pages(c, "entry sums to zero", "entries", ENTRIES).await?;
-    found.pages(c, "entry has two postings", "entries", POSTINGS_OF).await?;
-    found.pages(c, "posting has entry and account", "postings", STRAYS).await?;
-    found.pages(c, "balance is the sum of its postings", "accounts", BALANCES).await?;
-    found.pages(c, "account counts what blocks gave it", "accounts", FROM_BLOCKS).await?;
-    found.pages(c, "balance has the sign of its kind", "accounts", SIGNS).await?;
-    found.pages(c, "account is named by kind and miner", "accounts", NAMES).await?;
+    let last_entry: Option<i64> = on!(c, x => entries::table.select(max(entries::id)).first(x).await)?;
+    let last_posting: Option<i64> = on!(c, x => postings::table.select(max(postings::id)).first(x).await)?;
+    let last_account: Option<i64> = on!(c, x => accounts::table.select(max(accounts::id)).first(x).await)?;
+    found.pages(c, "entry sums to zero", statement!("entries/sums.sql"), last_entry).await?;
+    found.pages(c, "entry has two postings", statement!("entries/few_postings.sql"), last_entry).await?;
+    found.pages(c, "posting has entry and account", statement!("entries/strays.sql"), last_posting).await?;
+    found.pages(c, "balance is the sum of its postings", statement!("entries/balances.sql"), last_account).await?;
+    found.pages(c, "account counts what blocks gave it", statement!("entries/from_blocks.sql"), last_account).await?;
+    found.pages(c, "balance has the sign of its kind", statement!("entries/signs.sql"), last_account).await?;
+    found.pages(c, "account is named by kind and miner", statement!("entries/names.sql"), last_account).await?;
     joined::audit(c, &mut found).await?;
-    let sum = c.number("SELECT CAST(SUM(balance) AS BIGINT) AS n FROM accounts", binds![]).await?.unwrap_or(0);
+    let sum: Option<Sum> = c.load_file(statement!("entries/all_balances.sql"), binds![]).await?.pop();
+    let sum = sum.and_then(|sum| sum.n).unwrap_or(0);
     if sum != 0 {
         found.add("all balances sum to zero", "accounts", sum, 0);
     }

@@ -1,15 +1,15 @@
 //! Worker identities, as batches name them and as the tables number them.
 use std::collections::HashMap;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::HostId;
 
 use crate::Result;
-use crate::db::Conn;
+use crate::db::{Conn, on};
 use crate::fold::{IdentityKey, storable};
 use crate::joined::Joined;
-use crate::sql::binds;
+use crate::schema::{miners, worker_identities};
 
 /// The worker identities of one host.
 pub(super) struct Identities {
@@ -18,29 +18,20 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) async fn load(c: &mut Conn<'_>, host: HostId) -> Result<Identities> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = BigInt)]
-            id: i64,
-            #[diesel(sql_type = Text)]
-            address: String,
-            #[diesel(sql_type = Text)]
-            worker: String,
-            #[diesel(sql_type = Binary)]
-            origin: Vec<u8>,
-        }
-        let select = "SELECT l.id, m.address, l.worker, l.origin FROM worker_identities l JOIN miners m ON m.id = l.miner_id \
-                      WHERE l.host_id = $1";
-        let rows: Vec<Row> = c.rows(select, binds![host.0]).await?;
-        let ids = rows.into_iter().map(|row| ((row.address, row.worker, row.origin), row.id)).collect();
-        Ok(Identities { ids, joined: Joined::load(c).await? })
+    pub(super) async fn load(conn: &mut Conn<'_>, host: HostId) -> Result<Identities> {
+        let all = worker_identities::table
+            .inner_join(miners::table)
+            .filter(worker_identities::host_id.eq(host.0))
+            .select((worker_identities::id, miners::address, worker_identities::worker, worker_identities::origin));
+        let rows: Vec<(i64, String, String, Vec<u8>)> = on!(conn, c => all.load(c).await)?;
+        let ids = rows.into_iter().map(|(id, address, worker, origin)| ((address, worker, origin), id)).collect();
+        Ok(Identities { ids, joined: Joined::load(conn).await? })
     }
 
     /// The row of an identity that a batch names.
-    pub(super) fn id(&self, line: &IdentityKey) -> Option<i64> {
-        let address = storable(&line.address);
-        let key = (self.joined.now(&address).to_owned(), storable(&line.worker), line.origin.to_vec());
+    pub(super) fn id(&self, identity: &IdentityKey) -> Option<i64> {
+        let address = storable(&identity.address);
+        let key = (self.joined.now(&address).to_owned(), storable(&identity.worker), identity.origin.to_vec());
         self.ids.get(&key).copied()
     }
 }

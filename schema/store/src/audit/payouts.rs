@@ -1,76 +1,47 @@
 //! Intents against their recipients and entries.
 use std::collections::{BTreeMap, HashMap};
 
-use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::Amount;
 
 use super::{Difference, Findings};
 use crate::Result;
-use crate::db::Conn;
+use crate::db::{Conn, on};
 use crate::joined::Joined;
 use crate::payouts::{Intent, IntentState, Which, intents_load};
 use crate::retention::{Mark, mark_in_txn};
-use crate::sql::binds;
+use crate::schema::{accounts, entries, intents, postings};
+use crate::sql::{binds, statement};
 
 const INTENTS_PER_PAGE: i64 = 200;
 
-const INFLIGHT: &str = "SELECT 'inflight:' || m.address AS subject, COALESCE(a.balance, 0) AS stored, \
-    CAST(COALESCE(o.gross, 0) AS BIGINT) AS computed \
-    FROM miners m LEFT JOIN accounts a ON a.miner_id = m.id AND a.kind = 'inflight' \
-    LEFT JOIN (SELECT COALESCE(t.joined_into, t.id) AS miner_id, SUM(l.gross) AS gross FROM intents i \
-        JOIN intent_recipients l ON l.intent_id = i.id JOIN miners t ON t.id = l.miner_id WHERE i.state NOT IN ('settled', 'released') \
-        GROUP BY COALESCE(t.joined_into, t.id)) AS o ON o.miner_id = m.id \
-    WHERE COALESCE(a.balance, 0) <> COALESCE(o.gross, 0)";
-
-const STRAYS: &str = "SELECT e.kind || ' ' || e.reference AS subject, CAST(1 AS BIGINT) AS stored, \
-    CAST(0 AS BIGINT) AS computed FROM entries e LEFT JOIN intents i ON i.id = e.reference \
-    WHERE e.kind IN ('payout_reserved', 'payout_settled', 'payout_released') AND i.id IS NULL AND e.at >= $1";
-
-/// Of the payouts whose rows are gone, the sums stay.
-const PAID: &str = "SELECT 'all payouts' AS subject, CAST(s.listed + s.summed AS BIGINT) AS stored, \
-    CAST(s.books AS BIGINT) AS computed FROM (SELECT \
-        (SELECT COALESCE(SUM(l.net), 0) FROM intent_recipients l JOIN intents i ON i.id = l.intent_id \
-            WHERE i.state = 'settled') AS listed, \
-        (SELECT COALESCE(SUM(net), 0) FROM payout_days) AS summed, \
-        (SELECT COALESCE(SUM(p.amount), 0) FROM entries e JOIN postings p ON p.entry_id = e.id \
-            JOIN accounts a ON a.id = p.account_id WHERE e.kind = 'payout_settled' AND a.kind = 'paid_out') AS books\
-    ) AS s WHERE s.listed + s.summed <> s.books";
-
-const HEADS: &str = "SELECT i.id AS subject, i.recipients AS stored, COUNT(l.miner_id) AS computed \
-    FROM intents i LEFT JOIN intent_recipients l ON l.intent_id = i.id GROUP BY i.id, i.recipients \
-    HAVING i.recipients <> COUNT(l.miner_id)";
-
-const ATTEMPTS: &str = "SELECT i.id AS subject, i.attempt AS stored, COUNT(t.attempt) AS computed \
-    FROM intents i LEFT JOIN intent_attempts t ON t.intent_id = i.id GROUP BY i.id, i.attempt \
-    HAVING i.attempt <> COUNT(t.attempt) OR i.attempt <> MAX(t.attempt)";
-
 pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
     let mut found = Findings::default();
-    found.query(c, "in flight is what open payouts took", INFLIGHT, binds![]).await?;
+    found.query(c, "in flight is what open payouts took", statement!("payouts/inflight.sql"), binds![]).await?;
     let kept = mark_in_txn(c, Mark::Payouts).await?.start().ms();
-    found.query(c, "payout entry has a payout", STRAYS, binds![kept]).await?;
-    found.query(c, "payouts sent what the books say", PAID, binds![]).await?;
-    found.query(c, "payout counts its recipients", HEADS, binds![]).await?;
-    found.query(c, "payout has all its attempts", ATTEMPTS, binds![]).await?;
+    found.query(c, "payout entry has a payout", statement!("payouts/strays.sql"), binds![kept]).await?;
+    found.query(c, "payouts sent what the books say", statement!("payouts/paid.sql"), binds![]).await?;
+    found.query(c, "payout counts its recipients", statement!("payouts/recipients.sql"), binds![]).await?;
+    found.query(c, "payout has all its attempts", statement!("payouts/attempts.sql"), binds![]).await?;
     let joined = Joined::load(c).await?;
     let mut after = String::new();
     loop {
-        #[derive(QueryableByName)]
-        struct Id {
-            #[diesel(sql_type = Text)]
-            id: String,
-        }
-        let page = "SELECT id FROM intents WHERE id > $1 ORDER BY id LIMIT $2";
-        let Some(last) = c.rows::<Id>(page, binds![after.clone(), INTENTS_PER_PAGE]).await?.pop() else { break };
-        let binds = binds![after.clone(), last.id.clone()];
-        let mut entries = entries(c, binds.clone()).await?;
-        let mut before = balances_before(c, binds).await?;
-        for intent in intents_load(c, Which::Between(after, last.id.clone())).await? {
+        let page = intents::table
+            .filter(intents::id.gt(after.clone()))
+            .order(intents::id)
+            .limit(INTENTS_PER_PAGE)
+            .select(intents::id);
+        let ids: Vec<String> = on!(c, x => page.load(x).await)?;
+        let Some(last) = ids.last() else { break };
+        let mut entries = entries(c, &after, last).await?;
+        let mut before = balances_before(c, binds![after.as_str(), last.as_str()]).await?;
+        for intent in intents_load(c, Which::Between(after, last.clone())).await? {
             let before = before.remove(&intent.id).unwrap_or_default();
             check(&intent, entries.remove(&intent.id).unwrap_or_default(), &before, &joined, &mut found);
         }
-        after = last.id;
+        after = last.clone();
     }
     Ok(found.0)
 }
@@ -78,29 +49,20 @@ pub(super) async fn audit(c: &mut Conn<'_>) -> Result<Vec<Difference>> {
 /// Amounts by account.
 type Postings = BTreeMap<String, i128>;
 
-/// By intent, by kind.
-async fn entries(
-    c: &mut Conn<'_>,
-    binds: Vec<crate::sql::Bind>,
-) -> Result<HashMap<String, BTreeMap<String, Postings>>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        kind: String,
-        #[diesel(sql_type = Text)]
-        reference: String,
-        #[diesel(sql_type = Text)]
-        key: String,
-        #[diesel(sql_type = BigInt)]
-        amount: i64,
-    }
-    let select = "SELECT e.kind, e.reference, a.key, p.amount FROM entries e JOIN postings p ON p.entry_id = e.id \
-                  JOIN accounts a ON a.id = p.account_id WHERE e.reference > $1 AND e.reference <= $2 \
-                  AND e.kind IN ('payout_reserved', 'payout_settled', 'payout_released')";
+/// Of the intents after `after` up to `last`: by intent, by kind.
+async fn entries(conn: &mut Conn<'_>, after: &str, last: &str) -> Result<HashMap<String, BTreeMap<String, Postings>>> {
+    let page = postings::table
+        .inner_join(entries::table)
+        .inner_join(accounts::table)
+        .filter(entries::reference.gt(after))
+        .filter(entries::reference.le(last))
+        .filter(entries::kind.eq_any(["payout_reserved", "payout_settled", "payout_released"]))
+        .select((entries::reference, entries::kind, accounts::key, postings::amount));
+    let rows: Vec<(String, String, String, i64)> = on!(conn, c => page.load(c).await)?;
     let mut entries: HashMap<String, BTreeMap<String, Postings>> = HashMap::new();
-    for row in c.rows::<Row>(select, binds).await? {
-        let postings = entries.entry(row.reference).or_default().entry(row.kind).or_default();
-        *postings.entry(row.key).or_default() += i128::from(row.amount);
+    for (reference, kind, key, amount) in rows {
+        let postings = entries.entry(reference).or_default().entry(kind).or_default();
+        *postings.entry(key).or_default() += i128::from(amount);
     }
     Ok(entries)
 }
@@ -117,14 +79,8 @@ async fn balances_before(c: &mut Conn<'_>, binds: Vec<crate::sql::Bind>) -> Resu
         #[diesel(sql_type = BigInt)]
         amount: i64,
     }
-    let select = "SELECT e.reference, a.key, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS amount \
-                  FROM intents i JOIN entries e ON e.reference = i.id AND e.kind = 'payout_reserved' \
-                  JOIN accounts a ON a.kind = 'pool_fee' OR (a.kind = 'payable' AND a.miner_id IN \
-                      (SELECT l.miner_id FROM intent_recipients l WHERE l.intent_id = i.id)) \
-                  LEFT JOIN postings p ON p.account_id = a.id AND p.entry_id < e.id \
-                  WHERE i.id > $1 AND i.id <= $2 AND i.adopted_at IS NOT NULL GROUP BY e.reference, a.key";
     let mut before: HashMap<String, Postings> = HashMap::new();
-    for row in c.rows::<Row>(select, binds).await? {
+    for row in c.load_file::<Row>(statement!("payouts/balances_before.sql"), binds).await? {
         before.entry(row.reference).or_default().insert(row.key, i128::from(row.amount));
     }
     Ok(before)

@@ -6,17 +6,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use diesel::QueryableByName;
+use diesel::dsl::min;
 use diesel::sql_types::{BigInt, Text};
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{HostId, Minute, Seq, Timestamp};
 
 use super::{BATCHES_PER_PAGE, batches};
 use crate::Result;
 use crate::batch::ShareBatch;
-use crate::db::Conn;
+use crate::db::{Conn, on};
 use crate::fold::storable;
 use crate::joined::Joined;
-use crate::sql::binds;
+use crate::schema::{block_windows, share_batches};
+use crate::sql::{binds, statement};
 
 /// How far the clock that books minutes may have been behind the one that labels batches. A pass begins that much
 /// before the first window.
@@ -65,9 +68,13 @@ pub(super) async fn recount(c: &mut Conn<'_>, windows: Vec<Window>, joined: &Joi
     let mut recounts = vec![Recounted::new(); windows.len()];
     let mut ends: BTreeMap<HostId, Vec<Open>> = BTreeMap::new();
     for (place, window) in windows.iter().enumerate() {
-        for end in window_ends(c, window.block).await? {
-            let open = Open { place, first: window.first, end: Seq::from_i64(end.end_seq), before: None };
-            ends.entry(HostId(end.host_id)).or_default().push(open);
+        let all = block_windows::table
+            .filter(block_windows::block_id.eq(window.block))
+            .select((block_windows::host_id, block_windows::end_seq));
+        let all: Vec<(i64, i64)> = on!(c, x => all.load(x).await)?;
+        for (host, end) in all {
+            let open = Open { place, first: window.first, end: Seq::from_i64(end), before: None };
+            ends.entry(HostId(host)).or_default().push(open);
         }
     }
     for (host, mut open) in ends {
@@ -78,18 +85,6 @@ pub(super) async fn recount(c: &mut Conn<'_>, windows: Vec<Window>, joined: &Joi
         verdicts(c, *window, recounted).await?;
     }
     Ok(recounts)
-}
-
-#[derive(QueryableByName)]
-struct WindowEnd {
-    #[diesel(sql_type = BigInt)]
-    host_id: i64,
-    #[diesel(sql_type = BigInt)]
-    end_seq: i64,
-}
-
-async fn window_ends(c: &mut Conn<'_>, block: i64) -> Result<Vec<WindowEnd>> {
-    c.rows("SELECT host_id, end_seq FROM block_windows WHERE block_id = $1", binds![block]).await
 }
 
 /// A window that one host's pass has not left yet.
@@ -145,8 +140,12 @@ async fn host_pass(
 ) -> Result<()> {
     let first = open.iter().map(|window| window.first).min().unwrap_or_default();
     let label = first.start().ms().saturating_sub(CLOCKS_DIFFER_MS);
-    let start = "SELECT MIN(first_seq) AS n FROM share_batches WHERE host_id = $1 AND last_at >= $2";
-    let Some(start) = c.number(start, binds![host.0, label]).await? else { return Ok(()) };
+    let start = share_batches::table
+        .filter(share_batches::host_id.eq(host.0))
+        .filter(share_batches::last_at.ge(label))
+        .select(min(share_batches::first_seq));
+    let start: Option<i64> = on!(c, x => start.first(x).await)?;
+    let Some(start) = start else { return Ok(()) };
     let mut after = Seq::from_i64(start.saturating_sub(1));
     let mut open = std::collections::VecDeque::from(open);
     while !open.is_empty() {
@@ -170,7 +169,7 @@ fn walk(
     totals: &mut Totals<'_>,
     recounts: &mut [Recounted],
 ) {
-    let places: Vec<usize> = batch.lines.iter().map(|line| totals.place(&line.address)).collect();
+    let places: Vec<usize> = batch.lines.iter().map(|identity| totals.place(&identity.address)).collect();
     let mut minute = None;
     for share in &batch.shares {
         while open.front().is_some_and(|window| window.end < share.seq) {
@@ -183,8 +182,8 @@ fn walk(
             let entered = open.iter_mut().filter(|window| window.before.is_none() && window.first <= share.minute);
             entered.for_each(|window| window.before = Some(totals.work.clone()));
         }
-        let line = usize::try_from(share.line).ok().and_then(|line| places.get(line));
-        if let Some(place) = line {
+        let place = usize::try_from(share.line).ok().and_then(|identity| places.get(identity));
+        if let Some(place) = place {
             totals.work[*place] += i128::from(share.difficulty.get());
         }
     }
@@ -204,18 +203,8 @@ async fn verdicts(c: &mut Conn<'_>, window: Window, recounted: &mut Recounted) -
         #[diesel(sql_type = BigInt)]
         taken_now: i64,
     }
-    let sum = |condition: &str| format!("CAST(SUM(CASE WHEN {condition} THEN v.difficulty ELSE 0 END) AS BIGINT)");
-    let select = format!(
-        "SELECT m.address, {} AS verified, {} AS taken, {} AS voided_since, {} AS taken_now \
-         FROM block_windows w JOIN blocks b ON b.id = w.block_id \
-         JOIN verdicts v ON v.host_id = w.host_id AND v.minute >= $1 AND v.share_seq <= w.end_seq \
-         JOIN worker_identities l ON l.id = v.identity_id JOIN miners m ON m.id = l.miner_id WHERE w.block_id = $2 GROUP BY m.address",
-        sum("v.verdict = 'verified' AND v.seq <= COALESCE(w.verdict_seq, b.verdict_seq)"),
-        sum("v.verdict <> 'verified' AND v.seq <= COALESCE(w.verdict_seq, b.verdict_seq)"),
-        sum("v.verdict = 'voided' AND v.seq > COALESCE(w.verdict_seq, b.verdict_seq)"),
-        sum("v.verdict <> 'verified'"),
-    );
-    for row in c.rows::<Judged>(&select, binds![i64::from(window.first.0), window.block]).await? {
+    let binds = binds![i64::from(window.first.0), window.block];
+    for row in c.load_file::<Judged>(statement!("recount/verdicts.sql"), binds).await? {
         let work = recounted.entry(row.address).or_default();
         work.verified = row.verified.into();
         work.taken = row.taken.into();

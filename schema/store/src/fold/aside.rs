@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Binary};
 use super::step::{AsideRecords, FoldStep, ItemRef, NewItem};
 use super::storable;
 use crate::db::Conn;
-use crate::sql::binds;
+use crate::sql::{binds, statement};
 use crate::{Result, StoreError};
 
 /// A row takes no more records when it has so many: one row is appended to the log at once when it is retried.
@@ -36,10 +36,8 @@ pub(crate) fn unpack(row: i64, packed: &[u8]) -> Result<Vec<u8>> {
 /// Writes what the step sets aside, and notes what is in the log again.
 pub(super) async fn put(c: &mut Conn<'_>, step: &FoldStep) -> Result<()> {
     for retried in &step.aside.retried {
-        let mark = "UPDATE set_aside_records SET retried_seq = $1, retried_minute = $2 \
-                    WHERE id = $3 AND host_id = $4 AND COALESCE(retried_seq, $1) = $1";
         let binds = binds![retried.first.to_i64(), i64::from(retried.minute.0), retried.row, step.host.0];
-        if c.run(mark, binds).await? != 1 {
+        if c.run_file(statement!("aside/retried.sql"), binds).await? != 1 {
             return Err(StoreError::Conflict { what: format!("set_aside_records {}", retried.row) });
         }
     }
@@ -54,12 +52,15 @@ pub(super) async fn put(c: &mut Conn<'_>, step: &FoldStep) -> Result<()> {
 }
 
 async fn item_insert(c: &mut Conn<'_>, step: &FoldStep, item: &NewItem) -> Result<i64> {
-    let insert = "INSERT INTO set_aside (host_id, kind, seq, definition, why, set_aside_at) \
-                  VALUES ($1, $2, $3, $4, $5, $6) RETURNING id AS n";
+    #[derive(QueryableByName)]
+    struct New {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
     let binds =
         binds![step.host.0, item.kind, item.seq.to_i64(), item.definition.clone(), storable(&item.why), step.at.ms()];
-    c.number(insert, binds)
-        .await?
+    let new: Option<New> = c.load_file(statement!("aside/item_insert.sql"), binds).await?.pop();
+    new.map(|new| new.id)
         .ok_or_else(|| StoreError::Damaged { what: "set_aside".to_owned(), why: "a new row has no number".to_owned() })
 }
 
@@ -76,19 +77,15 @@ async fn records_put(c: &mut Conn<'_>, step: &FoldStep, item: i64, new: &AsideRe
     }
     let added = i64::try_from(new.records).unwrap_or(i64::MAX);
     // One that is being retried stays as it is.
-    let last = "SELECT r.id, r.records, r.body FROM set_aside_records r JOIN set_aside s ON s.id = r.item_id \
-                WHERE r.item_id = $1 AND s.retry_at IS NULL ORDER BY r.id DESC LIMIT 1";
-    let last: Option<Last> = c.rows(last, binds![item]).await?.pop();
+    let last: Option<Last> = c.load_file(statement!("aside/last_records.sql"), binds![item]).await?.pop();
     if let Some(last) = last.filter(|last| last.records.saturating_add(added) <= RECORDS_PER_ROW) {
         let mut body = unpack(last.id, &last.body)?;
         body.extend_from_slice(&new.body);
-        let update = "UPDATE set_aside_records SET last_seq = $1, records = $2, body = $3 WHERE id = $4";
-        c.run(update, binds![new.last.to_i64(), last.records + added, pack(&body), last.id]).await?;
+        let binds = binds![new.last.to_i64(), last.records + added, pack(&body), last.id];
+        c.run_file(statement!("aside/records_extend.sql"), binds).await?;
         return Ok(());
     }
-    let insert = "INSERT INTO set_aside_records (item_id, host_id, first_seq, last_seq, records, body) \
-                  VALUES ($1, $2, $3, $4, $5, $6)";
     let binds = binds![item, step.host.0, new.first.to_i64(), new.last.to_i64(), added, pack(&new.body)];
-    c.run(insert, binds).await?;
+    c.run_file(statement!("aside/records_insert.sql"), binds).await?;
     Ok(())
 }

@@ -13,14 +13,14 @@ const VOIDED: &str = "voided";
 /// The part of a step that needs no look at the tables, in the form that the statements take: JSON lists of rows.
 pub(super) struct Written {
     /// place, address, worker, origin
-    pub(super) lines: String,
-    /// merkle root, height, previous hash, header base, difficulty, reward, seen at; empty without templates
+    pub(super) identities: String,
+    /// merkle root, height, previous hash, header base, difficulty, reward, seen at, policy; empty without templates
     pub(super) templates: String,
 }
 
-/// A line as the tables have it.
+/// A worker identity as the tables have it.
 #[derive(Debug, Clone)]
-pub(super) struct LineState {
+pub(super) struct IdentityState {
     pub(super) id: i64,
     pub(super) shares: i64,
     pub(super) work: i64,
@@ -60,15 +60,15 @@ pub(super) struct HostTotals {
     pub(super) last_share_at: i64,
 }
 
-/// The rows that follow from the step and the lines' states, as JSON lists; empty text for no rows.
+/// The rows that follow from the step and the identities' states, as JSON lists; empty text for no rows.
 pub(super) struct Planned {
-    /// line, start, last, minute, shares, work, total shares, total work
+    /// identity, start, last, minute, shares, work, total shares, total work
     pub(super) segments: String,
-    /// line, shares, work, rejects to add, first share at, last share at
-    pub(super) lines: String,
-    /// share, line, minute, difficulty, verdict, own position
+    /// identity, shares, work, rejects to add, first share at, last share at
+    pub(super) identities: String,
+    /// share, identity, minute, difficulty, verdict, own position
     pub(super) verdicts: String,
-    /// line, minute, reason, count
+    /// identity, minute, reason, count
     pub(super) rejects: String,
 }
 
@@ -79,17 +79,18 @@ impl Written {
         if step.to < step.from {
             return Err(contradicts(step, "it ends before it begins"));
         }
-        let lines: Vec<_> = step.lines.iter().enumerate().map(|(place, line)| line_row(place, line)).collect();
+        let identities: Vec<_> =
+            step.lines.iter().enumerate().map(|(place, identity)| identity_row(place, identity)).collect();
         let templates: Vec<_> = step
             .templates
             .iter()
             .map(|row| {
                 let (height, difficulty, reward) = (row.height.to_i64(), row.difficulty.to_i64(), row.reward.to_i64());
                 let base = hex::encode(&row.header_base);
-                (&row.merkle_root, height, &row.prev_hash, base, difficulty, reward, row.seen_at.ms())
+                (&row.merkle_root, height, &row.prev_hash, base, difficulty, reward, row.seen_at.ms(), step.policy.0)
             })
             .collect();
-        Ok(Written { lines: json(&lines), templates: json(&templates) })
+        Ok(Written { identities: json(&identities), templates: json(&templates) })
     }
 }
 
@@ -116,8 +117,8 @@ impl HostTotals {
     }
 }
 
-fn line_row(place: usize, line: &IdentityKey) -> (usize, String, String, String) {
-    (place, storable(&line.address), storable(&line.worker), hex::encode(line.origin))
+fn identity_row(place: usize, identity: &IdentityKey) -> (usize, String, String, String) {
+    (place, storable(&identity.address), storable(&identity.worker), hex::encode(identity.origin))
 }
 
 /// PostgreSQL stores no zero characters, and one miner's name must not stop the fold.
@@ -141,27 +142,27 @@ fn contradicts(step: &FoldStep, why: &str) -> StoreError {
 
 // === planning ===
 
-/// `states` has a state for each of the step's lines, in their order; `closed` is the host's closed position.
-pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result<Planned> {
-    let line = |place: usize| {
+/// `states` has a state for each of the step's identities, in their order; `closed` is the host's closed position.
+pub(super) fn plan(step: &FoldStep, states: &[IdentityState], closed: Seq) -> Result<Planned> {
+    let identity = |place: usize| {
         states
             .get(place)
             .map(|state| state.id)
             .ok_or_else(|| contradicts(step, "it names a line that it does not have"))
     };
-    let mut lines: BTreeMap<i64, Running> = BTreeMap::new();
+    let mut identities: BTreeMap<i64, Running> = BTreeMap::new();
     for delta in &step.segments {
-        let id = line(delta.line)?;
-        let running = lines.entry(id).or_insert_with(|| Running::of(&states[delta.line]));
+        let id = identity(delta.line)?;
+        let running = identities.entry(id).or_insert_with(|| Running::of(&states[delta.line]));
         running.add(delta, closed.to_i64()).ok_or_else(|| contradicts(step, "a sum of it is too large"))?;
     }
     let mut rejects: BTreeMap<(i64, u32, &str), i64> = BTreeMap::new();
     for row in &step.rejects {
-        let id = line(row.line)?;
+        let id = identity(row.line)?;
         let count = i64::try_from(row.count).map_err(|_| contradicts(step, "a count of it is too large"))?;
         let sum = rejects.entry((id, row.minute.0, &row.reason)).or_default();
         *sum = sum.saturating_add(count);
-        let running = lines.entry(id).or_insert_with(|| Running::of(&states[row.line]));
+        let running = identities.entry(id).or_insert_with(|| Running::of(&states[row.line]));
         running.rejects = running.rejects.saturating_add(count);
     }
     rejects.retain(|_, count| *count > 0);
@@ -171,7 +172,8 @@ pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result
     let mut said: HashMap<i64, usize> = HashMap::with_capacity(step.verdicts.len());
     for row in &step.verdicts {
         let share = row.share_seq.to_i64();
-        let verdict = (share, line(row.line)?, row.minute.0, row.difficulty.to_i64(), row.verdict, row.seq.to_i64());
+        let verdict =
+            (share, identity(row.line)?, row.minute.0, row.difficulty.to_i64(), row.verdict, row.seq.to_i64());
         match said.get(&share) {
             None => {
                 said.insert(share, verdicts.len());
@@ -183,8 +185,8 @@ pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result
     }
 
     let mut segments = Vec::with_capacity(step.segments.len());
-    let mut changes = Vec::with_capacity(lines.len());
-    for (id, running) in lines {
+    let mut changes = Vec::with_capacity(identities.len());
+    for (id, running) in identities {
         let Running { state, rejects, mut done, changed } = running;
         if changed {
             done.extend(state.last);
@@ -197,12 +199,17 @@ pub(super) fn plan(step: &FoldStep, states: &[LineState], closed: Seq) -> Result
     }
     let rejects: Vec<_> =
         rejects.into_iter().map(|((id, minute, reason), n)| (id, minute, storable(reason), n)).collect();
-    Ok(Planned { segments: json(&segments), lines: json(&changes), verdicts: json(&verdicts), rejects: json(&rejects) })
+    Ok(Planned {
+        segments: json(&segments),
+        identities: json(&changes),
+        verdicts: json(&verdicts),
+        rejects: json(&rejects),
+    })
 }
 
-/// A line while the step's segments are added to it.
+/// A worker identity while the step's segments are added to it.
 struct Running {
-    state: LineState,
+    state: IdentityState,
     rejects: i64,
     /// Segments that are complete; the one that still grows is `state.last`.
     done: Vec<Segment>,
@@ -211,7 +218,7 @@ struct Running {
 }
 
 impl Running {
-    fn of(state: &LineState) -> Running {
+    fn of(state: &IdentityState) -> Running {
         Running { state: state.clone(), rejects: 0, done: Vec::new(), changed: false }
     }
 

@@ -1,13 +1,15 @@
 //! Positions of a host's log that its tables never get, and what refers to them.
 use std::sync::Arc;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
+use diesel::{ExpressionMethods, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{HostId, Seq, Timestamp};
 
-use crate::db::{Conn, txn};
+use crate::db::{Conn, on, txn};
 use crate::fold::FoldStep;
-use crate::sql::binds;
+use crate::schema::{hosts, log_gaps};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 /// Why positions are not there.
@@ -28,16 +30,6 @@ pub struct LogGap {
     pub last: Seq,
     /// Why.
     pub kind: GapKind,
-}
-
-#[derive(QueryableByName)]
-struct GapRow {
-    #[diesel(sql_type = BigInt)]
-    first_seq: i64,
-    #[diesel(sql_type = BigInt)]
-    last_seq: i64,
-    #[diesel(sql_type = Text)]
-    kind: String,
 }
 
 impl GapKind {
@@ -77,13 +69,18 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn gap_totals(&self) -> Result<(u64, u64)> {
-        let number = async |select| {
-            let n = self.number(select, binds![]).await?;
-            Ok::<_, StoreError>(u64::try_from(n.unwrap_or(0)).unwrap_or(0))
-        };
-        let gaps = number("SELECT COUNT(*) AS n FROM log_gaps WHERE kind = 'lost'").await?;
-        let records = "SELECT CAST(SUM(last_seq - first_seq + 1) AS BIGINT) AS n FROM log_gaps WHERE kind = 'lost'";
-        Ok((gaps, number(records).await?))
+        #[derive(QueryableByName)]
+        struct Totals {
+            #[diesel(sql_type = BigInt)]
+            gaps: i64,
+            #[diesel(sql_type = BigInt)]
+            records: i64,
+        }
+        let totals: Vec<Totals> = self
+            .run(|db| async move { db.read().await?.conn().load_file(statement!("gaps/totals.sql"), binds![]).await })
+            .await?;
+        let number = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok(totals.into_iter().next().map_or((0, 0), |totals| (number(totals.gaps), number(totals.records))))
     }
 
     /// Gives up what a host's log had between `folded`, where the database is, and `oldest`, the first position that is
@@ -93,14 +90,16 @@ impl Store {
     /// `Conflict` when the database is somewhere else by now.
     pub async fn gap_accept(&self, host: HostId, folded: Seq, oldest: Seq, at: Timestamp) -> Result<()> {
         self.run(move |db| async move {
-            txn!(db, c => {
+            txn!(db, conn => {
                 let last = Seq(oldest.0.saturating_sub(1));
-                let update = "UPDATE hosts SET folded_seq = $1, closed_seq = $1 WHERE id = $2 AND folded_seq = $3 \
-                              AND folded_seq < $1";
-                if c.run(update, binds![last.to_i64(), host.0, folded.to_i64()]).await? != 1 {
+                let there = hosts::table.find(host.0).filter(hosts::folded_seq.eq(folded.to_i64()));
+                let behind = there.filter(hosts::folded_seq.lt(last.to_i64()));
+                let moved = (hosts::folded_seq.eq(last.to_i64()), hosts::closed_seq.eq(last.to_i64()));
+                let update = diesel::update(behind).set(moved);
+                if on!(conn, c => update.execute(c).await)? != 1 {
                     return Err(StoreError::Conflict { what: format!("the folded position of host {host}") });
                 }
-                insert(c, host.0, folded.plus(1), last, GapKind::Lost, at).await?;
+                insert(conn, host, folded.plus(1), last, GapKind::Lost, at).await?;
             })
         })
         .await
@@ -108,23 +107,33 @@ impl Store {
 }
 
 pub(super) async fn insert(
-    c: &mut Conn<'_>,
-    host: i64,
+    conn: &mut Conn<'_>,
+    host: HostId,
     first: Seq,
     last: Seq,
     kind: GapKind,
     at: Timestamp,
 ) -> Result<()> {
-    let insert = "INSERT INTO log_gaps (host_id, first_seq, last_seq, kind, accepted_at) VALUES ($1, $2, $3, $4, $5)";
-    c.run(insert, binds![host, first.to_i64(), last.to_i64(), kind.as_str(), at.ms()]).await?;
+    let row = (
+        log_gaps::host_id.eq(host.0),
+        log_gaps::first_seq.eq(first.to_i64()),
+        log_gaps::last_seq.eq(last.to_i64()),
+        log_gaps::kind.eq(kind.as_str()),
+        log_gaps::accepted_at.eq(at.ms()),
+    );
+    on!(conn, c => diesel::insert_into(log_gaps::table).values(row).execute(c).await)?;
     Ok(())
 }
 
-async fn list(c: &mut Conn<'_>, host: HostId) -> Result<Vec<LogGap>> {
-    let select = "SELECT first_seq, last_seq, kind FROM log_gaps WHERE host_id = $1 ORDER BY first_seq";
-    let rows: Vec<GapRow> = c.rows(select, binds![host.0]).await?;
-    let gap = |row: GapRow| {
-        let kind = match row.kind.as_str() {
+async fn list(conn: &mut Conn<'_>, host: HostId) -> Result<Vec<LogGap>> {
+    let gaps = log_gaps::table.filter(log_gaps::host_id.eq(host.0)).order(log_gaps::first_seq).select((
+        log_gaps::first_seq,
+        log_gaps::last_seq,
+        log_gaps::kind,
+    ));
+    let rows: Vec<(i64, i64, String)> = on!(conn, c => gaps.load(c).await)?;
+    let gap = |(first, last, kind): (i64, i64, String)| {
+        let kind = match kind.as_str() {
             "lost" => GapKind::Lost,
             "elsewhere" => GapKind::Elsewhere,
             other => {
@@ -132,7 +141,7 @@ async fn list(c: &mut Conn<'_>, host: HostId) -> Result<Vec<LogGap>> {
                 return Err(StoreError::Damaged { what, why });
             }
         };
-        Ok(LogGap { first: Seq::from_i64(row.first_seq), last: Seq::from_i64(row.last_seq), kind })
+        Ok(LogGap { first: Seq::from_i64(first), last: Seq::from_i64(last), kind })
     };
     rows.into_iter().map(gap).collect()
 }

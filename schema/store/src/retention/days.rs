@@ -1,13 +1,14 @@
 //! Summaries by day, per miner and of the whole pool. They stay for ever; a miner's only as long as the miner.
 use std::collections::BTreeMap;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
 use units::{Amount, Work};
 
 use super::{DAY, json, too_large};
-use crate::db::Conn;
-use crate::sql::binds;
+use crate::db::{Conn, on, q};
+use crate::schema::{miners, payout_days, reject_days, share_days};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, column};
 
 /// The whole pool's place among the miners.
@@ -60,53 +61,36 @@ pub struct PayoutDay {
     pub fee: Amount,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = share_days)]
 struct ShareRow {
-    #[diesel(sql_type = BigInt)]
     day: i64,
-    #[diesel(sql_type = BigInt)]
     shares: i64,
-    #[diesel(sql_type = BigInt)]
     work: i64,
-    #[diesel(sql_type = BigInt)]
     verified: i64,
-    #[diesel(sql_type = BigInt)]
     verified_work: i64,
-    #[diesel(sql_type = BigInt)]
     refuted: i64,
-    #[diesel(sql_type = BigInt)]
     refuted_work: i64,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = reject_days)]
 struct RejectRow {
-    #[diesel(sql_type = BigInt)]
     day: i64,
-    #[diesel(sql_type = Text)]
     reason: String,
-    #[diesel(sql_type = BigInt)]
     count: i64,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = payout_days)]
 struct PayoutRow {
-    #[diesel(sql_type = BigInt)]
     day: i64,
-    #[diesel(sql_type = BigInt)]
     payouts: i64,
-    #[diesel(sql_type = BigInt)]
     recipients: i64,
-    #[diesel(sql_type = BigInt)]
     gross: i64,
-    #[diesel(sql_type = BigInt)]
     net: i64,
-    #[diesel(sql_type = BigInt)]
     fee: i64,
 }
-
-/// A miner's summaries by address, the pool's for none.
-const OF: &str = "miner_id = COALESCE((SELECT id FROM miners WHERE address = $1), \
-                  CASE WHEN $1 IS NULL THEN 0 ELSE -1 END)";
 
 impl Store {
     /// Summaries of shares by day, oldest first: of a miner, or of the pool. Only of days that were cleaned up.
@@ -114,13 +98,16 @@ impl Store {
     /// # Errors
     /// `Damaged` for negative sums.
     pub async fn share_days(&self, address: Option<&str>) -> Result<Vec<ShareDay>> {
-        let select = format!(
-            "SELECT day, shares, work, verified, verified_work, refuted, refuted_work FROM share_days WHERE {OF} \
-             ORDER BY day"
-        );
-        let binds = binds![address.map(str::to_owned)];
-        let rows: Vec<ShareRow> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
+        let address = address.map(str::to_owned);
+        let rows: Vec<ShareRow> = self
+            .run(|db| async move {
+                let mut pooled = db.read().await?;
+                let conn = &mut pooled.conn();
+                let Some(miner) = place_of(conn, address).await? else { return Ok(Vec::new()) };
+                let days = share_days::table.filter(share_days::miner_id.eq(miner)).order(share_days::day);
+                Ok(on!(conn, c => days.select(ShareRow::as_select()).load(c).await)?)
+            })
+            .await?;
         let day = |row: ShareRow| {
             Ok(ShareDay {
                 day: column::minute(row.day, "day")?.0,
@@ -140,10 +127,18 @@ impl Store {
     /// # Errors
     /// `Damaged` for negative sums.
     pub async fn reject_days(&self, address: Option<&str>) -> Result<Vec<RejectDay>> {
-        let select = format!("SELECT day, reason, count FROM reject_days WHERE {OF} ORDER BY day, reason");
-        let binds = binds![address.map(str::to_owned)];
-        let rows: Vec<RejectRow> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds).await }).await?;
+        let address = address.map(str::to_owned);
+        let rows: Vec<RejectRow> = self
+            .run(|db| async move {
+                let mut pooled = db.read().await?;
+                let conn = &mut pooled.conn();
+                let Some(miner) = place_of(conn, address).await? else { return Ok(Vec::new()) };
+                let days = reject_days::table
+                    .filter(reject_days::miner_id.eq(miner))
+                    .order((reject_days::day, reject_days::reason));
+                Ok(on!(conn, c => days.select(RejectRow::as_select()).load(c).await)?)
+            })
+            .await?;
         let day = |row: RejectRow| {
             let count = column::count(row.count, "rejects of a day")?;
             Ok(RejectDay { day: column::minute(row.day, "day")?.0, reason: row.reason, count })
@@ -156,8 +151,12 @@ impl Store {
     /// # Errors
     /// `Damaged` for negative sums.
     pub async fn payout_days(&self) -> Result<Vec<PayoutDay>> {
-        let select = "SELECT day, payouts, recipients, gross, net, fee FROM payout_days ORDER BY day";
-        let rows: Vec<PayoutRow> = self.rows(select, binds![]).await?;
+        let rows: Vec<PayoutRow> = self
+            .run(|db| async move {
+                let days = payout_days::table.order(payout_days::day);
+                Ok(q!(db, read, c => days.select(PayoutRow::as_select()).load(c).await)?)
+            })
+            .await?;
         let day = |row: PayoutRow| {
             Ok(PayoutDay {
                 day: column::minute(row.day, "day")?.0,
@@ -170,6 +169,13 @@ impl Store {
         };
         rows.into_iter().map(day).collect()
     }
+}
+
+/// Whose summaries are those of an address, or of the pool for none; `None` for an unknown address.
+async fn place_of(conn: &mut Conn<'_>, address: Option<String>) -> Result<Option<i64>> {
+    let Some(address) = address else { return Ok(Some(POOL)) };
+    let miner = miners::table.filter(miners::address.eq(address)).select(miners::id);
+    Ok(on!(conn, c => miner.first(c).await.optional())?)
 }
 
 // === within the caller's transaction ===
@@ -203,18 +209,7 @@ async fn sums_add(c: &mut Conn<'_>, rows: impl Iterator<Item = (i64, i64, Sums)>
     }
     let rows: Vec<_> =
         days.into_iter().map(|((miner, day), s)| (miner, day, s[0], s[1], s[2], s[3], s[4], s[5])).collect();
-    let columns = ["shares", "work", "verified", "verified_work", "refuted", "refuted_work"];
-    let add: Vec<String> = columns.iter().map(|name| format!("{name} = share_days.{name} + excluded.{name}")).collect();
-    let values: Vec<String> = (0..8).map(|place| format!("CAST(value->>{place} AS BIGINT)")).collect();
-    let upsert = format!(
-        "INSERT INTO share_days (miner_id, day, {}) SELECT {} FROM {} WHERE true \
-         ON CONFLICT (miner_id, day) DO UPDATE SET {}",
-        columns.join(", "),
-        values.join(", "),
-        c.json_rows(),
-        add.join(", "),
-    );
-    c.run(&upsert, binds![json(&rows)]).await?;
+    c.run_file(statement!("days/shares_add.sql"), binds![json(&rows)]).await?;
     Ok(())
 }
 
@@ -231,12 +226,6 @@ pub(super) async fn rejects_add(c: &mut Conn<'_>, rows: impl Iterator<Item = (i6
         return Ok(());
     }
     let rows: Vec<_> = days.into_iter().map(|((miner, day, reason), count)| (miner, day, reason, count)).collect();
-    let upsert = format!(
-        "INSERT INTO reject_days (miner_id, day, reason, count) SELECT CAST(value->>0 AS BIGINT), \
-         CAST(value->>1 AS BIGINT), value->>2, CAST(value->>3 AS BIGINT) FROM {} WHERE true \
-         ON CONFLICT (miner_id, day, reason) DO UPDATE SET count = reject_days.count + excluded.count",
-        c.json_rows(),
-    );
-    c.run(&upsert, binds![json(&rows)]).await?;
+    c.run_file(statement!("days/rejects_add.sql"), binds![json(&rows)]).await?;
     Ok(())
 }

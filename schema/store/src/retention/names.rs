@@ -1,12 +1,16 @@
-//! Lines and miners: names that anybody can invent, so those that did nothing for long are forgotten.
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable};
+//! Worker identities and miners: names that anybody can invent, so those that did nothing for long are forgotten.
+use diesel::dsl::{case_when, exists, not};
+use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
 use units::{LineId, MinerId, Minute, Timestamp};
 
-use super::details::{REJECTS, Reject, rejects_move};
-use super::{Id, Mark, json, mark_in_txn, step_begin};
-use crate::db::{Conn, txn};
-use crate::sql::binds;
+use super::details::{Reject, rejects_move};
+use super::{Mark, identities_page_end, json, mark_in_txn, page_end, step_begin};
+use crate::db::{Conn, on, txn};
+use crate::schema::{
+    accounts, block_weights, blocks, intent_recipients, miners, rejects, segments, verdicts, worker_identities,
+};
+use crate::sql::{binds, statement};
 use crate::{Result, Store};
 
 /// What one step over names did.
@@ -19,8 +23,8 @@ pub struct PrunedNames<Id> {
 }
 
 impl Store {
-    /// Of the next `lines` lines after `after`, forgets those without a reject since `idle` that never had a share, or
-    /// had none since `Days` was marked and are in no detail. Finders of blocks stay.
+    /// Of the next `identities` worker identities after `after`, forgets those without a reject since `idle` that never
+    /// had a share, or had none since `Days` was marked and are in no detail. Finders of blocks stay.
     ///
     /// # Errors
     /// `Fenced`.
@@ -28,14 +32,13 @@ impl Store {
         &self,
         epoch: i64,
         after: LineId,
-        lines: u32,
+        identities: u32,
         idle: Minute,
     ) -> Result<PrunedNames<LineId>> {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM worker_identities WHERE id > $1 ORDER BY id LIMIT $2) AS l";
-                let last = c.number(page, binds![after.0, i64::from(lines)]).await?;
+                let last = identities_page_end(c, after.0, identities).await?;
                 let removed = match last {
                     Some(last) => forget(c, after.0, last, i64::from(idle.0)).await?,
                     None => 0,
@@ -46,8 +49,8 @@ impl Store {
         .await
     }
 
-    /// Of the next `miners` miners after `after`, forgets those first seen before `seen` that have no line, no account
-    /// and no part in any block or payout, with their summaries. The pool's summaries keep what they did.
+    /// Of the next `miners` miners after `after`, forgets those first seen before `seen` that have no identity, no
+    /// account and no part in any block or payout, with their summaries. The pool's summaries keep what they did.
     ///
     /// # Errors
     /// `Fenced`.
@@ -61,11 +64,10 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM miners WHERE id > $1 ORDER BY id LIMIT $2) AS m";
-                let last = c.number(page, binds![after.0, i64::from(miners)]).await?;
+                let last = page_end(c, statement!("names/miners_page.sql"), after.0, miners).await?;
                 let mut removed = 0;
                 if let Some(last) = last {
-                    let ids: Vec<Id> = c.rows(NAMELESS, binds![after.0, last, seen.ms()]).await?;
+                    let ids = nameless(c, after.0, last, seen.ms()).await?;
                     removed = remove_miners(c, &ids).await?;
                 }
                 PrunedNames { last: last.map(MinerId), removed }
@@ -75,92 +77,104 @@ impl Store {
     }
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct StoredIdentity {
-    #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = BigInt)]
     host_id: i64,
-    #[diesel(sql_type = BigInt)]
     miner_id: i64,
-    #[diesel(sql_type = BigInt)]
     shares: i64,
-    #[diesel(sql_type = BigInt)]
     work: i64,
-    #[diesel(sql_type = BigInt)]
     rejects: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     first_at: Option<i64>,
 }
 
-const IDLE: &str = "SELECT l.id, l.host_id, l.miner_id, l.shares, l.work, l.rejects, \
-    CASE WHEN l.shares > 0 THEN l.first_share_at END AS first_at FROM worker_identities l WHERE l.id > $1 AND l.id <= $2 \
-    AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.identity_id = l.id AND s.minute >= $3) \
-    AND NOT EXISTS (SELECT 1 FROM rejects r WHERE r.identity_id = l.id AND r.minute >= $4) \
-    AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.identity_id = l.id) \
-    AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.identity_id = l.id) ORDER BY l.id";
+/// Of the worker identities after `after` up to `last`, those without a segment since `days`, a reject since `idle`, a
+/// verdict, or a block.
+async fn idle_identities(
+    conn: &mut Conn<'_>,
+    after: i64,
+    last: i64,
+    days: i64,
+    idle: i64,
+) -> Result<Vec<StoredIdentity>> {
+    use worker_identities as identity;
+    let segment = segments::table.filter(segments::identity_id.eq(identity::id)).filter(segments::minute.ge(days));
+    let reject = rejects::table.filter(rejects::identity_id.eq(identity::id)).filter(rejects::minute.ge(idle));
+    let verdict = verdicts::table.filter(verdicts::identity_id.eq(identity::id));
+    let block = blocks::table.filter(blocks::identity_id.eq(identity::id.nullable()));
+    let first_at = case_when(identity::shares.gt(0), identity::first_share_at);
+    let idle = identity::table
+        .filter(identity::id.gt(after))
+        .filter(identity::id.le(last))
+        .filter(not(exists(segment)))
+        .filter(not(exists(reject)))
+        .filter(not(exists(verdict)))
+        .filter(not(exists(block)))
+        .order(identity::id)
+        .select((
+            identity::id,
+            identity::host_id,
+            identity::miner_id,
+            identity::shares,
+            identity::work,
+            identity::rejects,
+            first_at,
+        ));
+    Ok(on!(conn, c => idle.load(c).await)?)
+}
 
-const NAMELESS: &str = "SELECT m.id FROM miners m WHERE m.id > $1 AND m.id <= $2 AND m.first_seen_at < $3 \
-    AND m.joined_into IS NULL AND NOT EXISTS (SELECT 1 FROM miners o WHERE o.joined_into = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM worker_identities l WHERE l.miner_id = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.miner_id = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM block_weights w WHERE w.miner_id = m.id) \
-    AND NOT EXISTS (SELECT 1 FROM intent_recipients i WHERE i.miner_id = m.id) ORDER BY m.id";
+/// Of the miners after `after` up to `last`, those first seen before `seen` that nothing names.
+async fn nameless(conn: &mut Conn<'_>, after: i64, last: i64, seen: i64) -> Result<Vec<i64>> {
+    let old = diesel::alias!(miners as old);
+    let joined = old.filter(old.field(miners::joined_into).eq(miners::id.nullable()));
+    let identity = worker_identities::table.filter(worker_identities::miner_id.eq(miners::id));
+    let account = accounts::table.filter(accounts::miner_id.eq(miners::id.nullable()));
+    let weight = block_weights::table.filter(block_weights::miner_id.eq(miners::id));
+    let recipient = intent_recipients::table.filter(intent_recipients::miner_id.eq(miners::id));
+    let nameless = miners::table
+        .filter(miners::id.gt(after))
+        .filter(miners::id.le(last))
+        .filter(miners::first_seen_at.lt(seen))
+        .filter(miners::joined_into.is_null())
+        .filter(not(exists(joined)))
+        .filter(not(exists(identity)))
+        .filter(not(exists(account)))
+        .filter(not(exists(weight)))
+        .filter(not(exists(recipient)))
+        .order(miners::id)
+        .select(miners::id);
+    Ok(on!(conn, c => nameless.load(c).await)?)
+}
 
 async fn forget(c: &mut Conn<'_>, after: i64, last: i64, idle: i64) -> Result<u64> {
     let days = i64::from(mark_in_txn(c, Mark::Days).await?.0);
-    let lines: Vec<StoredIdentity> = c.rows(IDLE, binds![after, last, days, idle]).await?;
-    if lines.is_empty() {
+    let identities = idle_identities(c, after, last, days, idle).await?;
+    if identities.is_empty() {
         return Ok(0);
     }
-    let ids = json(&lines.iter().map(|line| [line.id]).collect::<Vec<_>>());
-    let of_these = format!("identity_id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
-    let rejects: Vec<Reject> = c.rows(&format!("{REJECTS} WHERE r.{of_these}"), binds![ids.clone()]).await?;
+    let ids = json(&identities.iter().map(|identity| [identity.id]).collect::<Vec<_>>());
+    let rejects: Vec<Reject> = c.load_file(statement!("names/rejects.sql"), binds![ids.clone()]).await?;
     rejects_move(c, rejects).await?;
-    keep_totals(c, &lines).await?;
-    c.run(&format!("DELETE FROM segments WHERE {of_these}"), binds![ids.clone()]).await?;
-    let delete =
-        format!("DELETE FROM worker_identities WHERE id IN (SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
-    Ok(c.run(&delete, binds![ids]).await? as u64)
+    keep_totals(c, &identities).await?;
+    c.run_file(statement!("names/segments_remove.sql"), binds![ids.clone()]).await?;
+    Ok(c.run_file(statement!("names/identities_remove.sql"), binds![ids]).await? as u64)
 }
 
-/// What the lines had done stays with their hosts and their miners.
-async fn keep_totals(c: &mut Conn<'_>, lines: &[StoredIdentity]) -> Result<()> {
-    let rows: Vec<_> = lines
-        .iter()
-        .map(|line| (line.host_id, line.miner_id, line.shares, line.work, line.rejects, line.first_at))
-        .collect();
-    let rows = json(&rows);
-    let sums = format!(
-        "SUM(CAST(value->>2 AS BIGINT)) AS shares, SUM(CAST(value->>3 AS BIGINT)) AS work, \
-         SUM(CAST(value->>4 AS BIGINT)) AS rejects, MIN(CAST(value->>5 AS BIGINT)) AS first_at FROM {}",
-        c.json_rows(),
-    );
-    let hosts = format!(
-        "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS id, {sums} GROUP BY CAST(value->>0 AS BIGINT)) \
-         UPDATE hosts SET gone_shares = hosts.gone_shares + r.shares, gone_work = hosts.gone_work + r.work, \
-         gone_rejects = hosts.gone_rejects + r.rejects FROM r WHERE hosts.id = r.id"
-    );
-    c.run(&hosts, binds![rows.clone()]).await?;
-    let miners = format!(
-        "WITH r AS MATERIALIZED (SELECT CAST(value->>1 AS BIGINT) AS id, {sums} GROUP BY CAST(value->>1 AS BIGINT)) \
-         UPDATE miners SET gone_shares = miners.gone_shares + r.shares, \
-         gone_rejects = miners.gone_rejects + r.rejects, \
-         gone_first_at = CASE WHEN r.first_at < miners.gone_first_at OR miners.gone_first_at IS NULL \
-         THEN r.first_at ELSE miners.gone_first_at END FROM r WHERE miners.id = r.id"
-    );
-    c.run(&miners, binds![rows]).await?;
+/// What the identities had done stays with their hosts and their miners.
+async fn keep_totals(c: &mut Conn<'_>, identities: &[StoredIdentity]) -> Result<()> {
+    let row = |of: &StoredIdentity| (of.host_id, of.miner_id, of.shares, of.work, of.rejects, of.first_at);
+    let rows = json(&identities.iter().map(row).collect::<Vec<_>>());
+    c.run_file(statement!("names/hosts_keep.sql"), binds![rows.clone()]).await?;
+    c.run_file(statement!("names/miners_keep.sql"), binds![rows]).await?;
     Ok(())
 }
 
-async fn remove_miners(c: &mut Conn<'_>, ids: &[Id]) -> Result<u64> {
+async fn remove_miners(c: &mut Conn<'_>, ids: &[i64]) -> Result<u64> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let ids = json(&ids.iter().map(|row| [row.id]).collect::<Vec<_>>());
-    let these = format!("(SELECT CAST(value->>0 AS BIGINT) FROM {})", c.json_rows());
-    for table in ["share_days", "reject_days"] {
-        c.run(&format!("DELETE FROM {table} WHERE miner_id IN {these}"), binds![ids.clone()]).await?;
-    }
-    Ok(c.run(&format!("DELETE FROM miners WHERE id IN {these}"), binds![ids]).await? as u64)
+    let ids = json(&ids.iter().map(|id| [id]).collect::<Vec<_>>());
+    c.run_file(statement!("names/share_days_remove.sql"), binds![ids.clone()]).await?;
+    c.run_file(statement!("names/reject_days_remove.sql"), binds![ids.clone()]).await?;
+    Ok(c.run_file(statement!("names/miners_remove.sql"), binds![ids]).await? as u64)
 }

@@ -7,7 +7,7 @@ use units::{Height, Timestamp};
 
 use super::{DAY, json, step_begin};
 use crate::db::{Conn, txn};
-use crate::sql::binds;
+use crate::sql::{binds, statement};
 use crate::{Result, Store};
 
 impl Store {
@@ -21,7 +21,8 @@ impl Store {
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let rows: Vec<Closed> = c.rows(CLOSED, binds![closed, planned, i64::from(limit)]).await?;
+                let binds = binds![closed, planned, i64::from(limit)];
+                let rows: Vec<Closed> = c.load_file(statement!("payouts/closed.sql"), binds).await?;
                 remove(c, &rows).await?
             })
         })
@@ -52,15 +53,6 @@ struct Closed {
 /// payouts, recipients, gross, net, fee, last sent at
 type Sums = (i64, i64, i64, i64, i64, Option<i64>);
 
-/// The entry that closed it says when: all its entries are older than what audits ask rows for.
-const CLOSED: &str = "SELECT i.id, i.state, i.recipients, i.gross, COALESCE(i.sent_at, i.created_at) AS at, i.sent_at, \
-    COALESCE(i.fee_paid, i.fee_expected) AS fee, CAST((SELECT COALESCE(SUM(l.net), 0) FROM intent_recipients l \
-        WHERE l.intent_id = i.id) AS BIGINT) AS net \
-    FROM intents i JOIN entries e ON e.reference = i.id \
-    AND e.kind = CASE i.state WHEN 'settled' THEN 'payout_settled' ELSE 'payout_released' END \
-    WHERE i.state IN ('settled', 'released') AND e.at < $1 AND i.created_height < $2 AND i.attention IS NULL \
-    ORDER BY i.created_at, i.id LIMIT $3";
-
 async fn remove(c: &mut Conn<'_>, rows: &[Closed]) -> Result<u64> {
     if rows.is_empty() {
         return Ok(0);
@@ -77,25 +69,11 @@ async fn remove(c: &mut Conn<'_>, rows: &[Closed]) -> Result<u64> {
         day.5 = day.5.max(row.sent_at);
     }
     if !days.is_empty() {
-        let upsert = format!(
-            "INSERT INTO payout_days (day, payouts, recipients, gross, net, fee, last_sent_at) \
-             SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
-             CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT), \
-             CAST(value->>6 AS BIGINT) FROM {} WHERE true ON CONFLICT (day) DO UPDATE SET \
-             payouts = payout_days.payouts + excluded.payouts, \
-             recipients = payout_days.recipients + excluded.recipients, gross = payout_days.gross + excluded.gross, \
-             net = payout_days.net + excluded.net, fee = payout_days.fee + excluded.fee, last_sent_at = \
-             CASE WHEN payout_days.last_sent_at > excluded.last_sent_at THEN payout_days.last_sent_at \
-             ELSE COALESCE(excluded.last_sent_at, payout_days.last_sent_at) END",
-            c.json_rows(),
-        );
         let days: Vec<_> = days.into_iter().map(|(day, d)| (day, d.0, d.1, d.2, d.3, d.4, d.5)).collect();
-        c.run(&upsert, binds![json(&days)]).await?;
+        c.run_file(statement!("payouts/days_add.sql"), binds![json(&days)]).await?;
     }
     let ids = json(&rows.iter().map(|row| [&row.id]).collect::<Vec<_>>());
-    let these = format!("(SELECT value->>0 FROM {})", c.json_rows());
-    for table in ["intent_recipients", "intent_attempts"] {
-        c.run(&format!("DELETE FROM {table} WHERE intent_id IN {these}"), binds![ids.clone()]).await?;
-    }
-    Ok(c.run(&format!("DELETE FROM intents WHERE id IN {these}"), binds![ids]).await? as u64)
+    c.run_file(statement!("payouts/recipients_remove.sql"), binds![ids.clone()]).await?;
+    c.run_file(statement!("payouts/attempts_remove.sql"), binds![ids.clone()]).await?;
+    Ok(c.run_file(statement!("payouts/intents_remove.sql"), binds![ids]).await? as u64)
 }

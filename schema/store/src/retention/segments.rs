@@ -1,13 +1,15 @@
 //! Segments: minutes become ten minutes, ten minutes become days.
 use std::collections::BTreeMap;
 
-use diesel::QueryableByName;
-use diesel::sql_types::BigInt;
+use diesel::dsl::min;
+use diesel::{ExpressionMethods, QueryDsl, Queryable};
+use diesel_async::RunQueryDsl;
 use units::{LineId, Minute};
 
-use super::{DAY, days, json, step_begin};
-use crate::db::{Conn, txn};
-use crate::sql::binds;
+use super::{DAY, days, identities_page_end, json, step_begin};
+use crate::db::{Conn, on, q, txn};
+use crate::schema::{block_windows, blocks, segments, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, Store};
 
 /// What segments are merged to.
@@ -31,35 +33,24 @@ impl Span {
 /// What one step of merging did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merged {
-    /// The last line looked at; `None` when none was left.
+    /// The last worker identity looked at; `None` when none was left.
     pub last: Option<LineId>,
     /// Segments that were merged away.
     pub removed: u64,
 }
 
-#[derive(QueryableByName, Debug, Clone, PartialEq, Eq)]
+#[derive(Queryable, Debug, Clone, PartialEq, Eq)]
 struct Row {
-    #[diesel(sql_type = BigInt)]
     host_id: i64,
-    #[diesel(sql_type = BigInt)]
     miner_id: i64,
-    #[diesel(sql_type = BigInt)]
     identity_id: i64,
-    #[diesel(sql_type = BigInt)]
     start_seq: i64,
-    #[diesel(sql_type = BigInt)]
     last_seq: i64,
-    #[diesel(sql_type = BigInt)]
     minute: i64,
-    #[diesel(sql_type = BigInt)]
     span: i64,
-    #[diesel(sql_type = BigInt)]
     shares: i64,
-    #[diesel(sql_type = BigInt)]
     work: i64,
-    #[diesel(sql_type = BigInt)]
     total_shares: i64,
-    #[diesel(sql_type = BigInt)]
     total_work: i64,
 }
 
@@ -76,13 +67,17 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn segment_next(&self, from: Minute) -> Result<Option<Minute>> {
-        let next = "SELECT MIN(minute) AS n FROM segments WHERE minute >= $1";
-        let next = self.number(next, binds![i64::from(from.0)]).await?;
+        let next: Option<i64> = self
+            .run(move |db| async move {
+                let next = segments::table.filter(segments::minute.ge(i64::from(from.0))).select(min(segments::minute));
+                Ok(q!(db, read, c => next.first(c).await)?)
+            })
+            .await?;
         next.map(|minute| crate::column::minute(minute, "segment")).transpose()
     }
 
-    /// Merges the segments from minute `from` to before `until` (both at a border of the span) of the next `lines`
-    /// lines after `after`. Doing it again changes nothing.
+    /// Merges the segments from minute `from` to before `until` (both at a border of the span) of the next
+    /// `identities` worker identities after `after`. Doing it again changes nothing.
     ///
     /// # Errors
     /// `Fenced`.
@@ -93,16 +88,15 @@ impl Store {
         from: Minute,
         until: Minute,
         after: LineId,
-        lines: u32,
+        identities: u32,
     ) -> Result<Merged> {
         let range = (i64::from(from.0), i64::from(until.0));
         self.run(move |db| async move {
             txn!(db, c => {
                 step_begin(c, epoch).await?;
-                let page = "SELECT MAX(id) AS n FROM (SELECT id FROM worker_identities WHERE id > $1 ORDER BY id LIMIT $2) AS l";
-                let last = c.number(page, binds![after.0, i64::from(lines)]).await?;
+                let last = identities_page_end(c, after.0, identities).await?;
                 let removed = match last {
-                    Some(last) => merge_lines(c, span, range, (after.0, last)).await?,
+                    Some(last) => merge_identities(c, span, range, (after.0, last)).await?,
                     None => 0,
                 };
                 Merged { last: last.map(LineId), removed }
@@ -112,78 +106,81 @@ impl Store {
     }
 }
 
-async fn merge_lines(c: &mut Conn<'_>, span: Span, range: (i64, i64), lines: (i64, i64)) -> Result<u64> {
-    // By line, so that the index gives no more than what is wanted.
-    let select = "SELECT l.host_id, l.miner_id, s.identity_id, s.start_seq, s.last_seq, s.minute, s.span, s.shares, s.work, \
-                  s.total_shares, s.total_work FROM worker_identities l JOIN segments s ON s.identity_id = l.id \
-                  AND s.minute >= $1 AND s.minute < $2 WHERE l.id > $3 AND l.id <= $4 AND s.span < $5 \
-                  ORDER BY s.identity_id, s.start_seq";
-    let binds = binds![range.0, range.1, lines.0, lines.1, span.minutes()];
-    let rows: Vec<Row> = c.rows(select, binds).await?;
+async fn merge_identities(conn: &mut Conn<'_>, span: Span, range: (i64, i64), identities: (i64, i64)) -> Result<u64> {
+    // By identity, so that the index gives no more than what is wanted.
+    let these = worker_identities::table
+        .inner_join(segments::table)
+        .filter(worker_identities::id.gt(identities.0))
+        .filter(worker_identities::id.le(identities.1))
+        .filter(segments::minute.ge(range.0))
+        .filter(segments::minute.lt(range.1))
+        .filter(segments::span.lt(span.minutes()))
+        .order((segments::identity_id, segments::start_seq))
+        .select((
+            worker_identities::host_id,
+            worker_identities::miner_id,
+            segments::identity_id,
+            segments::start_seq,
+            segments::last_seq,
+            segments::minute,
+            segments::span,
+            segments::shares,
+            segments::work,
+            segments::total_shares,
+            segments::total_work,
+        ));
+    let rows: Vec<Row> = on!(conn, c => these.load(c).await)?;
     let edges = match span {
-        Span::TenMinutes => edges(c, range, &rows).await?,
+        Span::TenMinutes => edges(conn, range, &rows).await?,
         Span::Day => {
-            days::work_add(c, rows.iter().map(|row| (row.miner_id, row.minute, row.shares, row.work))).await?;
+            days::work_add(conn, rows.iter().map(|row| (row.miner_id, row.minute, row.shares, row.work))).await?;
             Edges::default()
         }
     };
     let (merged, gone) = merge(&rows, span.minutes(), &edges);
     if !gone.is_empty() {
-        let delete = format!(
-            "DELETE FROM segments WHERE (identity_id, start_seq) IN \
-             (SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM {})",
-            c.json_rows(),
-        );
-        c.run(&delete, binds![json(&gone)]).await?;
+        conn.run_file(statement!("segments/remove.sql"), binds![json(&gone)]).await?;
     }
     if !merged.is_empty() {
-        let update = format!(
-            "WITH r AS MATERIALIZED (SELECT CAST(value->>0 AS BIGINT) AS identity_id, CAST(value->>1 AS BIGINT) AS start_seq, \
-             CAST(value->>2 AS BIGINT) AS last_seq, CAST(value->>3 AS BIGINT) AS shares, \
-             CAST(value->>4 AS BIGINT) AS work, CAST(value->>5 AS BIGINT) AS total_shares, \
-             CAST(value->>6 AS BIGINT) AS total_work FROM {}) \
-             UPDATE segments SET last_seq = r.last_seq, shares = r.shares, work = r.work, \
-             total_shares = r.total_shares, total_work = r.total_work, span = {} \
-             FROM r WHERE segments.identity_id = r.identity_id AND segments.start_seq = r.start_seq",
-            c.json_rows(),
-            span.minutes(),
-        );
         let rows: Vec<_> = merged
             .iter()
             .map(|s| (s.identity_id, s.start_seq, s.last_seq, s.shares, s.work, s.total_shares, s.total_work))
             .collect();
-        c.run(&update, binds![json(&rows)]).await?;
+        conn.run_file(statement!("segments/merge.sql"), binds![json(&rows), span.minutes()]).await?;
     }
     Ok(gone.len() as u64)
 }
 
 /// Starts of windows in the range, and ends of windows in the log between the rows.
-async fn edges(c: &mut Conn<'_>, range: (i64, i64), rows: &[Row]) -> Result<Edges> {
-    #[derive(QueryableByName)]
-    struct Edge {
-        #[diesel(sql_type = BigInt)]
-        at: i64,
-    }
-    let list = |rows: Vec<Edge>| rows.into_iter().map(|row| row.at).collect();
+async fn edges(conn: &mut Conn<'_>, range: (i64, i64), rows: &[Row]) -> Result<Edges> {
     let mut edges = Edges::default();
-    let starts = "SELECT DISTINCT window_start / 60000 AS at FROM blocks \
-                  WHERE window_start >= $1 AND window_start < $2 ORDER BY at";
-    edges.starts = list(c.rows(starts, binds![range.0 * 60_000, range.1 * 60_000]).await?);
+    let starts = blocks::table
+        .filter(blocks::window_start.ge(range.0 * 60_000))
+        .filter(blocks::window_start.lt(range.1 * 60_000))
+        .order(blocks::window_start)
+        .select(blocks::window_start);
+    let starts: Vec<i64> = on!(conn, c => starts.load(c).await)?;
+    edges.starts = starts.into_iter().map(|start| start / 60_000).collect();
     let mut hosts: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     for row in rows {
         let seen = hosts.entry(row.host_id).or_insert((row.start_seq, row.last_seq));
         *seen = (seen.0.min(row.start_seq), seen.1.max(row.last_seq));
     }
     for (host, (first, last)) in hosts {
-        let ends = "SELECT DISTINCT end_seq AS at FROM block_windows \
-                    WHERE host_id = $1 AND end_seq >= $2 AND end_seq <= $3 ORDER BY end_seq";
-        edges.ends.insert(host, list(c.rows(ends, binds![host, first, last]).await?));
+        let ends = block_windows::table
+            .filter(block_windows::host_id.eq(host))
+            .filter(block_windows::end_seq.ge(first))
+            .filter(block_windows::end_seq.le(last))
+            .order(block_windows::end_seq)
+            .select(block_windows::end_seq)
+            .distinct();
+        edges.ends.insert(host, on!(conn, c => ends.load(c).await)?);
     }
     Ok(edges)
 }
 
 impl Edges {
-    /// Whether a window begins or ends after `a` and not after `b`, the next segment of the same line.
+    /// Whether a window begins or ends after `a` and not after `b`, the next segment of the same identity.
     fn part(&self, a: &Row, b: &Row) -> bool {
         let between = |edges: &[i64], from: i64, to: i64| {
             let first = edges.partition_point(|edge| *edge < from);
@@ -195,7 +192,7 @@ impl Edges {
     }
 }
 
-/// Rows by line and position; the rows that stay and their new contents, and the keys of those that go.
+/// Rows by identity and position; the rows that stay and their new contents, and the keys of those that go.
 fn merge(rows: &[Row], span: i64, edges: &Edges) -> (Vec<Row>, Vec<(i64, i64)>) {
     let mut merged: Vec<Row> = Vec::new();
     let mut gone = Vec::new();

@@ -1,0 +1,2 @@
+-- Removes all segments of worker identities.
+DELETE FROM segments WHERE identity_id IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})

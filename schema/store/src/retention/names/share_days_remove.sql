@@ -1,0 +1,2 @@
+-- Removes the summaries of miners.
+DELETE FROM share_days WHERE miner_id IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})
