@@ -1,5 +1,5 @@
 //! Columns as the types they stand for. A value outside its type's range is damage, never a default.
-use accounting::Account;
+use accounting::{Account, AccountKind};
 use units::{Amount, Difficulty, Height, Minute, Work};
 
 use crate::{Result, StoreError};
@@ -19,6 +19,12 @@ pub(crate) fn account(key: &str) -> Result<Account> {
         what: "account".to_owned(),
         why: error.to_string(),
     })
+}
+
+/// A kind of account.
+pub(crate) fn account_kind(kind: &str) -> Result<AccountKind> {
+    AccountKind::parse(kind)
+        .ok_or_else(|| StoreError::Damaged { what: "account".to_owned(), why: format!("its kind is `{kind}`") })
 }
 
 /// A work column.

@@ -43,7 +43,6 @@ macro_rules! has_passed_find {
         )
     };
 }
-pub(crate) use has_passed_find;
 
 /// That host `h` may have shares in the window of block `b`: it was there at the find.
 macro_rules! was_there_at_find {
@@ -51,7 +50,6 @@ macro_rules! was_there_at_find {
         "(h.registered_at <= b.found_at OR h.opened_at <= b.found_at)"
     };
 }
-pub(crate) use was_there_at_find;
 
 /// One host.
 #[derive(Debug, Clone, PartialEq, Eq)]

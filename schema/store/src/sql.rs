@@ -3,7 +3,7 @@
 //! with the builder on `schema.rs`.
 //!
 //! The text lies in a `.sql` file beside its module, named by [`statement!`](statement). `tests/shares/statements.rs` prepares each
-//! on both databases. Where the databases differ it says `{rows}`, `{lock}` or `{now}`, see [`for_database`].
+//! on both databases. Where the databases differ it says `{rows}`, `{lock}`, `{now}` or `{unhex(..)}`, see [`for_database`].
 //!
 //! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
 //! is first read. So every text must mention its parameters first in rising order; repeats are free.
@@ -70,13 +70,16 @@ pub(crate) use statement;
 /// - `{lock}`: ends a `SELECT` so that nobody else changes its rows before this transaction ends. On SQLite a writing
 ///   transaction is alone anyway.
 /// - `{now}`: the database's own clock, in milliseconds since the epoch.
+/// - `{unhex(text)}`: the bytes that an expression gives as hex digits.
 #[doc(hidden)]
 #[must_use]
 pub fn for_database(text: &str, is_postgres: bool) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
     let [rows, lock, now] = if is_postgres { PG_WORDS } else { LITE_WORDS };
     let text = lines.collect::<Vec<_>>().join("\n");
-    text.trim().replace("{rows}", rows).replace("{lock}", lock).replace("{now}", now)
+    let [unhex, unhexed] = if is_postgres { ["decode(", ", 'hex')"] } else { ["unhex(", ")"] };
+    let text = text.trim().replace("{rows}", rows).replace("{lock}", lock).replace("{now}", now);
+    text.replace("{unhex(", unhex).replace(")}", unhexed)
 }
 
 const PG_WORDS: [&str; 3] = [
@@ -176,6 +179,11 @@ impl Conn<'_> {
 }
 
 impl Store {
+    /// Rows of one reading query of a file.
+    pub(crate) async fn load_file<R: Row>(&self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
+        self.run(move |db| async move { db.read().await?.conn().load_file(text, binds).await }).await
+    }
+
     /// Rows of one reading query.
     pub(crate) async fn rows<R: Row>(&self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
         self.run(move |db| async move { db.read().await?.conn().rows(text, binds).await }).await
