@@ -80,7 +80,7 @@ pub struct Block {
     pub height: Height,
     /// State.
     pub state: BlockState,
-    /// Finder's line; `None` for a block that no logged candidate explains.
+    /// Finder's identity; `None` for a block that no logged candidate explains.
     pub line: Option<LineId>,
     /// Finder's address.
     pub finder: Option<String>,
@@ -135,7 +135,7 @@ pub struct WindowWork {
     pub provisional: Work,
 }
 
-/// One stored line of a block's allocation.
+/// One miner's part of a block's allocation, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockWeight {
     /// The miner.
@@ -325,7 +325,7 @@ fn expect_one(changed: usize, block: BlockRowId) -> Result<()> {
 impl Store {
     /// Work per miner in the block's window: whole segments from the one that contains the window's start to the
     /// window's end positions, less what verdicts took away, split into verified and provisional. By address.
-    /// A difference of running totals per line; verdicts are summed. Also how far each host was folded, and with it
+    /// A difference of running totals per identity; verdicts are summed. Also how far each host was folded, and with it
     /// which verdicts were seen.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::{Result, Store, StoreError, column, joined};
 /// The lease that every writer of money must hold.
 pub const MONEY_LEASE: &str = "money";
 
-/// Postings per statement: well below either database's limit of parameters.
+/// Postings per statement, so that its list stays small.
 const CHUNK: usize = 500;
 
 /// What a miner has.

@@ -3,7 +3,8 @@ use std::collections::HashSet;
 
 use chain::Address;
 use diesel::dsl::{max, min};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::sql_types::{Binary, Text};
+use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timestamp, Work};
 
@@ -12,19 +13,18 @@ use crate::blocks::BlockState;
 use crate::db::{Conn, on, q, snapshot};
 use crate::fold::IdentityKey;
 use crate::penalties::origin_of;
-use crate::schema::{block_windows, blocks, miners, segments, share_batches, verdicts, worker_identities};
+use crate::schema::{blocks, miners, segments, share_batches, verdicts, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 /// Flag of a share that claimed to be a block: those are all checked, in their own way.
 const CLAIMS_BLOCK: u8 = 2;
-/// Of a block's window start, which is in milliseconds.
-const MINUTE_MS: i64 = 60_000;
 /// `verdicts.verdict` of a share whose hash is as claimed.
 const VERIFIED: &str = "verified";
 /// Batches read for one segment: it is a minute, and a batch about a second.
 const BATCHES_MAX: i64 = 256;
 
-/// Accepted work of one line in one minute or less.
+/// Accepted work of one worker identity in one minute or less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkSegment {
     /// Whose.
@@ -67,14 +67,14 @@ pub struct JudgedShare {
     pub difficulty: Difficulty,
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = segments)]
 struct SegmentColumns {
-    #[diesel(select_expression = miners::address)]
+    #[diesel(select_expression = miners::address, sql_type = Text)]
     address: String,
-    #[diesel(select_expression = worker_identities::worker)]
+    #[diesel(select_expression = worker_identities::worker, sql_type = Text)]
     worker: String,
-    #[diesel(select_expression = worker_identities::origin)]
+    #[diesel(select_expression = worker_identities::origin, sql_type = Binary)]
     origin: Vec<u8>,
     start_seq: i64,
     last_seq: i64,
@@ -127,22 +127,8 @@ impl Store {
         miner: MinerId,
         max: i64,
     ) -> Result<Vec<WorkSegment>> {
-        let in_window =
-            segments::minute.ge(blocks::window_start / MINUTE_MS).and(segments::start_seq.le(block_windows::end_seq));
-        let latest = segments::table
-            .inner_join(worker_identities::table)
-            .inner_join(miners::table.on(miners::id.eq(worker_identities::miner_id)))
-            .inner_join(block_windows::table.on(block_windows::host_id.eq(worker_identities::host_id)))
-            .inner_join(blocks::table.on(blocks::id.eq(block_windows::block_id)))
-            .filter(blocks::id.eq(block.0))
-            .filter(block_windows::host_id.eq(host.0))
-            .filter(worker_identities::miner_id.eq(miner.0))
-            .filter(in_window)
-            .order(segments::start_seq.desc())
-            .limit(max);
-        let rows: Vec<SegmentColumns> = self
-            .run(|db| async move { Ok(q!(db, read, c => latest.select(SegmentColumns::as_select()).load(c).await)?) })
-            .await?;
+        let text = statement!("rechecks/window_segments.sql");
+        let rows: Vec<SegmentColumns> = self.load_file(text, binds![host.0, miner.0, block.0, max]).await?;
         rows.into_iter().map(WorkSegment::try_from).collect()
     }
 

@@ -63,7 +63,7 @@ impl TryFrom<TotalsRow> for PoolTotals {
     }
 }
 
-/// Lines without a share hold 0.
+/// Identities without a share hold 0.
 fn share_time(at: Option<i64>) -> Option<Timestamp> {
     at.filter(|at| *at > 0).map(Timestamp::from_ms)
 }
