@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use accounting::AccountKind;
 use chain::{Network, Outpoint};
 use daemon::Balance;
 use store::payouts::{Intent, IntentState};
@@ -109,6 +110,6 @@ impl WalletFunds {
 
 async fn payable(store: &Store) -> Result<Amount, StoreError> {
     let totals = store.account_totals().await?;
-    let payable = totals.iter().find(|(kind, _)| kind == "payable").map_or(0, |(_, sum)| *sum);
+    let payable = totals.get(&AccountKind::Payable).copied().unwrap_or(0);
     Ok(Amount::from_i64(payable).unwrap_or(Amount::ZERO))
 }

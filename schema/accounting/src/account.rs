@@ -27,6 +27,27 @@ pub enum Account {
     Adjustment,
 }
 
+/// What an account is for: its key without the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AccountKind {
+    /// See [`Account::ChainRewards`].
+    ChainRewards,
+    /// See [`Account::Payable`].
+    Payable,
+    /// See [`Account::Inflight`].
+    Inflight,
+    /// See [`Account::PoolFee`].
+    PoolFee,
+    /// See [`Account::NetworkFee`].
+    NetworkFee,
+    /// See [`Account::PaidOut`].
+    PaidOut,
+    /// See [`Account::OrphanLoss`].
+    OrphanLoss,
+    /// See [`Account::Adjustment`].
+    Adjustment,
+}
+
 /// A text that is not the key of an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the key of an account")]
@@ -62,18 +83,18 @@ impl Account {
         }
     }
 
-    /// The key without the address.
+    /// What it is for.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> AccountKind {
         match self {
-            Account::ChainRewards => "chain_rewards",
-            Account::Payable(_) => "payable",
-            Account::Inflight(_) => "inflight",
-            Account::PoolFee => "pool_fee",
-            Account::NetworkFee => "network_fee",
-            Account::PaidOut(_) => "paid_out",
-            Account::OrphanLoss => "orphan_loss",
-            Account::Adjustment => "adjustment",
+            Account::ChainRewards => AccountKind::ChainRewards,
+            Account::Payable(_) => AccountKind::Payable,
+            Account::Inflight(_) => AccountKind::Inflight,
+            Account::PoolFee => AccountKind::PoolFee,
+            Account::NetworkFee => AccountKind::NetworkFee,
+            Account::PaidOut(_) => AccountKind::PaidOut,
+            Account::OrphanLoss => AccountKind::OrphanLoss,
+            Account::Adjustment => AccountKind::Adjustment,
         }
     }
 
@@ -87,9 +108,43 @@ impl Account {
     }
 }
 
+impl AccountKind {
+    const ALL: [AccountKind; 8] = [
+        AccountKind::ChainRewards,
+        AccountKind::Payable,
+        AccountKind::Inflight,
+        AccountKind::PoolFee,
+        AccountKind::NetworkFee,
+        AccountKind::PaidOut,
+        AccountKind::OrphanLoss,
+        AccountKind::Adjustment,
+    ];
+
+    /// As keys and columns hold it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AccountKind::ChainRewards => "chain_rewards",
+            AccountKind::Payable => "payable",
+            AccountKind::Inflight => "inflight",
+            AccountKind::PoolFee => "pool_fee",
+            AccountKind::NetworkFee => "network_fee",
+            AccountKind::PaidOut => "paid_out",
+            AccountKind::OrphanLoss => "orphan_loss",
+            AccountKind::Adjustment => "adjustment",
+        }
+    }
+
+    /// The inverse of [`AccountKind::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<AccountKind> {
+        AccountKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())?;
+        f.write_str(self.kind().as_str())?;
         self.owner().map_or(Ok(()), |address| write!(f, ":{address}"))
     }
 }
@@ -110,7 +165,7 @@ impl FromStr for Account {
         }
         let shared =
             [Account::ChainRewards, Account::PoolFee, Account::NetworkFee, Account::OrphanLoss, Account::Adjustment];
-        shared.into_iter().find(|account| account.kind() == key).ok_or_else(unknown)
+        shared.into_iter().find(|account| account.kind().as_str() == key).ok_or_else(unknown)
     }
 }
 
@@ -131,7 +186,9 @@ mod tests {
             "adjustment",
         ];
         for key in keys {
-            assert_eq!(key.parse::<Account>().unwrap().to_string(), key);
+            let account: Account = key.parse().unwrap();
+            assert_eq!(account.to_string(), key);
+            assert_eq!(AccountKind::parse(account.kind().as_str()), Some(account.kind()));
         }
         for key in ["", "payable", "payable:", "pool_fee:x", "Payable:x", "cash"] {
             assert_eq!(

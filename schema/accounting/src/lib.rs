@@ -17,7 +17,7 @@ mod rules;
 mod split;
 mod window;
 
-pub use account::{Account, UnknownAccount};
+pub use account::{Account, AccountKind, UnknownAccount};
 pub use allocate::{Allocation, AllocationLine, Basis, MinerWork, allocate};
 pub use entry::{Booked, Entry, Paid, Posting};
 pub use entry_kind::EntryKind;

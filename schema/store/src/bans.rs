@@ -25,6 +25,10 @@ pub struct BanRow {
     pub times: u32,
 }
 
+diesel::alias! {
+    const KEPT: Alias<Kept> = client_bans as kept;
+}
+
 type Columns = (String, String, i64, i64, i64);
 
 impl Store {
@@ -52,11 +56,12 @@ impl Store {
                 }
                 let over = client_bans::table.filter(client_bans::ends_at.lt(begin.ms()));
                 on!(conn, c => diesel::delete(over).execute(c).await)?;
-                let rest = format!(
-                    "DELETE FROM client_bans WHERE client NOT IN \
-                     (SELECT client FROM client_bans ORDER BY ends_at DESC, client LIMIT {ROWS_MAX})"
-                );
-                on!(conn, c => diesel::sql_query(&rest).execute(c).await)?;
+                let kept = KEPT
+                    .select(KEPT.field(client_bans::client))
+                    .order((KEPT.field(client_bans::ends_at).desc(), KEPT.field(client_bans::client)))
+                    .limit(ROWS_MAX);
+                let rest = client_bans::table.filter(client_bans::client.ne_all(kept));
+                on!(conn, c => diesel::delete(rest).execute(c).await)?;
             })
         })
         .await

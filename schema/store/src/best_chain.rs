@@ -1,10 +1,11 @@
 //! The chain with the most work that any host has built on: one row, so that a restart does not forget it.
-use diesel::QueryableByName;
-use diesel::sql_types::Text;
+use diesel::{OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::{Height, Timestamp};
 
-use crate::db::{Conn, txn};
-use crate::sql::binds;
+use crate::db::{locked, txn};
+use crate::meta::put;
+use crate::schema::meta;
 use crate::{Result, Store, StoreError};
 
 const KEY: &str = "best_chain";
@@ -18,12 +19,6 @@ pub struct BestChain {
     pub work: u64,
     /// When.
     pub seen_at: Timestamp,
-}
-
-#[derive(QueryableByName)]
-struct Stored {
-    #[diesel(sql_type = Text)]
-    value: String,
 }
 
 impl BestChain {
@@ -61,11 +56,11 @@ impl Store {
     pub async fn best_chain_raise(&self, seen: BestChain) -> Result<()> {
         self.run(move |db| async move {
             txn!(db, c => {
-                let select = format!("SELECT value FROM meta WHERE key = $1{}", c.for_update());
-                let stored: Vec<Stored> = c.rows(&select, binds![KEY]).await?;
-                let stored = stored.into_iter().next().map(|row| BestChain::read(&row.value)).transpose()?;
+                let value = meta::table.find(KEY).select(meta::value);
+                let stored: Option<String> = locked!(c, value, get_result).optional()?;
+                let stored = stored.map(|text| BestChain::read(&text)).transpose()?;
                 if stored.is_none_or(|stored| stored.work < seen.work) {
-                    put(c, seen).await?;
+                    put(c, KEY.to_owned(), seen.to_text()).await?;
                 }
             })
         })
@@ -78,12 +73,6 @@ impl Store {
     /// When the database gives no answer.
     pub async fn best_chain_give_up(&self, at: Timestamp) -> Result<()> {
         let nothing = BestChain { height: Height::new(0), work: 0, seen_at: at };
-        self.run(move |db| async move { txn!(db, c => put(c, nothing).await?) }).await
+        self.meta_set(KEY, &nothing.to_text()).await
     }
-}
-
-async fn put(c: &mut Conn<'_>, chain: BestChain) -> Result<()> {
-    let upsert = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    c.run(upsert, binds![KEY, chain.to_text()]).await?;
-    Ok(())
 }

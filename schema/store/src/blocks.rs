@@ -1,12 +1,16 @@
 //! Blocks of the pool: found, watched, weighed, credited.
 use std::time::Duration;
 
+use diesel::sql_types::BigInt;
+use diesel::{ExpressionMethods, Insertable, IntoSql, OptionalExtension, QueryDsl, SelectableHelper};
+use diesel_async::RunQueryDsl;
 use units::{Amount, BlockRowId, Difficulty, Height, HostId, LineId, MinerId, PolicyId, Seq, Timestamp, Work};
 
-use crate::db::{Conn, snapshot, txn};
+use crate::db::{Conn, on, q, snapshot, txn};
 use crate::fold::TemplateRow;
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
-use crate::sql::{Bind, binds};
+use crate::schema::{block_weights, block_windows, blocks, hosts, templates};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 mod credit;
@@ -16,7 +20,8 @@ mod rows;
 mod weights;
 mod window;
 
-pub(crate) use rows::{BLOCKS, BlockRow, blocks};
+pub(crate) use rows::{BlockRow, RoundRow, blocks_with_finders, read_blocks};
+use rows::{CreditRow, StoredTemplate, WeightRow};
 pub(crate) use weights::window_work;
 
 /// [`Block::hold_reason`] of a block that goes on by itself, when enough of its payees' work is checked.
@@ -75,7 +80,7 @@ pub struct Block {
     pub height: Height,
     /// State.
     pub state: BlockState,
-    /// Finder's line; `None` for a block that no logged candidate explains.
+    /// Finder's identity; `None` for a block that no logged candidate explains.
     pub line: Option<LineId>,
     /// Finder's address.
     pub finder: Option<String>,
@@ -130,7 +135,7 @@ pub struct WindowWork {
     pub provisional: Work,
 }
 
-/// One stored line of a block's allocation.
+/// One miner's part of a block's allocation, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockWeight {
     /// The miner.
@@ -153,8 +158,14 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn block_list_open(&self) -> Result<Vec<Block>> {
-        let select = format!("{BLOCKS} WHERE b.state <> 'lost' AND b.final_at IS NULL ORDER BY b.height, b.id");
-        self.run(move |db| async move { blocks(db.read().await?.conn().rows(&select, binds![]).await?) }).await
+        self.run(|db| async move {
+            let open = blocks_with_finders()
+                .filter(blocks::state.ne(BlockState::Lost.as_str()))
+                .filter(blocks::final_at.is_null())
+                .order((blocks::height, blocks::id));
+            read_blocks(q!(db, read, c => open.select(BlockRow::as_select()).load(c).await)?)
+        })
+        .await
     }
 
     /// The block with this id.
@@ -162,11 +173,12 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or the row is damaged.
     pub async fn block_find(&self, hash: &str) -> Result<Option<Block>> {
-        let select = format!("{BLOCKS} WHERE b.hash = $1");
-        let hash = hash.to_owned();
-        let found: Vec<BlockRow> =
-            self.run(move |db| async move { db.read().await?.conn().rows(&select, binds![hash]).await }).await?;
-        Ok(blocks(found)?.pop())
+        let of_hash = blocks_with_finders().filter(blocks::hash.eq(hash.to_owned()));
+        self.run(|db| async move {
+            let found = q!(db, read, c => of_hash.select(BlockRow::as_select()).get_result(c).await.optional())?;
+            found.map(Block::try_from).transpose()
+        })
+        .await
     }
 
     /// The folded template with this merkle root.
@@ -174,10 +186,12 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or the row is damaged.
     pub async fn template_find(&self, merkle_root: &str) -> Result<Option<TemplateRow>> {
-        let select = "SELECT merkle_root, height, prev_hash, header_base, difficulty, reward, seen_at FROM templates \
-                      WHERE merkle_root = $1";
-        let found: Vec<rows::StoredTemplate> = self.rows(select, binds![merkle_root]).await?;
-        found.into_iter().next().map(TemplateRow::try_from).transpose()
+        let of_root = templates::table.filter(templates::merkle_root.eq(merkle_root.to_owned()));
+        self.run(|db| async move {
+            let found = q!(db, read, c => of_root.select(StoredTemplate::as_select()).get_result(c).await.optional())?;
+            found.map(TemplateRow::try_from).transpose()
+        })
+        .await
     }
 
     /// Records a main-chain block of the pool that no candidate explains (state `seen`): no finder, window end at
@@ -227,12 +241,12 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` if it is not in `from`.
     pub async fn block_move(&self, epoch: i64, block: BlockRowId, from: BlockState, to: BlockState) -> Result<()> {
+        let in_from = blocks::table.find(block.0).filter(blocks::state.eq(from.as_str()));
+        let update = diesel::update(in_from).set(blocks::state.eq(to.as_str()));
         self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let update = "UPDATE blocks SET state = $1 WHERE id = $2 AND state = $3";
-                let moved = c.run(update, binds![to.as_str(), block.0, from.as_str()]).await?;
-                expect_one(moved, block)?
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?
             })
         })
         .await
@@ -243,8 +257,15 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` for a block that is not there.
     pub async fn block_displaced(&self, epoch: i64, block: BlockRowId, since: Option<Height>) -> Result<()> {
-        let update = "UPDATE blocks SET displaced_at = $1 WHERE id = $2";
-        self.block_note(epoch, block, update, binds![since.map(Height::to_i64), block.0]).await
+        let displaced_at = blocks::displaced_at.eq(since.map(Height::to_i64));
+        let update = diesel::update(blocks::table.find(block.0)).set(displaced_at);
+        self.run(move |db| async move {
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?
+            })
+        })
+        .await
     }
 
     /// Notes why it is not credited although deep enough.
@@ -252,8 +273,15 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` for a block that is not there.
     pub async fn block_hold(&self, epoch: i64, block: BlockRowId, why: Option<&str>) -> Result<()> {
-        let update = "UPDATE blocks SET hold_reason = $1 WHERE id = $2";
-        self.block_note(epoch, block, update, binds![why.map(str::to_owned), block.0]).await
+        let hold_reason = blocks::hold_reason.eq(why.map(str::to_owned));
+        let update = diesel::update(blocks::table.find(block.0)).set(hold_reason);
+        self.run(move |db| async move {
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?
+            })
+        })
+        .await
     }
 
     /// Ends the watch over a credited or reversed block: no reorganisation can reach it any more.
@@ -261,16 +289,13 @@ impl Store {
     /// # Errors
     /// `Fenced`; `Conflict` for a block in another state.
     pub async fn block_finish(&self, epoch: i64, block: BlockRowId, at: Timestamp) -> Result<()> {
-        let update = "UPDATE blocks SET final_at = $1 WHERE id = $2 AND state IN ('credited', 'reversed')";
-        self.block_note(epoch, block, update, binds![at.ms(), block.0]).await
-    }
-
-    async fn block_note(&self, epoch: i64, block: BlockRowId, update: &'static str, binds: Vec<Bind>) -> Result<()> {
+        let settled = [BlockState::Credited.as_str(), BlockState::Reversed.as_str()];
+        let settled = blocks::table.find(block.0).filter(blocks::state.eq_any(settled));
+        let update = diesel::update(settled).set(blocks::final_at.eq(at.ms()));
         self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let noted = c.run(update, binds).await?;
-                expect_one(noted, block)?
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?
             })
         })
         .await
@@ -278,13 +303,16 @@ impl Store {
 }
 
 /// Inserts a block whose window ends where every host's log is folded.
-async fn close_everywhere(c: &mut Conn<'_>, block: &insert::NewBlock<'_>) -> Result<bool> {
-    // In order of id, so that two of these cannot wait for each other; a fold holds one only.
-    c.rows::<rows::Id>(&format!("SELECT id FROM hosts ORDER BY id{}", c.for_update()), binds![]).await?;
-    let Some(id) = insert::block_insert_in_txn(c, block).await? else { return Ok(false) };
-    let windows = "INSERT INTO block_windows (block_id, host_id, end_seq) SELECT $1, id, folded_seq FROM hosts";
-    c.run(windows, binds![id]).await?;
-    c.run("UPDATE hosts SET closed_seq = folded_seq", binds![]).await?;
+async fn close_everywhere(conn: &mut Conn<'_>, block: &insert::NewBlock<'_>) -> Result<bool> {
+    window::hosts_lock(conn).await?;
+    let Some(id) = insert::block_insert_in_txn(conn, block).await? else { return Ok(false) };
+    let windows = hosts::table
+        .select((id.into_sql::<BigInt>(), hosts::id, hosts::folded_seq))
+        .insert_into(block_windows::table)
+        .into_columns((block_windows::block_id, block_windows::host_id, block_windows::end_seq));
+    on!(conn, c => windows.execute(c).await)?;
+    let close = diesel::update(hosts::table).set(hosts::closed_seq.eq(hosts::folded_seq));
+    on!(conn, c => close.execute(c).await)?;
     Ok(true)
 }
 
@@ -297,7 +325,7 @@ fn expect_one(changed: usize, block: BlockRowId) -> Result<()> {
 impl Store {
     /// Work per miner in the block's window: whole segments from the one that contains the window's start to the
     /// window's end positions, less what verdicts took away, split into verified and provisional. By address.
-    /// A difference of running totals per line; verdicts are summed. Also how far each host was folded, and with it
+    /// A difference of running totals per identity; verdicts are summed. Also how far each host was folded, and with it
     /// which verdicts were seen.
     ///
     /// # Errors
@@ -322,17 +350,24 @@ impl Store {
         let digest = digest.to_owned();
         let verdict_seq = seen.iter().map(|(_, seq)| *seq).max().unwrap_or_default();
         self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let update = "UPDATE blocks SET state = 'confirmed', weights_digest = $1, verdict_seq = $2 \
-                              WHERE id = $3 AND state = 'seen' AND weights_digest IS NULL";
-                let moved = c.run(update, binds![digest, verdict_seq.to_i64(), block.0]).await?;
-                expect_one(moved, block)?;
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                let unweighed = blocks::table
+                    .find(block.0)
+                    .filter(blocks::state.eq(BlockState::Seen.as_str()))
+                    .filter(blocks::weights_digest.is_null());
+                let update = diesel::update(unweighed).set((
+                    blocks::state.eq(BlockState::Confirmed.as_str()),
+                    blocks::weights_digest.eq(digest),
+                    blocks::verdict_seq.eq(verdict_seq.to_i64()),
+                ));
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?;
                 for (host, seq) in seen {
-                    let update = "UPDATE block_windows SET verdict_seq = $1 WHERE block_id = $2 AND host_id = $3";
-                    c.run(update, binds![seq.to_i64(), block.0, host.0]).await?;
+                    let update = diesel::update(block_windows::table.find((block.0, host.0)))
+                        .set(block_windows::verdict_seq.eq(seq.to_i64()));
+                    on!(conn, c => update.execute(c).await)?;
                 }
-                weights::insert(c, block, &weights).await?
+                weights::insert(conn, block, &weights).await?
             })
         })
         .await
@@ -343,10 +378,12 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn block_weights_list(&self, block: BlockRowId) -> Result<Vec<BlockWeight>> {
-        let select = "SELECT miner_id, verified, provisional, weight, credit FROM block_weights WHERE block_id = $1 \
-                      ORDER BY miner_id";
-        let stored: Vec<rows::WeightRow> = self.rows(select, binds![block.0]).await?;
-        stored.into_iter().map(BlockWeight::try_from).collect()
+        let stored = block_weights::table.filter(block_weights::block_id.eq(block.0)).order(block_weights::miner_id);
+        self.run(|db| async move {
+            let rows = q!(db, read, c => stored.select(WeightRow::as_select()).load(c).await)?;
+            rows.into_iter().map(BlockWeight::try_from).collect()
+        })
+        .await
     }
 
     /// What the stored weights gave each miner, by its address of today.
@@ -354,10 +391,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn block_credits(&self, block: BlockRowId) -> Result<Vec<(String, Amount)>> {
-        let select = "SELECT m.address, CAST(SUM(w.credit) AS BIGINT) AS credit FROM block_weights w \
-                      JOIN miners o ON o.id = w.miner_id JOIN miners m ON m.id = COALESCE(o.joined_into, o.id) \
-                      WHERE w.block_id = $1 AND w.credit > 0 GROUP BY m.address ORDER BY m.address";
-        let stored: Vec<rows::CreditRow> = self.rows(select, binds![block.0]).await?;
-        stored.into_iter().map(rows::CreditRow::read).collect()
+        let stored: Vec<CreditRow> = self.load_file(statement!("blocks/credits.sql"), binds![block.0]).await?;
+        stored.into_iter().map(CreditRow::read).collect()
     }
 }

@@ -1,5 +1,5 @@
 //! Columns as the types they stand for. A value outside its type's range is damage, never a default.
-use accounting::Account;
+use accounting::{Account, AccountKind};
 use chain::TxId;
 use units::{Amount, Difficulty, Height, Minute, Work};
 
@@ -25,6 +25,12 @@ pub(crate) fn account(key: &str) -> Result<Account> {
 /// A transaction's id.
 pub(crate) fn txid(text: &str, what: &str) -> Result<TxId> {
     text.parse().map_err(|error| StoreError::Damaged { what: what.to_owned(), why: format!("txid {text}: {error}") })
+}
+
+/// A kind of account.
+pub(crate) fn account_kind(kind: &str) -> Result<AccountKind> {
+    AccountKind::parse(kind)
+        .ok_or_else(|| StoreError::Damaged { what: "account".to_owned(), why: format!("its kind is `{kind}`") })
 }
 
 /// A work column.

@@ -38,6 +38,18 @@ macro_rules! on {
 }
 pub(crate) use on;
 
+/// Like [`on!`], and nobody else changes the query's rows before this transaction ends: `locked!(conn, query, load)`. On
+/// SQLite a writing transaction is alone anyway.
+macro_rules! locked {
+    ($conn:expr, $query:expr, $method:ident) => {
+        match &mut *$conn {
+            $crate::db::Conn::Pg(c) => $query.for_update().$method(*c).await,
+            $crate::db::Conn::Lite(c) => $query.$method(*c).await,
+        }
+    };
+}
+pub(crate) use locked;
+
 /// One statement outside a transaction: `q!(db, read, c => query.load(c).await)`, or `write`.
 macro_rules! q {
     ($db:expr, $mode:ident, $c:ident => $body:expr) => {{

@@ -1,13 +1,15 @@
 //! Difficulties that were measured, so that a miner that comes back need not be measured again.
 //!
 //! Nothing depends on them but comfort: they are written behind, and whatever is lost is measured anew.
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl};
+use diesel::{Queryable, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
 use units::{Difficulty, Timestamp};
 
-use crate::db::txn;
+use crate::db::q;
 use crate::fold::storable;
-use crate::sql::binds;
+use crate::schema::vardiff_hints;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 /// The difficulty of a miner's worker.
@@ -25,18 +27,18 @@ pub struct HintRow {
     pub measured_at: Timestamp,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = vardiff_hints)]
 struct Row {
-    #[diesel(sql_type = Text)]
     address: String,
-    #[diesel(sql_type = Text)]
     worker: String,
-    #[diesel(sql_type = Binary)]
     origin: Vec<u8>,
-    #[diesel(sql_type = BigInt)]
     difficulty: i64,
-    #[diesel(sql_type = BigInt)]
     measured_at: i64,
+}
+
+diesel::alias! {
+    const KEPT: Alias<Kept> = vardiff_hints as kept;
 }
 
 impl Store {
@@ -65,21 +67,9 @@ impl Store {
             .map(|(address, worker, at, origin, difficulty)| (address, worker, origin, difficulty, at.0.ms()))
             .collect();
         let rows = serde_json::to_string(&rows).expect("numbers and texts are always JSON");
-        self.run(move |db| async move {
-            txn!(db, conn => {
-                let put = format!(
-                    "INSERT INTO vardiff_hints (address, worker, origin, difficulty, measured_at) \
-                     SELECT value->>0, value->>1, {origin}, CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT) \
-                     FROM {rows} WHERE true ON CONFLICT (address, worker) DO UPDATE SET origin = excluded.origin, \
-                     difficulty = excluded.difficulty, measured_at = excluded.measured_at \
-                     WHERE vardiff_hints.measured_at < excluded.measured_at",
-                    origin = conn.bytes_of_hex("value->>2"),
-                    rows = conn.json_rows(),
-                );
-                conn.run(&put, binds![rows]).await?;
-            })
-        })
-        .await
+        let text = statement!("hints/put.sql");
+        self.run(move |db| async move { db.write().await?.conn().run_file(text, binds![rows]).await }).await?;
+        Ok(())
     }
 
     /// Hints measured at or after `since`, the newest first, at most `limit`.
@@ -87,9 +77,12 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not a hint.
     pub async fn hints_since(&self, since: Timestamp, limit: u32) -> Result<Vec<HintRow>> {
-        let select = "SELECT address, worker, origin, difficulty, measured_at FROM vardiff_hints \
-                      WHERE measured_at >= $1 ORDER BY measured_at DESC, address, worker LIMIT $2";
-        let rows: Vec<Row> = self.rows(select, binds![since.ms(), i64::from(limit)]).await?;
+        let newest = vardiff_hints::table
+            .filter(vardiff_hints::measured_at.ge(since.ms()))
+            .order((vardiff_hints::measured_at.desc(), vardiff_hints::address, vardiff_hints::worker))
+            .limit(i64::from(limit));
+        let rows: Vec<Row> =
+            self.run(|db| async move { Ok(q!(db, read, c => newest.select(Row::as_select()).load(c).await)?) }).await?;
         rows.into_iter()
             .map(|row| {
                 let damaged = |_| StoreError::Damaged {
@@ -112,9 +105,12 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn hints_prune(&self, before: Timestamp, keep: u32) -> Result<usize> {
-        let delete = "DELETE FROM vardiff_hints WHERE measured_at < $1 OR measured_at < (SELECT measured_at \
-                      FROM vardiff_hints ORDER BY measured_at DESC LIMIT 1 OFFSET $2)";
+        let measured_at = KEPT.field(vardiff_hints::measured_at);
         // The last one kept is at this offset; those as old as it stay.
-        self.exec(delete, binds![before.ms(), i64::from(keep.saturating_sub(1))]).await
+        let last_kept =
+            KEPT.select(measured_at).order(measured_at.desc()).offset(i64::from(keep.saturating_sub(1))).single_value();
+        let is_old = vardiff_hints::measured_at.lt(before.ms());
+        let old = vardiff_hints::table.filter(is_old.or(vardiff_hints::measured_at.nullable().lt(last_kept)));
+        self.run(|db| async move { Ok(q!(db, write, c => diesel::delete(old).execute(c).await)?) }).await
     }
 }

@@ -32,36 +32,6 @@ mod gaps;
 pub(crate) use gaps::settle_step;
 pub use gaps::{GapKind, LogGap};
 
-/// That block `b` may have shares of host `h` which are not folded: the host is open, and was at the find.
-macro_rules! is_open_at_find {
-    () => {
-        "(h.retired_at IS NULL AND h.closed_at IS NULL AND h.opened_at <= b.found_at)"
-    };
-}
-pub(crate) use is_open_at_find;
-
-/// That everything which host `h` logged up to the minute of the find of block `b` is folded, or nothing more will be.
-/// Minutes never go back in a log, but its clock may differ from the finder's a little.
-macro_rules! has_passed_find {
-    () => {
-        concat!(
-            "(NOT ",
-            $crate::hosts::is_open_at_find!(),
-            " OR h.caught_up_at >= (b.found_at / 60000 + 2) * 60000 OR EXISTS (SELECT 1 FROM segments s \
-             JOIN worker_identities i ON i.id = s.identity_id WHERE i.host_id = h.id AND s.minute > b.found_at / 60000))"
-        )
-    };
-}
-pub(crate) use has_passed_find;
-
-/// That host `h` may have shares in the window of block `b`: it was there at the find.
-macro_rules! was_there_at_find {
-    () => {
-        "(h.registered_at <= b.found_at OR h.opened_at <= b.found_at)"
-    };
-}
-pub(crate) use was_there_at_find;
-
 /// One host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRow {

@@ -6,19 +6,23 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use accounting::Entry;
-use diesel::QueryableByName;
-use diesel::sql_types::Text;
+use diesel::dsl::auto_type;
+use diesel::{ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
 
-use crate::db::Conn;
-use crate::sql::{Bind, binds, values};
+use crate::db::{Conn, on, q};
+use crate::schema::miners;
 use crate::{Result, Store};
 
-#[derive(QueryableByName)]
-struct JoinedText {
-    #[diesel(sql_type = Text)]
-    old: String,
-    #[diesel(sql_type = Text)]
-    new: String,
+diesel::alias! {
+    const NEW: Alias<New> = miners as new;
+}
+
+/// Miners (`miners`) that were joined into another one ([`NEW`]).
+#[auto_type]
+fn joined_miners() -> _ {
+    let is_new = NEW.field(miners::id).nullable().eq(miners::joined_into);
+    miners::table.inner_join(NEW.on(is_new))
 }
 
 /// All of them, for who compares what is stored with what was made earlier.
@@ -27,9 +31,9 @@ pub(crate) struct Joined(HashMap<String, String>);
 
 impl Joined {
     pub(crate) async fn load(c: &mut Conn<'_>) -> Result<Joined> {
-        let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into";
-        let pairs: Vec<JoinedText> = c.rows(select, binds![]).await?;
-        Ok(Joined(pairs.into_iter().map(|pair| (pair.old, pair.new)).collect()))
+        let pairs = joined_miners().select((miners::address, NEW.field(miners::address)));
+        let pairs: Vec<(String, String)> = on!(c, c => pairs.load(c).await)?;
+        Ok(Joined(pairs.into_iter().collect()))
     }
 
     /// The text of the miner that `address` is now.
@@ -73,10 +77,10 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn address_now(&self, address: &str) -> Result<String> {
-        let select = "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into \
-                      WHERE o.address = $1";
-        let pairs: Vec<JoinedText> = self.rows(select, binds![address]).await?;
-        Ok(pairs.into_iter().next().map_or_else(|| address.to_owned(), |pair| pair.new))
+        let new = joined_miners().filter(miners::address.eq(address.to_owned())).select(NEW.field(miners::address));
+        let new: Option<String> =
+            self.run(|db| async move { Ok(q!(db, read, c => new.get_result(c).await.optional())?) }).await?;
+        Ok(new.unwrap_or_else(|| address.to_owned()))
     }
 }
 
@@ -86,13 +90,11 @@ pub(crate) async fn entry_now<'a>(c: &mut Conn<'_>, entry: &'a Entry) -> Result<
     let addresses: Vec<&str> = entry.postings().iter().filter_map(|posting| posting.account.owner()).collect();
     let mut joined = HashMap::new();
     for page in addresses.chunks(ADDRESSES_PER_QUERY) {
-        let select = format!(
-            "SELECT o.address AS old, n.address AS new FROM miners o JOIN miners n ON n.id = o.joined_into \
-             WHERE o.address IN ({})",
-            values(1, page.len()).trim_matches(['(', ')']),
-        );
-        let pairs: Vec<JoinedText> = c.rows(&select, page.iter().map(|address| Bind::from(*address)).collect()).await?;
-        joined.extend(pairs.into_iter().map(|pair| (pair.old, pair.new)));
+        let pairs = joined_miners()
+            .filter(miners::address.eq_any(page.to_vec()))
+            .select((miners::address, NEW.field(miners::address)));
+        let pairs: Vec<(String, String)> = on!(c, c => pairs.load(c).await)?;
+        joined.extend(pairs);
     }
     if joined.is_empty() {
         return Ok(Cow::Borrowed(entry));

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use accounting::{Account, Entry, Posting};
-use diesel::QueryableByName;
+use accounting::{Account, AccountKind, Entry, Posting};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{Amount, Timestamp};
 
-use crate::db::{Conn, txn};
-use crate::sql::{Bind, binds, values};
+use crate::db::{Conn, locked, on, q, txn};
+use crate::schema::{accounts, entries, leases, miners, postings};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column, joined};
 
 /// The lease that every writer of money must hold.
 pub const MONEY_LEASE: &str = "money";
 
-/// Postings per statement: well below either database's limit of parameters.
+/// Postings per statement, so that its list stays small.
 const CHUNK: usize = 500;
 
 /// What a miner has.
@@ -46,17 +48,9 @@ impl Balances {
         self.0.iter().map(|(account, balance)| (account, *balance))
     }
 
-    /// The accounts of rows `key`, `balance`.
-    pub(crate) async fn load(c: &mut Conn<'_>, select: &str, binds: Vec<Bind>) -> Result<Balances> {
-        #[derive(QueryableByName)]
-        struct Held {
-            #[diesel(sql_type = Text)]
-            key: String,
-            #[diesel(sql_type = BigInt)]
-            balance: i64,
-        }
-        let rows: Vec<Held> = c.rows(select, binds).await?;
-        let held = rows.into_iter().map(|row| Ok((column::account(&row.key)?, row.balance)));
+    /// The balances of these keys.
+    pub(crate) fn of_rows(rows: Vec<(String, i64)>) -> Result<Balances> {
+        let held = rows.into_iter().map(|(key, balance)| Ok((column::account(&key)?, balance)));
         held.collect::<Result<BTreeMap<_, _>>>().map(Balances)
     }
 }
@@ -88,10 +82,15 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn lease_release(&self, name: &'static str, holder: &str, epoch: i64) -> Result<()> {
-        const RELEASE: &str = "UPDATE leases SET holder = '', epoch = epoch + 1, expires_at = 0 \
-                               WHERE name = $1 AND holder = $2 AND epoch = $3";
-        self.exec(RELEASE, binds![name, holder, epoch]).await?;
-        Ok(())
+        let ours =
+            leases::table.find(name).filter(leases::holder.eq(holder.to_owned())).filter(leases::epoch.eq(epoch));
+        self.run(move |db| async move {
+            let released = (leases::holder.eq(""), leases::epoch.eq(leases::epoch + 1), leases::expires_at.eq(0));
+            let release = diesel::update(ours).set(released);
+            q!(db, write, c => release.execute(c).await)?;
+            Ok(())
+        })
+        .await
     }
 
     /// Posts an entry under the money lease. `false` when its reference is already there with the same postings.
@@ -108,8 +107,10 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn account_balance(&self, key: &str) -> Result<i64> {
-        let balance = self.number("SELECT balance AS n FROM accounts WHERE key = $1", binds![key]).await?;
-        Ok(balance.unwrap_or(0))
+        let balance = accounts::table.filter(accounts::key.eq(key.to_owned())).select(accounts::balance);
+        let stored: Option<i64> =
+            self.run(|db| async move { Ok(q!(db, read, c => balance.get_result(c).await.optional())?) }).await?;
+        Ok(stored.unwrap_or(0))
     }
 
     /// What an address has; zeros for an unknown one.
@@ -117,55 +118,52 @@ impl Store {
     /// # Errors
     /// `Damaged` for a negative balance.
     pub async fn balance_of(&self, address: &str) -> Result<Balance> {
-        const BALANCES: &str = "SELECT a.key AS name, a.kind AS kind, a.balance AS amount FROM accounts a \
-                                JOIN miners m ON m.id = a.miner_id WHERE m.address = $1";
-        let rows: Vec<NamedAmount> = self.rows(BALANCES, binds![address]).await?;
+        let held = accounts::table
+            .inner_join(miners::table)
+            .filter(miners::address.eq(address.to_owned()))
+            .select((accounts::key, accounts::balance));
+        let rows: Vec<(String, i64)> = self.run(|db| async move { Ok(q!(db, read, c => held.load(c).await)?) }).await?;
         let mut balance = Balance::default();
-        for row in rows {
-            let slot = match row.kind.as_str() {
-                "payable" => &mut balance.payable,
-                "inflight" => &mut balance.inflight,
-                "paid_out" => &mut balance.paid,
+        for (key, atoms) in rows {
+            let slot = match column::account(&key)? {
+                Account::Payable(_) => &mut balance.payable,
+                Account::Inflight(_) => &mut balance.inflight,
+                Account::PaidOut(_) => &mut balance.paid,
                 _ => continue,
             };
-            *slot = column::amount(row.amount, &format!("balance of {}", row.name))?;
+            *slot = column::amount(atoms, &format!("balance of {key}"))?;
         }
         Ok(balance)
     }
 
-    /// Sum of balances per account kind.
+    /// Sum of balances per kind of account, in signed atoms. A kind without an account is not in it.
     ///
     /// # Errors
-    /// When the database gives no answer.
-    pub async fn account_totals(&self) -> Result<Vec<(String, i64)>> {
-        const TOTALS: &str = "SELECT kind AS name, kind, CAST(SUM(balance) AS BIGINT) AS amount FROM accounts \
-                              GROUP BY kind ORDER BY kind";
-        let rows: Vec<NamedAmount> = self.rows(TOTALS, binds![]).await?;
-        Ok(rows.into_iter().map(|row| (row.kind, row.amount)).collect())
+    /// `Damaged` for a kind that is unknown.
+    pub async fn account_totals(&self) -> Result<BTreeMap<AccountKind, i64>> {
+        let totals: Vec<KindTotal> = self.load_file(statement!("ledger/account_totals.sql"), binds![]).await?;
+        totals.into_iter().map(|row| Ok((column::account_kind(&row.kind)?, row.total))).collect()
     }
 }
 
 #[derive(QueryableByName)]
-struct NamedAmount {
-    #[diesel(sql_type = Text)]
-    name: String,
+struct KindTotal {
     #[diesel(sql_type = Text)]
     kind: String,
     #[diesel(sql_type = BigInt)]
-    amount: i64,
+    total: i64,
+}
+
+#[derive(QueryableByName)]
+struct LeaseEpoch {
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
 }
 
 async fn lease_take_in_txn(c: &mut Conn<'_>, name: &str, holder: &str, ttl_ms: i64) -> Result<Option<Lease>> {
-    let now = c.now_ms();
-    // By the clock: a database that was put back from a copy must not give an epoch again that a frozen process holds.
-    let take = format!(
-        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ($1, $2, {now}, {now} + $3) \
-         ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
-         epoch = CASE WHEN leases.holder = excluded.holder THEN leases.epoch \
-         WHEN leases.epoch < excluded.epoch THEN excluded.epoch ELSE leases.epoch + 1 END \
-         WHERE leases.holder = excluded.holder OR leases.expires_at <= {now} RETURNING epoch AS n"
-    );
-    Ok(c.number(&take, binds![name, holder, ttl_ms]).await?.map(|epoch| Lease { epoch }))
+    let take = statement!("ledger/lease_take.sql");
+    let taken: Vec<LeaseEpoch> = c.load_file(take, binds![name, holder, ttl_ms]).await?;
+    Ok(taken.into_iter().next().map(|row| Lease { epoch: row.epoch }))
 }
 
 // === within the caller's transaction ===
@@ -173,8 +171,7 @@ async fn lease_take_in_txn(c: &mut Conn<'_>, name: &str, holder: &str, ttl_ms: i
 /// Refuses a writer whose epoch is not the lease's. Holds the lease's row until the transaction ends, so that money
 /// is written by one transaction at a time and no new holder starts in the middle of one.
 pub(crate) async fn lease_check_in_txn(c: &mut Conn<'_>, name: &'static str, epoch: i64) -> Result<()> {
-    let select = format!("SELECT epoch AS n FROM leases WHERE name = $1{}", c.for_update());
-    if c.number(&select, binds![name]).await? == Some(epoch) {
+    if lease_lock(c, name).await? == Some(epoch) {
         return Ok(());
     }
     Err(StoreError::Fenced { name, ours: epoch })
@@ -182,9 +179,14 @@ pub(crate) async fn lease_check_in_txn(c: &mut Conn<'_>, name: &'static str, epo
 
 /// Waits for whoever writes money, for a command that changes many rows of it and holds no lease.
 pub(crate) async fn money_wait_in_txn(c: &mut Conn<'_>) -> Result<()> {
-    let select = format!("SELECT epoch AS n FROM leases WHERE name = $1{}", c.for_update());
-    c.number(&select, binds![MONEY_LEASE]).await?;
+    lease_lock(c, MONEY_LEASE).await?;
     Ok(())
+}
+
+/// The lease's epoch, under lock until the transaction ends.
+async fn lease_lock(c: &mut Conn<'_>, name: &str) -> Result<Option<i64>> {
+    let epoch = leases::table.find(name).select(leases::epoch);
+    Ok(locked!(c, epoch, get_result).optional()?)
 }
 
 /// Posts an entry and moves the balances; `false` when the same entry is already there.
@@ -193,9 +195,18 @@ pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &Entr
     lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
     let entry = &*joined::entry_now(c, entry).await?;
     assert!(entry.is_balanced(), "{} sums to zero", entry_name(entry));
-    let insert = "INSERT INTO entries (kind, reference, epoch, at) VALUES ($1, $2, $3, $4) \
-                  ON CONFLICT (kind, reference) DO NOTHING RETURNING id AS n";
-    let id = c.number(insert, binds![entry.kind().as_str(), entry.reference(), epoch, at.ms()]).await?;
+    let row = (
+        entries::kind.eq(entry.kind().as_str()),
+        entries::reference.eq(entry.reference()),
+        entries::epoch.eq(epoch),
+        entries::at.eq(at.ms()),
+    );
+    let insert = diesel::insert_into(entries::table)
+        .values(row)
+        .on_conflict((entries::kind, entries::reference))
+        .do_nothing()
+        .returning(entries::id);
+    let id: Option<i64> = on!(c, c => insert.get_result(c).await.optional())?;
     let Some(id) = id else {
         entry_compare(c, entry).await?;
         return Ok(false);
@@ -211,40 +222,25 @@ pub(crate) async fn entry_post_in_txn(c: &mut Conn<'_>, epoch: i64, entry: &Entr
 
 /// Makes the accounts that do not exist yet, and the miners that they name.
 async fn accounts_ensure(c: &mut Conn<'_>, postings: &[Posting], at: Timestamp) -> Result<()> {
-    let addresses: Vec<&str> = postings.iter().filter_map(|posting| posting.account.owner()).collect();
+    let addresses: Vec<[&str; 1]> = postings.iter().filter_map(|posting| Some([posting.account.owner()?])).collect();
     if !addresses.is_empty() {
-        let miners = format!(
-            "WITH v (address) AS (VALUES {}) INSERT INTO miners (address, first_seen_at) \
-             SELECT DISTINCT address, {} FROM v \
-             WHERE NOT EXISTS (SELECT 1 FROM miners WHERE miners.address = v.address) \
-             ON CONFLICT (address) DO NOTHING",
-            values(addresses.len(), 1),
-            at.ms()
-        );
-        c.run(&miners, addresses.into_iter().map(Bind::from).collect()).await?;
+        let addresses = serde_json::to_string(&addresses).expect("texts are always JSON");
+        c.run_file(statement!("ledger/miners_ensure.sql"), binds![addresses, at.ms()]).await?;
     }
-    let accounts = format!(
-        "WITH v (key, kind, address) AS (VALUES {}) INSERT INTO accounts (key, kind, miner_id) \
-         SELECT DISTINCT v.key, v.kind, m.id FROM v LEFT JOIN miners m ON m.address = v.address \
-         WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE accounts.key = v.key) ON CONFLICT (key) DO NOTHING",
-        values(postings.len(), 3)
-    );
-    let parts = postings.iter().flat_map(|posting| {
+    let accounts = postings.iter().map(|posting| {
         let account = &posting.account;
-        binds![account.to_string(), account.kind(), account.owner().map(str::to_owned)]
+        (account.to_string(), account.kind().as_str(), account.owner())
     });
-    c.run(&accounts, parts.collect()).await?;
+    let accounts = serde_json::to_string(&accounts.collect::<Vec<_>>()).expect("texts are always JSON");
+    c.run_file(statement!("ledger/accounts_ensure.sql"), binds![accounts]).await?;
     Ok(())
 }
 
 async fn postings_insert(c: &mut Conn<'_>, entry: i64, postings: &[Posting]) -> Result<()> {
-    let insert = format!(
-        "WITH v (key, amount) AS (VALUES {}) INSERT INTO postings (entry_id, account_id, amount) \
-         SELECT {entry}, a.id, v.amount FROM v JOIN accounts a ON a.key = v.key",
-        values(postings.len(), 2)
-    );
-    let binds = postings.iter().flat_map(|posting| binds![posting.account.to_string(), posting.amount]);
-    c.run(&insert, binds.collect()).await?;
+    let rows: Vec<(String, i64)> =
+        postings.iter().map(|posting| (posting.account.to_string(), posting.amount)).collect();
+    let rows = serde_json::to_string(&rows).expect("texts and numbers are always JSON");
+    c.run_file(statement!("ledger/postings_insert.sql"), binds![rows, entry]).await?;
     Ok(())
 }
 
@@ -257,8 +253,7 @@ async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
         #[diesel(sql_type = Nullable<BigInt>)]
         sum: Option<i64>,
     }
-    let select = "SELECT COUNT(*) AS count, CAST(SUM(amount) AS BIGINT) AS sum FROM postings WHERE entry_id = $1";
-    let stored = c.rows::<Stored>(select, binds![id]).await?;
+    let stored = c.load_file::<Stored>(statement!("ledger/entry_sum.sql"), binds![id]).await?;
     let meant = i64::try_from(entry.postings().len()).unwrap_or(i64::MAX);
     if stored.iter().any(|row| row.count == meant && row.sum == Some(0)) {
         return Ok(());
@@ -268,12 +263,7 @@ async fn entry_check(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
 
 /// Adds the entry's postings to the balances. The database refuses negative ones where they must not be.
 async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
-    let update = "UPDATE accounts SET balance = accounts.balance + d.amount, from_blocks = accounts.from_blocks + \
-                  CASE WHEN d.kind IN ('block_credited', 'block_reversed') THEN d.amount ELSE 0 END FROM (\
-                  SELECT p.account_id, e.kind, CAST(SUM(p.amount) AS BIGINT) AS amount FROM postings p \
-                  JOIN entries e ON e.id = p.entry_id WHERE p.entry_id = $1 \
-                  GROUP BY p.account_id, e.kind) AS d WHERE accounts.id = d.account_id";
-    match c.run(update, binds![id]).await {
+    match c.run_file(statement!("ledger/balances_move.sql"), binds![id]).await {
         Ok(_) => Ok(()),
         Err(StoreError::Query(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, _))) => {
             Err(StoreError::Conflict { what: format!("a balance that {} takes from", entry_name(entry)) })
@@ -284,11 +274,13 @@ async fn balances_move(c: &mut Conn<'_>, id: i64, entry: &Entry) -> Result<()> {
 
 /// Posting twice is fine, posting something else under the same reference is not.
 async fn entry_compare(c: &mut Conn<'_>, entry: &Entry) -> Result<()> {
-    let select = "SELECT a.key AS name, a.kind AS kind, p.amount AS amount FROM entries e \
-                  JOIN postings p ON p.entry_id = e.id JOIN accounts a ON a.id = p.account_id \
-                  WHERE e.kind = $1 AND e.reference = $2";
-    let rows = c.rows::<NamedAmount>(select, binds![entry.kind().as_str(), entry.reference()]).await?;
-    let mut stored: Vec<(String, i64)> = rows.into_iter().map(|row| (row.name, row.amount)).collect();
+    let same = postings::table
+        .inner_join(entries::table)
+        .inner_join(accounts::table)
+        .filter(entries::kind.eq(entry.kind().as_str()))
+        .filter(entries::reference.eq(entry.reference()))
+        .select((accounts::key, postings::amount));
+    let mut stored: Vec<(String, i64)> = on!(c, c => same.load(c).await)?;
     let mut meant: Vec<(String, i64)> =
         entry.postings().iter().map(|posting| (posting.account.to_string(), posting.amount)).collect();
     stored.sort_unstable();

@@ -1,12 +1,13 @@
 //! Small things that are stored once: salts, the pinned reward address, positions; and hosts' live snapshots.
+use diesel::sql_types::BigInt;
 use diesel::upsert::excluded;
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName};
 use diesel_async::RunQueryDsl;
 use units::Timestamp;
 
-use crate::db::{on, q, txn};
+use crate::db::{Conn, on, q, txn};
 use crate::schema::{meta, snapshots};
-use crate::sql::binds;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 impl Store {
@@ -22,17 +23,8 @@ impl Store {
 
     /// Stores a value.
     pub async fn meta_set(&self, key: &str, value: &str) -> Result<()> {
-        let row = (meta::key.eq(key.to_owned()), meta::value.eq(value.to_owned()));
-        self.run(|db| async move {
-            let upsert = diesel::insert_into(meta::table)
-                .values(row)
-                .on_conflict(meta::key)
-                .do_update()
-                .set(meta::value.eq(excluded(meta::value)));
-            q!(db, write, c => upsert.execute(c).await)?;
-            Ok(())
-        })
-        .await
+        let (key, value) = (key.to_owned(), value.to_owned());
+        self.run(|db| async move { put(&mut db.write().await?.conn(), key, value).await }).await
     }
 
     /// Stores `value` if there is none yet; returns what is stored.
@@ -57,11 +49,11 @@ impl Store {
     /// The same, but above `floor`: what somebody remembers who knows that this database may be an older copy.
     pub async fn meta_count_above(&self, key: &str, floor: u32) -> Result<u32> {
         let (what, key, next) = (format!("counter `{key}`"), key.to_owned(), i64::from(floor) + 1);
-        let upsert = "INSERT INTO meta (key, value) VALUES ($1, CAST($2 AS TEXT)) ON CONFLICT (key) DO UPDATE SET \
-            value = CAST(CASE WHEN CAST(meta.value AS BIGINT) < $2 THEN $2 ELSE CAST(meta.value AS BIGINT) + 1 END AS TEXT) \
-            RETURNING CAST(value AS BIGINT) AS n";
-        let number =
-            self.run(move |db| async move { db.write().await?.conn().number(upsert, binds![key, next]).await }).await?;
+        let text = statement!("meta/count_above.sql");
+        let counted: Vec<Counted> = self
+            .run(move |db| async move { db.write().await?.conn().load_file(text, binds![key, next]).await })
+            .await?;
+        let number = counted.into_iter().next().map(|row| row.n);
         let damaged = || StoreError::Damaged { what, why: format!("{number:?}") };
         number.and_then(|number| u32::try_from(number).ok()).ok_or_else(damaged)
     }
@@ -90,4 +82,21 @@ impl Store {
         })
         .await
     }
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// Stores a value.
+pub(crate) async fn put(conn: &mut Conn<'_>, key: String, value: String) -> Result<()> {
+    let upsert = diesel::insert_into(meta::table)
+        .values((meta::key.eq(key), meta::value.eq(value)))
+        .on_conflict(meta::key)
+        .do_update()
+        .set(meta::value.eq(excluded(meta::value)));
+    on!(conn, c => upsert.execute(c).await)?;
+    Ok(())
 }

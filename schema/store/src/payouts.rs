@@ -202,12 +202,8 @@ impl Store {
     /// When the database gives no answer.
     pub async fn payout_list_due(&self, min: Amount, limit: u32) -> Result<Vec<Due>> {
         let binds = binds![min.to_i64(), i64::from(limit)];
-        self.run(|db| async move {
-            let rows: Vec<rows::DueRow> =
-                db.read().await?.conn().load_file(statement!("payouts/rows/due.sql"), binds).await?;
-            rows.into_iter().map(Due::try_from).collect()
-        })
-        .await
+        let rows: Vec<rows::DueRow> = self.load_file(statement!("payouts/rows/due.sql"), binds).await?;
+        rows.into_iter().map(Due::try_from).collect()
     }
 
     /// Stores an intent (state `reserved`) with its recipients, its first attempt, and posts `entry` (payable to

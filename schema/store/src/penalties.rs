@@ -1,10 +1,14 @@
 //! Who sent false shares, as the hosts decided; and who sent true ones, as the verdicts say.
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::query_dsl::methods;
+use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::upsert::excluded;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
 use units::{Minute, Timestamp};
 
-use crate::db::txn;
-use crate::sql::binds;
+use crate::db::{on, q, txn};
+use crate::schema::penalties;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 /// Rows kept and read, whatever the hosts decide. Those that end first go first.
@@ -46,26 +50,34 @@ pub struct ProvenPair {
     pub last: Minute,
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = penalties)]
 struct Columns {
-    #[diesel(sql_type = Text)]
     address: String,
-    #[diesel(sql_type = Binary)]
     origin: Vec<u8>,
-    #[diesel(sql_type = Text)]
     reason: String,
-    #[diesel(sql_type = BigInt)]
     strikes: i64,
-    #[diesel(sql_type = BigInt)]
     struck_at: i64,
-    #[diesel(sql_type = BigInt)]
     forced_until: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     quarantined_until: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     void_before: Option<i64>,
-    #[diesel(sql_type = BigInt)]
     ends_at: i64,
+}
+
+impl From<&PenaltyRow> for Columns {
+    fn from(row: &PenaltyRow) -> Columns {
+        Columns {
+            address: row.address.clone(),
+            origin: row.origin.to_vec(),
+            reason: row.reason.clone(),
+            strikes: i64::from(row.strikes),
+            struck_at: row.struck_at.ms(),
+            forced_until: row.forced_until.ms(),
+            quarantined_until: row.quarantined_until.map(Timestamp::ms),
+            void_before: row.void_before.map(Timestamp::ms),
+            ends_at: row.ends_at.ms(),
+        }
+    }
 }
 
 #[derive(QueryableByName)]
@@ -93,32 +105,27 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn penalties_put(&self, penalties: &[PenaltyRow], now: Timestamp) -> Result<()> {
-        let penalties = penalties.to_vec();
-        let upsert = "INSERT INTO penalties \
-                      (address, origin, reason, strikes, struck_at, forced_until, quarantined_until, void_before, \
-                      ends_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (address, origin) DO UPDATE SET \
-                      reason = excluded.reason, strikes = excluded.strikes, struck_at = excluded.struck_at, \
-                      forced_until = excluded.forced_until, quarantined_until = excluded.quarantined_until, \
-                      void_before = excluded.void_before, ends_at = excluded.ends_at WHERE penalties.struck_at <= excluded.struck_at";
-        let over = "DELETE FROM penalties WHERE ends_at <= $1 OR ends_at < \
-                    (SELECT MIN(ends_at) FROM (SELECT ends_at FROM penalties ORDER BY ends_at DESC LIMIT $2) AS kept)";
+        let rows: Vec<Columns> = penalties.iter().map(Columns::from).collect();
         self.run(move |db| async move {
             txn!(db, conn => {
-                for row in penalties {
-                    let binds = binds![
-                        row.address,
-                        row.origin.to_vec(),
-                        row.reason,
-                        i64::from(row.strikes),
-                        row.struck_at.ms(),
-                        row.forced_until.ms(),
-                        row.quarantined_until.map(Timestamp::ms),
-                        row.void_before.map(Timestamp::ms),
-                        row.ends_at.ms(),
-                    ];
-                    conn.run(upsert, binds).await?;
+                for row in rows {
+                    let upsert = diesel::insert_into(penalties::table)
+                        .values(row)
+                        .on_conflict((penalties::address, penalties::origin))
+                        .do_update()
+                        .set((
+                            penalties::reason.eq(excluded(penalties::reason)),
+                            penalties::strikes.eq(excluded(penalties::strikes)),
+                            penalties::struck_at.eq(excluded(penalties::struck_at)),
+                            penalties::forced_until.eq(excluded(penalties::forced_until)),
+                            penalties::quarantined_until.eq(excluded(penalties::quarantined_until)),
+                            penalties::void_before.eq(excluded(penalties::void_before)),
+                            penalties::ends_at.eq(excluded(penalties::ends_at)),
+                        ));
+                    let upsert = methods::FilterDsl::filter(upsert, penalties::struck_at.le(excluded(penalties::struck_at)));
+                    on!(conn, c => upsert.execute(c).await)?;
                 }
-                conn.run(over, binds![now.ms(), ROWS_MAX]).await?;
+                conn.run_file(statement!("penalties/prune.sql"), binds![now.ms(), ROWS_MAX]).await?;
             })
         })
         .await
@@ -129,10 +136,13 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn penalties_list(&self, now: Timestamp) -> Result<Vec<PenaltyRow>> {
-        let select = "SELECT address, origin, reason, strikes, struck_at, forced_until, quarantined_until, \
-                      void_before, ends_at \
-                      FROM penalties WHERE ends_at > $1 ORDER BY ends_at DESC, address, origin LIMIT $2";
-        let rows: Vec<Columns> = self.rows(select, binds![now.ms(), ROWS_MAX]).await?;
+        let standing = penalties::table
+            .filter(penalties::ends_at.gt(now.ms()))
+            .order((penalties::ends_at.desc(), penalties::address, penalties::origin))
+            .limit(ROWS_MAX);
+        let rows: Vec<Columns> = self
+            .run(|db| async move { Ok(q!(db, read, c => standing.select(Columns::as_select()).load(c).await)?) })
+            .await?;
         let read = |row: Columns| {
             Ok(PenaltyRow {
                 origin: origin_of(&row.origin, &row.address)?,
@@ -155,12 +165,8 @@ impl Store {
     /// # Errors
     /// When the database gives no answer, or a row is damaged.
     pub async fn proven_pairs(&self, since: Minute, max: i64) -> Result<Vec<ProvenPair>> {
-        let select = "SELECT m.address, l.origin, COUNT(*) AS verified, CAST(MAX(v.minute) AS BIGINT) AS last \
-                      FROM verdicts v JOIN worker_identities l ON l.id = v.identity_id JOIN miners m ON m.id = l.miner_id \
-                      WHERE v.minute >= $1 GROUP BY m.address, l.origin \
-                      HAVING SUM(CASE WHEN v.verdict = 'verified' THEN 0 ELSE 1 END) = 0 \
-                      ORDER BY verified DESC, m.address, l.origin LIMIT $2";
-        let rows: Vec<ProvenColumns> = self.rows(select, binds![i64::from(since.0), max]).await?;
+        let binds = binds![i64::from(since.0), max];
+        let rows: Vec<ProvenColumns> = self.load_file(statement!("penalties/proven.sql"), binds).await?;
         let read = |row: ProvenColumns| {
             Ok(ProvenPair {
                 origin: origin_of(&row.origin, &row.address)?,

@@ -4,12 +4,18 @@ mod rows;
 use chain::TxId;
 use std::time::Duration;
 
+use diesel::dsl::min;
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, SelectableHelper,
+};
+use diesel_async::RunQueryDsl;
 use units::{Amount, Minute, Timestamp, Work};
 
-use crate::blocks::{BLOCKS, Block, BlockRow, BlockState, blocks};
-use crate::db::snapshot;
+use crate::blocks::{Block, BlockRow, BlockState, RoundRow, blocks_with_finders, read_blocks};
+use crate::db::{on, q, snapshot};
 use crate::payouts::IntentState;
-use crate::sql::{Bind, binds, statement};
+use crate::schema::{blocks, intents, miners, templates, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, column};
 
 /// Sums over the whole history.
@@ -123,32 +129,39 @@ pub struct MinerSummary {
 /// Workers that a miner's page shows at most.
 const WORKERS_MAX: i64 = 1_000;
 
-/// Of a block `b`: no other stands at its height, as far as anybody has looked.
-const ON_CHAIN: &str = "b.state NOT IN ('lost', 'reversed') AND b.displaced_at IS NULL";
+/// Blocks from whose first templates the pace of the network is read.
+const PACE_BLOCKS: i64 = 11;
 
-// === impl BlockPage ===
+// A query of blocks may join these tables itself.
+diesel::alias! {
+    const FOUND_BY: Alias<FoundBy> = worker_identities as found_by;
+    const FINDERS: Alias<Finders> = miners as finders;
+}
 
-impl BlockPage {
-    /// Written out for what is asked, so that an index can serve it; a finder is `$1`.
-    fn filter(&self) -> String {
-        let mut wanted = Vec::new();
-        if self.finder.is_some() {
-            let of_finder =
-                "SELECT fl.id FROM worker_identities fl JOIN miners fm ON fm.id = fl.miner_id WHERE fm.address = $1";
-            wanted.push(format!("b.identity_id IN ({of_finder})"));
+/// Those blocks of a query that the page asks for: written out for what is asked, so that an index can serve it.
+macro_rules! wanted {
+    ($page:expr, $query:expr) => {{
+        let mut query = $query.into_boxed();
+        if let Some(finder) = &$page.finder {
+            let is_identity = FINDERS.field(miners::id).eq(FOUND_BY.field(worker_identities::miner_id));
+            let identities = FOUND_BY
+                .inner_join(FINDERS.on(is_identity))
+                .filter(FINDERS.field(miners::address).eq(finder.clone()))
+                .select(FOUND_BY.field(worker_identities::id).nullable());
+            query = query.filter(blocks::identity_id.eq_any(identities));
         }
-        match self.orphaned {
-            Some(true) => wanted.push(format!("NOT ({ON_CHAIN})")),
-            Some(false) => wanted.push(ON_CHAIN.to_owned()),
-            None => {}
+        let off_chain = [BlockState::Lost.as_str(), BlockState::Reversed.as_str()];
+        query = match $page.orphaned {
+            Some(true) => query.filter(blocks::state.eq_any(off_chain).or(blocks::displaced_at.is_not_null())),
+            Some(false) => query.filter(blocks::state.ne_all(off_chain).and(blocks::displaced_at.is_null())),
+            None => query,
+        };
+        if !$page.states.is_empty() {
+            let states: Vec<&'static str> = $page.states.iter().map(|state| state.as_str()).collect();
+            query = query.filter(blocks::state.eq_any(states));
         }
-        if !self.states.is_empty() {
-            // Names of states are our own words.
-            let names: Vec<String> = self.states.iter().map(|state| format!("'{}'", state.as_str())).collect();
-            wanted.push(format!("b.state IN ({})", names.join(", ")));
-        }
-        if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) }
-    }
+        query
+    }};
 }
 
 // === impl Store ===
@@ -159,7 +172,7 @@ impl Store {
     /// # Errors
     /// `Damaged` for negative sums.
     pub async fn pool_totals(&self) -> Result<PoolTotals> {
-        let rows: Vec<rows::TotalsRow> = self.rows(rows::TOTALS, binds![]).await?;
+        let rows: Vec<rows::TotalsRow> = self.load_file(statement!("reads/totals.sql"), binds![]).await?;
         rows.into_iter().next().map_or_else(|| Ok(PoolTotals::default()), PoolTotals::try_from)
     }
 
@@ -169,7 +182,8 @@ impl Store {
     /// # Errors
     /// `Damaged` for a negative sum.
     pub async fn work_since(&self, minute: Minute) -> Result<Vec<(Minute, Work)>> {
-        let rows: Vec<rows::SinceRow> = self.rows(rows::SINCE, binds![i64::from(minute.0)]).await?;
+        let rows: Vec<rows::SinceRow> =
+            self.load_file(statement!("reads/work_since.sql"), binds![i64::from(minute.0)]).await?;
         let parts = rows
             .into_iter()
             .map(|row| Ok((column::minute(row.first_minute, "segment")?, column::work(row.work, "segments' work")?)));
@@ -181,10 +195,8 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError`].
     pub async fn active_count(&self, minute: Minute) -> Result<(u64, u64)> {
-        let text = statement!("reads/active.sql");
-        let since = i64::from(minute.0);
         let found: Vec<rows::ActiveRow> =
-            self.run(move |db| async move { db.read().await?.conn().load_file(text, binds![since]).await }).await?;
+            self.load_file(statement!("reads/active.sql"), binds![i64::from(minute.0)]).await?;
         let Some(row) = found.into_iter().next() else { return Ok((0, 0)) };
         Ok((column::count(row.miners, "count of miners")?, column::count(row.workers, "count of workers")?))
     }
@@ -195,10 +207,18 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError`].
     pub async fn block_pace(&self) -> Result<Option<Duration>> {
-        let seen: Vec<rows::SeenRow> = self.rows(rows::SEEN, binds![]).await?;
-        let (Some(newest), Some(oldest)) = (seen.first(), seen.last()) else { return Ok(None) };
-        let blocks = u32::try_from(newest.height.saturating_sub(oldest.height)).unwrap_or(u32::MAX);
-        let took = Timestamp::from_ms(newest.at).since(Timestamp::from_ms(oldest.at));
+        let newest = templates::table
+            .group_by(templates::height)
+            .select((templates::height, min(templates::seen_at)))
+            .order(templates::height.desc())
+            .limit(PACE_BLOCKS);
+        let seen: Vec<(i64, Option<i64>)> =
+            self.run(|db| async move { Ok(q!(db, read, c => newest.load(c).await)?) }).await?;
+        let (&[(to_height, Some(to)), ..], &[.., (from_height, Some(from))]) = (&*seen, &*seen) else {
+            return Ok(None);
+        };
+        let blocks = u32::try_from(to_height.saturating_sub(from_height)).unwrap_or(u32::MAX);
+        let took = Timestamp::from_ms(to).since(Timestamp::from_ms(from));
         Ok(took.checked_div(blocks).filter(|pace| !pace.is_zero()))
     }
 
@@ -207,14 +227,10 @@ impl Store {
     /// # Errors
     /// `Damaged` for a negative sum.
     pub async fn round(&self) -> Result<Round> {
-        let select = "SELECT (SELECT CAST(SUM(work) AS BIGINT) FROM hosts) AS work, \
-                      (SELECT pool_work FROM blocks ORDER BY id DESC LIMIT 1) AS before_work, \
-                      (SELECT found_at FROM blocks ORDER BY id DESC LIMIT 1) AS before_at, \
-                      (SELECT MIN(first_share_at) FROM hosts WHERE shares > 0) AS first_at";
-        let found: Vec<rows::RoundRow> = self.rows(select, binds![]).await?;
-        let row = found.into_iter().next().unwrap_or_default();
-        let work = row.work.unwrap_or(0).saturating_sub(row.before_work.unwrap_or(0));
-        let started_at = row.before_at.or(row.first_at).filter(|at| *at > 0).map(Timestamp::from_ms);
+        let found: Vec<RoundRow> = self.load_file(statement!("blocks/round.sql"), binds![]).await?;
+        let row = found.into_iter().next().ok_or(diesel::result::Error::NotFound)?;
+        let work = row.pool_work.unwrap_or(0).saturating_sub(row.before_work.unwrap_or(0));
+        let started_at = row.before_at.or(row.first_share_at).filter(|at| *at > 0).map(Timestamp::from_ms);
         Ok(Round { started_at, work: column::work(work, "work of the round")? })
     }
 
@@ -223,20 +239,16 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not a block.
     pub async fn block_list(&self, page: BlockPage) -> Result<(Vec<Block>, u64)> {
-        let filter = page.filter();
-        let (rows, edge) = match page.finder {
-            Some(_) => ("$2", "$3"),
-            None => ("$1", "$2"),
-        };
-        let select = format!("{BLOCKS} {filter} ORDER BY b.height DESC, b.id DESC LIMIT {rows} OFFSET {edge}");
-        let count = format!("SELECT COUNT(*) AS n FROM blocks b {filter}");
-        let finder: Vec<Bind> = page.finder.into_iter().map(Bind::from).collect();
-        let limits = binds![paged(page.limit), paged(page.offset)];
+        let (limit, offset) = (paged(page.limit), paged(page.offset));
         self.run(move |db| async move {
-            snapshot!(db, c => {
-                let found: Vec<BlockRow> = c.rows(&select, [finder.clone(), limits].concat()).await?;
-                let total = c.number(&count, finder).await?;
-                (blocks(found)?, column::count(total.unwrap_or(0), "count of blocks")?)
+            snapshot!(db, conn => {
+                let found: Vec<BlockRow> = on!(conn, c => {
+                    let newest_first = (blocks::height.desc(), blocks::id.desc());
+                    let found = wanted!(page, blocks_with_finders().select(BlockRow::as_select()));
+                    found.order(newest_first).limit(limit).offset(offset).load(c).await
+                })?;
+                let total: i64 = on!(conn, c => wanted!(page, blocks::table.count()).get_result(c).await)?;
+                (read_blocks(found)?, column::count(total, "count of blocks")?)
             })
         })
         .await
@@ -249,11 +261,13 @@ impl Store {
     pub async fn payout_list(&self, offset: u64, limit: u64) -> Result<(Vec<PayoutRow>, u64)> {
         let (limit, offset) = (paged(limit), paged(offset));
         self.run(move |db| async move {
-            snapshot!(db, c => {
-                let page: Vec<rows::PayoutLine> = c.rows(rows::PAYOUTS, binds![limit, offset]).await?;
-                let count = c.number("SELECT COUNT(*) AS n FROM intents WHERE state <> 'released'", binds![]).await?;
+            snapshot!(db, conn => {
+                let text = statement!("reads/payouts.sql");
+                let page: Vec<rows::PayoutLine> = conn.load_file(text, binds![limit, offset]).await?;
+                let all = intents::table.filter(intents::state.ne(IntentState::Released.as_str())).count();
+                let count: i64 = on!(conn, c => all.get_result(c).await)?;
                 let page = page.into_iter().map(PayoutRow::try_from).collect::<Result<Vec<_>>>()?;
-                (page, column::count(count.unwrap_or(0), "count of payouts")?)
+                (page, column::count(count, "count of payouts")?)
             })
         })
         .await
@@ -264,7 +278,8 @@ impl Store {
     /// # Errors
     /// `Damaged` for a row that is not a payout.
     pub async fn payout_list_of(&self, address: &str, limit: u64) -> Result<Vec<PayoutRow>> {
-        let page: Vec<rows::PayoutLine> = self.rows(rows::PAYOUTS_OF, binds![address, paged(limit)]).await?;
+        let text = statement!("reads/payouts_of.sql");
+        let page: Vec<rows::PayoutLine> = self.load_file(text, binds![address, paged(limit)]).await?;
         page.into_iter().map(PayoutRow::try_from).collect()
     }
 
@@ -276,11 +291,13 @@ impl Store {
         let address = address.to_owned();
         self.run(move |db| async move {
             snapshot!(db, c => {
-                let known = c.rows::<rows::MinerRow>(rows::MINER, binds![address]).await?.into_iter().next();
+                let known: Option<rows::MinerRow> =
+                    c.load_file(statement!("reads/miner.sql"), binds![address]).await?.pop();
                 match known {
                     Some(miner) if miner.shares + miner.gone_shares > 0 || miner.accounts > 0 => {
                         let binds = binds![i64::from(recent_since.0), miner.id, WORKERS_MAX];
-                        let workers: Vec<rows::WorkerLine> = c.rows(rows::WORKERS, binds).await?;
+                        let workers: Vec<rows::WorkerLine> =
+                            c.load_file(statement!("reads/workers.sql"), binds).await?;
                         let workers = workers.into_iter().map(WorkerRow::try_from).collect::<Result<Vec<_>>>()?;
                         Some(MinerSummary {
                             first_share_at: miner.first_share_at.map(Timestamp::from_ms),

@@ -1,22 +1,30 @@
 //! Stored shares that nobody has judged, for a check after the fact; and what a cheater loses.
+use std::collections::HashSet;
+
 use chain::Address;
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::dsl::{max, min};
+use diesel::sql_types::{Binary, Text};
+use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper};
+use diesel_async::RunQueryDsl;
 use units::{BlockRowId, Difficulty, HostId, MinerId, Minute, Nonce, Seq, Timestamp, Work};
 
 use crate::batch::ShareBatch;
-use crate::db::snapshot;
+use crate::blocks::BlockState;
+use crate::db::{Conn, on, q, snapshot};
 use crate::fold::IdentityKey;
 use crate::penalties::origin_of;
-use crate::sql::binds;
+use crate::schema::{blocks, miners, segments, share_batches, verdicts, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError, column};
 
 /// Flag of a share that claimed to be a block: those are all checked, in their own way.
 const CLAIMS_BLOCK: u8 = 2;
+/// `verdicts.verdict` of a share whose hash is as claimed.
+const VERIFIED: &str = "verified";
 /// Batches read for one segment: it is a minute, and a batch about a second.
 const BATCHES_MAX: i64 = 256;
 
-/// Accepted work of one line in one minute or less.
+/// Accepted work of one worker identity in one minute or less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkSegment {
     /// Whose.
@@ -59,44 +67,28 @@ pub struct JudgedShare {
     pub difficulty: Difficulty,
 }
 
-#[derive(QueryableByName)]
-struct JudgedColumns {
-    #[diesel(sql_type = Text)]
-    worker: String,
-    #[diesel(sql_type = BigInt)]
-    share_seq: i64,
-    #[diesel(sql_type = BigInt)]
-    minute: i64,
-    #[diesel(sql_type = BigInt)]
-    difficulty: i64,
-}
-
-#[derive(QueryableByName)]
+#[derive(Queryable, QueryableByName, Selectable)]
+#[diesel(table_name = segments)]
 struct SegmentColumns {
-    #[diesel(sql_type = Text)]
+    #[diesel(select_expression = miners::address, sql_type = Text)]
     address: String,
-    #[diesel(sql_type = Text)]
+    #[diesel(select_expression = worker_identities::worker, sql_type = Text)]
     worker: String,
-    #[diesel(sql_type = Binary)]
+    #[diesel(select_expression = worker_identities::origin, sql_type = Binary)]
     origin: Vec<u8>,
-    #[diesel(sql_type = BigInt)]
     start_seq: i64,
-    #[diesel(sql_type = BigInt)]
     last_seq: i64,
-    #[diesel(sql_type = BigInt)]
     work: i64,
 }
 
-#[derive(QueryableByName)]
-struct Body {
-    #[diesel(sql_type = Binary)]
-    body: Vec<u8>,
-}
-
-#[derive(QueryableByName)]
-struct Judged {
-    #[diesel(sql_type = BigInt)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = verdicts)]
+struct JudgedColumns {
+    #[diesel(select_expression = worker_identities::worker)]
+    worker: String,
     share_seq: i64,
+    minute: i64,
+    difficulty: i64,
 }
 
 impl TryFrom<SegmentColumns> for WorkSegment {
@@ -117,10 +109,10 @@ impl TryFrom<SegmentColumns> for WorkSegment {
 }
 
 /// A batch may still have the legacy text of the address.
-fn is_same_line(logged: &IdentityKey, line: &IdentityKey) -> bool {
-    logged.origin == line.origin
-        && logged.worker == line.worker
-        && Address::is_same_account(&logged.address, &line.address)
+fn is_same_identity(logged: &IdentityKey, identity: &IdentityKey) -> bool {
+    logged.origin == identity.origin
+        && logged.worker == identity.worker
+        && Address::is_same_account(&logged.address, &identity.address)
 }
 
 impl Store {
@@ -135,12 +127,8 @@ impl Store {
         miner: MinerId,
         max: i64,
     ) -> Result<Vec<WorkSegment>> {
-        let select = "SELECT m.address, l.worker, l.origin, s.start_seq, s.last_seq, s.work \
-                      FROM blocks b JOIN block_windows w ON w.block_id = b.id AND w.host_id = $1 \
-                      JOIN worker_identities l ON l.host_id = w.host_id AND l.miner_id = $2 JOIN miners m ON m.id = l.miner_id \
-                      JOIN segments s ON s.identity_id = l.id AND s.minute >= b.window_start / 60000 \
-                      AND s.start_seq <= w.end_seq WHERE b.id = $3 ORDER BY s.start_seq DESC LIMIT $4";
-        let rows: Vec<SegmentColumns> = self.rows(select, binds![host.0, miner.0, block.0, max]).await?;
+        let text = statement!("rechecks/window_segments.sql");
+        let rows: Vec<SegmentColumns> = self.load_file(text, binds![host.0, miner.0, block.0, max]).await?;
         rows.into_iter().map(WorkSegment::try_from).collect()
     }
 
@@ -156,12 +144,19 @@ impl Store {
         after: Seq,
         max: i64,
     ) -> Result<Vec<WorkSegment>> {
-        let select = "SELECT m.address, l.worker, l.origin, s.start_seq, s.last_seq, s.work \
-                      FROM miners m JOIN worker_identities l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
-                      JOIN segments s ON s.identity_id = l.id AND s.minute >= $3 \
-                      WHERE m.address = $4 AND s.start_seq > $5 ORDER BY s.start_seq LIMIT $6";
-        let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, after.to_i64(), max];
-        let rows: Vec<SegmentColumns> = self.rows(select, binds).await?;
+        let earliest = segments::table
+            .inner_join(worker_identities::table)
+            .inner_join(miners::table.on(miners::id.eq(worker_identities::miner_id)))
+            .filter(miners::address.eq(address.to_owned()))
+            .filter(worker_identities::host_id.eq(host.0))
+            .filter(worker_identities::origin.eq(origin.to_vec()))
+            .filter(segments::minute.ge(i64::from(since.0)))
+            .filter(segments::start_seq.gt(after.to_i64()))
+            .order(segments::start_seq)
+            .limit(max);
+        let rows: Vec<SegmentColumns> = self
+            .run(|db| async move { Ok(q!(db, read, c => earliest.select(SegmentColumns::as_select()).load(c).await)?) })
+            .await?;
         rows.into_iter().map(WorkSegment::try_from).collect()
     }
 
@@ -176,12 +171,20 @@ impl Store {
         since: Minute,
         max: i64,
     ) -> Result<Vec<JudgedShare>> {
-        let select = "SELECT l.worker, v.share_seq, v.minute, v.difficulty \
-                      FROM miners m JOIN worker_identities l ON l.miner_id = m.id AND l.host_id = $1 AND l.origin = $2 \
-                      JOIN verdicts v ON v.identity_id = l.id AND v.host_id = $1 AND v.minute >= $3 \
-                      WHERE m.address = $4 AND v.verdict = 'verified' ORDER BY v.share_seq DESC LIMIT $5";
-        let binds = binds![host.0, origin.to_vec(), i64::from(since.0), address, max];
-        let rows: Vec<JudgedColumns> = self.rows(select, binds).await?;
+        let latest = verdicts::table
+            .inner_join(worker_identities::table)
+            .inner_join(miners::table.on(miners::id.eq(worker_identities::miner_id)))
+            .filter(miners::address.eq(address.to_owned()))
+            .filter(worker_identities::host_id.eq(host.0))
+            .filter(worker_identities::origin.eq(origin.to_vec()))
+            .filter(verdicts::host_id.eq(host.0))
+            .filter(verdicts::minute.ge(i64::from(since.0)))
+            .filter(verdicts::verdict.eq(VERIFIED))
+            .order(verdicts::share_seq.desc())
+            .limit(max);
+        let rows: Vec<JudgedColumns> = self
+            .run(|db| async move { Ok(q!(db, read, c => latest.select(JudgedColumns::as_select()).load(c).await)?) })
+            .await?;
         let read = |row: JudgedColumns| {
             Ok(JudgedShare {
                 line: IdentityKey { address: address.to_owned(), worker: row.worker, origin },
@@ -198,8 +201,13 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn unweighed_since(&self) -> Result<Option<Timestamp>> {
-        let select = "SELECT MIN(window_start) AS n FROM blocks WHERE weights_digest IS NULL AND state <> 'lost'";
-        Ok(self.number(select, binds![]).await?.map(Timestamp::from_ms))
+        let earliest = blocks::table
+            .filter(blocks::weights_digest.is_null())
+            .filter(blocks::state.ne(BlockState::Lost.as_str()))
+            .select(min(blocks::window_start));
+        let start: Option<i64> =
+            self.run(|db| async move { Ok(q!(db, read, c => earliest.get_result(c).await)?) }).await?;
+        Ok(start.map(Timestamp::from_ms))
     }
 
     /// The shares of a host's segment that have no verdict, without those that claimed a block.
@@ -208,32 +216,26 @@ impl Store {
     /// When the database gives no answer, or a batch is damaged.
     pub async fn unchecked_shares(&self, host: HostId, segment: &WorkSegment) -> Result<Vec<UncheckedShare>> {
         let (first, last) = (segment.start_seq, segment.last_seq);
-        let line = segment.line.clone();
-        let batches = "SELECT body FROM share_batches WHERE host_id = $1 AND first_seq >= COALESCE(\
-                       (SELECT MAX(b.first_seq) FROM share_batches b WHERE b.host_id = $1 AND b.first_seq <= $2), $2) \
-                       AND first_seq <= $3 ORDER BY first_seq LIMIT $4";
-        let verdicts = "SELECT share_seq FROM verdicts WHERE host_id = $1 AND share_seq >= $2 AND share_seq <= $3";
+        let identity = segment.line.clone();
         let (host, from, to) = (host.0, first.to_i64(), last.to_i64());
         self.run(move |db| async move {
-            let (bodies, judged): (Vec<Body>, Vec<Judged>) = snapshot!(db, c => {
-                let bodies = c.rows(batches, binds![host, from, to, BATCHES_MAX]).await?;
-                (bodies, c.rows(verdicts, binds![host, from, to]).await?)
+            let (bodies, judged) = snapshot!(db, conn => {
+                (bodies(conn, host, from, to).await?, judged_positions(conn, host, from, to).await?)
             })?;
-            let judged: std::collections::HashSet<i64> = judged.into_iter().map(|row| row.share_seq).collect();
             let mut found = Vec::new();
-            for row in bodies {
-                let batch = ShareBatch::decode(&row.body).map_err(|why| StoreError::Damaged {
+            for body in bodies {
+                let batch = ShareBatch::decode(&body).map_err(|why| StoreError::Damaged {
                     what: format!("a share batch of host {host}"),
                     why: why.to_string(),
                 })?;
-                let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+                let index = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
                 for share in &batch.shares {
                     let is_its = (first..=last).contains(&share.seq)
-                        && batch.lines.get(place(share.line)).is_some_and(|logged| is_same_line(logged, &line));
+                        && batch.lines.get(index(share.line)).is_some_and(|logged| is_same_identity(logged, &identity));
                     if !is_its || share.flags & CLAIMS_BLOCK != 0 || judged.contains(&share.seq.to_i64()) {
                         continue;
                     }
-                    let Some(merkle_root) = batch.templates.get(place(share.template)) else { continue };
+                    let Some(merkle_root) = batch.templates.get(index(share.template)) else { continue };
                     found.push(UncheckedShare {
                         seq: share.seq,
                         minute: share.minute,
@@ -248,4 +250,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// The share batches of a host that may hold positions from `from` to `to`.
+async fn bodies(conn: &mut Conn<'_>, host: i64, from: i64, to: i64) -> Result<Vec<Vec<u8>>> {
+    let of_host = share_batches::table.filter(share_batches::host_id.eq(host));
+    let begin = of_host.filter(share_batches::first_seq.le(from)).select(max(share_batches::first_seq));
+    let begin: Option<i64> = on!(conn, c => begin.get_result(c).await)?;
+    let bodies = of_host
+        .filter(share_batches::first_seq.between(begin.unwrap_or(from), to))
+        .order(share_batches::first_seq)
+        .select(share_batches::body)
+        .limit(BATCHES_MAX);
+    Ok(on!(conn, c => bodies.load(c).await)?)
+}
+
+/// Positions of a host's shares with a verdict.
+async fn judged_positions(conn: &mut Conn<'_>, host: i64, from: i64, to: i64) -> Result<HashSet<i64>> {
+    let judged = verdicts::table
+        .filter(verdicts::host_id.eq(host))
+        .filter(verdicts::share_seq.between(from, to))
+        .select(verdicts::share_seq);
+    let judged: Vec<i64> = on!(conn, c => judged.load(c).await)?;
+    Ok(judged.into_iter().collect())
 }

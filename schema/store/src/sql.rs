@@ -2,13 +2,13 @@
 //! out of JSON, recursive sums) and for those that must go through [`crate::sqlstate`]. Everything else is written
 //! with the builder on `schema.rs`.
 //!
-//! The text lies in a `.sql` file beside its module, named by [`statement!`](statement). `tests/shares/statements.rs` prepares each
-//! on both databases. Where the databases differ it says `{rows}`, `{lock}`, `{now}` or `{unhex(..)}`, see [`for_database`].
+//! The text lies in a `.sql` file beside its module, named by [`statement!`](statement). `tests/shares/statements.rs`
+//! prepares each on both databases. Where the databases differ it says `{rows}`, `{lock}`, `{now}` or `{unhex(..)}`, see
+//! [`for_database`].
 //!
 //! Parameters are written `$1`, `$2`, ...: PostgreSQL's own form, and for SQLite a name that gets its number when it
 //! is first read. So every text must mention its parameters first in rising order; repeats are free.
 use diesel::pg::Pg;
-use diesel::sql_types::{BigInt, Nullable};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
@@ -133,73 +133,11 @@ impl Conn<'_> {
             (outcome, _) => Ok(outcome?),
         }
     }
-
-    /// The number that a query calls `n`, of its first row; `None` without a row and for NULL.
-    pub(crate) async fn number(&mut self, text: &str, binds: Vec<Bind>) -> Result<Option<i64>> {
-        #[derive(QueryableByName)]
-        struct Number {
-            #[diesel(sql_type = Nullable<BigInt>)]
-            n: Option<i64>,
-        }
-        Ok(self.rows::<Number>(text, binds).await?.into_iter().next().and_then(|row| row.n))
-    }
-
-    /// The table function that makes rows of the JSON list in `$1`; each row's `value` is a list of columns.
-    pub(crate) fn json_rows(&self) -> &'static str {
-        match self {
-            Conn::Pg(_) => "jsonb_array_elements(CAST($1 AS jsonb))",
-            Conn::Lite(_) => "json_each($1)",
-        }
-    }
-
-    /// The bytes that an expression gives as hex digits.
-    pub(crate) fn bytes_of_hex(&self, expression: &str) -> String {
-        match self {
-            Conn::Pg(_) => format!("decode({expression}, 'hex')"),
-            Conn::Lite(_) => format!("unhex({expression})"),
-        }
-    }
-
-    /// Ends a `SELECT` so that nobody else changes its rows before this transaction ends. On SQLite a writing
-    /// transaction is alone anyway.
-    pub(crate) fn for_update(&self) -> &'static str {
-        match self {
-            Conn::Pg(_) => " FOR UPDATE",
-            Conn::Lite(_) => "",
-        }
-    }
-
-    /// The database's own clock, in milliseconds since the epoch.
-    pub(crate) fn now_ms(&self) -> &'static str {
-        match self {
-            Conn::Pg(_) => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-            Conn::Lite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-        }
-    }
 }
 
 impl Store {
-    /// Rows of one reading query.
-    pub(crate) async fn rows<R: Row>(&self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
-        self.run(move |db| async move { db.read().await?.conn().rows(text, binds).await }).await
+    /// Rows of one reading query of a file.
+    pub(crate) async fn load_file<R: Row>(&self, text: &'static str, binds: Vec<Bind>) -> Result<Vec<R>> {
+        self.run(move |db| async move { db.read().await?.conn().load_file(text, binds).await }).await
     }
-
-    /// The number that a reading query calls `n`, of its first row.
-    pub(crate) async fn number(&self, text: &'static str, binds: Vec<Bind>) -> Result<Option<i64>> {
-        self.run(move |db| async move { db.read().await?.conn().number(text, binds).await }).await
-    }
-
-    /// One writing statement, a transaction of its own.
-    pub(crate) async fn exec(&self, text: &'static str, binds: Vec<Bind>) -> Result<usize> {
-        self.run(move |db| async move { db.write().await?.conn().run(text, binds).await }).await
-    }
-}
-
-/// `($1, $2), ($3, $4), ...` and the like: `rows` groups of `width` parameters.
-pub(crate) fn values(rows: usize, width: usize) -> String {
-    let group = |row: usize| {
-        let params: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", params.join(", "))
-    };
-    (0..rows).map(group).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod common;
 
-use accounting::{Account, Entry, EntryKind};
+use accounting::{Account, AccountKind, Entry, EntryKind};
 use std::time::Duration;
 
 use common::for_each_database;
@@ -32,8 +32,8 @@ fn an_entry_moves_balances_once() {
         assert_eq!(db.store.account_balance("chain_rewards").await.unwrap(), -2000);
         assert_eq!(db.store.account_balance("orphan_loss").await.unwrap(), 0);
         let totals = db.store.account_totals().await.unwrap();
-        let expected = [("chain_rewards", -2000), ("payable", 1900), ("pool_fee", 100)];
-        assert_eq!(totals, expected.map(|(kind, sum)| (kind.to_owned(), sum)));
+        let expected = [(AccountKind::ChainRewards, -2000), (AccountKind::Payable, 1900), (AccountKind::PoolFee, 100)];
+        assert_eq!(totals, expected.into());
         assert_eq!(db.number("SELECT COUNT(*) AS n FROM accounts a JOIN miners m ON m.id = a.miner_id AND a.key = 'payable:' || m.address"), 2);
     });
 }

@@ -1,11 +1,13 @@
 //! A block's money: posted and moved in one transaction.
 use accounting::Entry;
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::{BlockRowId, Timestamp};
 
-use super::{expect_one, weights};
-use crate::db::txn;
+use super::{BlockState, expect_one, weights};
+use crate::db::{on, txn};
 use crate::ledger::{Balances, MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
-use crate::sql::binds;
+use crate::schema::blocks;
 use crate::{Result, Store, StoreError};
 
 impl Store {
@@ -16,13 +18,17 @@ impl Store {
     /// `Fenced`; `Conflict` when the block is in another state, or the reference is there with other postings.
     pub async fn block_credit(&self, epoch: i64, block: BlockRowId, entry: Entry, at: Timestamp) -> Result<bool> {
         self.run(move |db| async move {
-            txn!(db, c => {
-                let posted = entry_post_in_txn(c, epoch, &entry, at).await?;
+            txn!(db, conn => {
+                let posted = entry_post_in_txn(conn, epoch, &entry, at).await?;
                 if posted {
-                    let update = "UPDATE blocks SET state = 'credited', credits = credits + 1, credited_at = $1 \
-                                  WHERE id = $2 AND state IN ('confirmed', 'reversed')";
-                    let moved = c.run(update, binds![at.ms(), block.0]).await?;
-                    expect_one(moved, block)?;
+                    let uncredited = [BlockState::Confirmed.as_str(), BlockState::Reversed.as_str()];
+                    let uncredited = blocks::table.find(block.0).filter(blocks::state.eq_any(uncredited));
+                    let update = diesel::update(uncredited).set((
+                        blocks::state.eq(BlockState::Credited.as_str()),
+                        blocks::credits.eq(blocks::credits + 1),
+                        blocks::credited_at.eq(at.ms()),
+                    ));
+                    expect_one(on!(conn, c => update.execute(c).await)?, block)?;
                 }
                 posted
             })
@@ -49,14 +55,16 @@ impl Store {
     {
         let credited = credited.to_owned();
         self.run(move |db| async move {
-            txn!(db, c => {
-                lease_check_in_txn(c, MONEY_LEASE, epoch).await?;
-                let update = "UPDATE blocks SET state = 'reversed', reversals = reversals + 1 \
-                              WHERE id = $1 AND state = 'credited'";
-                let moved = c.run(update, binds![block.0]).await?;
-                expect_one(moved, block)?;
-                let entry = build(&weights::balances_lock(c, &credited).await?);
-                if !entry_post_in_txn(c, epoch, &entry, at).await? {
+            txn!(db, conn => {
+                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
+                let is_credited = blocks::state.eq(BlockState::Credited.as_str());
+                let update = diesel::update(blocks::table.find(block.0).filter(is_credited)).set((
+                    blocks::state.eq(BlockState::Reversed.as_str()),
+                    blocks::reversals.eq(blocks::reversals + 1),
+                ));
+                expect_one(on!(conn, c => update.execute(c).await)?, block)?;
+                let entry = build(&weights::balances_lock(conn, &credited).await?);
+                if !entry_post_in_txn(conn, epoch, &entry, at).await? {
                     let what = format!("entry {} {}, which was there before its block was reversed", entry.kind(), entry.reference());
                     return Err(StoreError::Conflict { what });
                 }

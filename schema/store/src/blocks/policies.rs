@@ -1,9 +1,11 @@
 //! The rules that price blocks, stored once each.
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel_async::RunQueryDsl;
 use units::{PolicyId, Timestamp};
 
-use super::rows;
-use crate::db::txn;
-use crate::sql::binds;
+use crate::db::{on, q, txn};
+use crate::schema::policies;
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 /// Two hosts may draw the same number at once.
@@ -27,12 +29,11 @@ impl Store {
         for _ in 0..TRIES {
             let body = body.to_owned();
             let id = self.run(move |db| async move {
-                txn!(db, c => {
-                    let insert = "INSERT INTO policies (id, body, created_at) SELECT \
-                                  (SELECT CASE WHEN MAX(id) > $1 THEN MAX(id) ELSE $1 END FROM policies) + 1, $2, $3 \
-                                  WHERE NOT EXISTS (SELECT 1 FROM policies WHERE body = $2) ON CONFLICT DO NOTHING";
-                    c.run(insert, binds![above.0, body.clone(), at.ms()]).await?;
-                    c.number("SELECT id AS n FROM policies WHERE body = $1", binds![body]).await?
+                txn!(db, conn => {
+                    let ensure = statement!("policies/ensure.sql");
+                    conn.run_file(ensure, binds![above.0, body.clone(), at.ms()]).await?;
+                    let stored = policies::table.filter(policies::body.eq(body)).select(policies::id);
+                    on!(conn, c => stored.get_result::<i64>(c).await.optional())?
                 })
             });
             if let Some(id) = id.await? {
@@ -47,9 +48,9 @@ impl Store {
     /// # Errors
     /// `Conflict` for a policy that is not there.
     pub async fn policy_get(&self, policy: PolicyId) -> Result<String> {
-        let found: Vec<rows::Name> =
-            self.rows("SELECT body AS name FROM policies WHERE id = $1", binds![policy.0]).await?;
-        let body = found.into_iter().next().map(|row| row.name);
+        let body = policies::table.find(policy.0).select(policies::body);
+        let body: Option<String> =
+            self.run(|db| async move { Ok(q!(db, read, c => body.get_result(c).await.optional())?) }).await?;
         body.ok_or_else(|| StoreError::Conflict { what: format!("policy {policy}") })
     }
 }

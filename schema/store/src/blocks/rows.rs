@@ -1,63 +1,52 @@
 //! Rows as the database gives them.
-use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::dsl::auto_type;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{
+    ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, QueryableByName, Selectable,
+};
 use units::{Amount, BlockRowId, LineId, MinerId, PolicyId, Timestamp};
 
 use super::{Block, BlockState, BlockWeight};
 use crate::fold::TemplateRow;
+use crate::schema::{block_weights, blocks, miners, templates, worker_identities};
 use crate::{Result, StoreError, column};
 
-/// All blocks (`b`) with their finders: the start of every query that gives [`BlockRow`]s.
-pub(crate) const BLOCKS: &str = "SELECT b.id, b.hash, b.height, b.state, b.identity_id, m.address AS finder, l.worker, \
-    b.difficulty, b.reward, b.found_at, b.policy_id, b.window_start, b.round_work, b.round_started_at, b.credits, \
-    b.reversals, b.credited_at, b.displaced_at, b.hold_reason \
-    FROM blocks b LEFT JOIN worker_identities l ON l.id = b.identity_id LEFT JOIN miners m ON m.id = l.miner_id";
+/// All blocks with their finders: the start of every query that gives [`BlockRow`]s.
+#[auto_type]
+pub(crate) fn blocks_with_finders() -> _ {
+    let is_finder = miners::id.nullable().eq(worker_identities::miner_id.nullable());
+    blocks::table.left_join(worker_identities::table).left_join(miners::table.on(is_finder))
+}
 
-/// A row of [`BLOCKS`].
-#[derive(QueryableByName)]
+/// A row of [`blocks_with_finders`].
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = blocks)]
 pub(crate) struct BlockRow {
-    #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Text)]
     hash: String,
-    #[diesel(sql_type = BigInt)]
     height: i64,
-    #[diesel(sql_type = Text)]
     state: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
     identity_id: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(select_expression = miners::address.nullable())]
     finder: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
+    #[diesel(select_expression = worker_identities::worker.nullable())]
     worker: Option<String>,
-    #[diesel(sql_type = BigInt)]
     difficulty: i64,
-    #[diesel(sql_type = BigInt)]
     reward: i64,
-    #[diesel(sql_type = BigInt)]
     found_at: i64,
-    #[diesel(sql_type = BigInt)]
     policy_id: i64,
-    #[diesel(sql_type = BigInt)]
     window_start: i64,
-    #[diesel(sql_type = BigInt)]
     round_work: i64,
-    #[diesel(sql_type = BigInt)]
     round_started_at: i64,
-    #[diesel(sql_type = BigInt)]
     credits: i64,
-    #[diesel(sql_type = BigInt)]
     reversals: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
     credited_at: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     displaced_at: Option<i64>,
-    #[diesel(sql_type = Nullable<Text>)]
     hold_reason: Option<String>,
 }
 
-/// The blocks of rows of [`BLOCKS`].
-pub(crate) fn blocks(rows: Vec<BlockRow>) -> Result<Vec<Block>> {
+/// The blocks of rows of [`blocks_with_finders`].
+pub(crate) fn read_blocks(rows: Vec<BlockRow>) -> Result<Vec<Block>> {
     rows.into_iter().map(Block::try_from).collect()
 }
 
@@ -93,21 +82,15 @@ impl TryFrom<BlockRow> for Block {
 }
 
 /// A row of `templates`.
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = templates)]
 pub(super) struct StoredTemplate {
-    #[diesel(sql_type = Text)]
     merkle_root: String,
-    #[diesel(sql_type = BigInt)]
     height: i64,
-    #[diesel(sql_type = Text)]
     prev_hash: String,
-    #[diesel(sql_type = Binary)]
     header_base: Vec<u8>,
-    #[diesel(sql_type = BigInt)]
     difficulty: i64,
-    #[diesel(sql_type = BigInt)]
     reward: i64,
-    #[diesel(sql_type = BigInt)]
     seen_at: i64,
 }
 
@@ -129,17 +112,13 @@ impl TryFrom<StoredTemplate> for TemplateRow {
 }
 
 /// A row of `block_weights`.
-#[derive(QueryableByName)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = block_weights)]
 pub(super) struct WeightRow {
-    #[diesel(sql_type = BigInt)]
     miner_id: i64,
-    #[diesel(sql_type = BigInt)]
     verified: i64,
-    #[diesel(sql_type = BigInt)]
     provisional: i64,
-    #[diesel(sql_type = BigInt)]
     weight: i64,
-    #[diesel(sql_type = BigInt)]
     credit: i64,
 }
 
@@ -174,17 +153,15 @@ impl CreditRow {
     }
 }
 
-/// A row's text.
+/// What the pool has done, and where it stood at the newest block of the log: a row of `round.sql`.
 #[derive(QueryableByName)]
-pub(super) struct Name {
-    #[diesel(sql_type = Text)]
-    pub(super) name: String,
-}
-
-/// A row's number.
-#[derive(QueryableByName)]
-pub(super) struct Id {
-    #[diesel(sql_type = BigInt)]
-    #[expect(dead_code, reason = "only locked")]
-    id: i64,
+pub(crate) struct RoundRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) pool_work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) before_work: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) before_at: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) first_share_at: Option<i64>,
 }

@@ -1,29 +1,15 @@
 //! Where a block's window ends in each host's log.
-use diesel::QueryableByName;
+use diesel::dsl::max;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName};
+use diesel_async::RunQueryDsl;
 use units::{BlockRowId, Timestamp};
 
-use super::rows;
-use crate::db::{Conn, txn};
-use crate::hosts::{has_passed_find, was_there_at_find};
+use crate::db::{Conn, locked, on, txn};
 use crate::ledger::{MONEY_LEASE, lease_check_in_txn};
-use crate::sql::binds;
+use crate::schema::{block_windows, blocks, hosts, segments, worker_identities};
+use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
-
-/// Hosts that were there at the find.
-const HOSTS: &str = concat!(
-    "SELECT h.id, h.name, w.end_seq IS NOT NULL AS ended, \
-     h.retired_at IS NOT NULL OR h.folded_seq >= COALESCE(w.end_seq, 0) AS folded, ",
-    has_passed_find!(),
-    " AS passed FROM blocks b JOIN hosts h ON true LEFT JOIN block_windows w ON w.block_id = b.id AND w.host_id = h.id \
-     WHERE b.id = $1 AND (w.end_seq IS NOT NULL OR ",
-    was_there_at_find!(),
-    ") ORDER BY h.name"
-);
-
-/// The last position of the minute of the find, or of the minutes before.
-const END: &str = "SELECT MAX(s.last_seq) AS n FROM segments s JOIN worker_identities l ON l.id = s.identity_id \
-    WHERE l.host_id = $1 AND s.minute <= $2";
 
 #[derive(QueryableByName)]
 struct HostRow {
@@ -58,12 +44,12 @@ impl Store {
 }
 
 async fn close(c: &mut Conn<'_>, block: BlockRowId) -> Result<Vec<String>> {
-    let found_at = c.number("SELECT found_at AS n FROM blocks WHERE id = $1", binds![block.0]).await?;
+    let found_at = blocks::table.find(block.0).select(blocks::found_at);
+    let found_at: Option<i64> = on!(c, c => found_at.get_result(c).await.optional())?;
     let found_at = found_at.ok_or_else(|| StoreError::Conflict { what: format!("block row {block}") })?;
     let minute = Timestamp::from_ms(found_at).minute();
-    // In order of id, as all who lock several.
-    c.rows::<rows::Id>(&format!("SELECT id FROM hosts ORDER BY id{}", c.for_update()), binds![]).await?;
-    let hosts: Vec<HostRow> = c.rows(HOSTS, binds![block.0]).await?;
+    hosts_lock(c).await?;
+    let hosts: Vec<HostRow> = c.load_file(statement!("window/hosts.sql"), binds![block.0]).await?;
     let mut lagging = Vec::new();
     for host in hosts {
         match (host.ended, host.folded == Some(true), host.passed == Some(true)) {
@@ -75,10 +61,31 @@ async fn close(c: &mut Conn<'_>, block: BlockRowId) -> Result<Vec<String>> {
     Ok(lagging)
 }
 
-async fn end(c: &mut Conn<'_>, block: BlockRowId, host: i64, minute: i64) -> Result<()> {
-    let end = c.number(END, binds![host, minute]).await?.unwrap_or(0);
-    let insert = "INSERT INTO block_windows (block_id, host_id, end_seq) VALUES ($1, $2, $3)";
-    c.run(insert, binds![block.0, host, end]).await?;
-    c.run("UPDATE hosts SET closed_seq = $1 WHERE id = $2 AND closed_seq < $1", binds![end, host]).await?;
+/// Ends the window at the last position of the minute of the find, or of the minutes before.
+async fn end(conn: &mut Conn<'_>, block: BlockRowId, host: i64, minute: i64) -> Result<()> {
+    let last = segments::table
+        .inner_join(worker_identities::table)
+        .filter(worker_identities::host_id.eq(host))
+        .filter(segments::minute.le(minute))
+        .select(max(segments::last_seq));
+    let last: Option<i64> = on!(conn, c => last.get_result(c).await)?;
+    let end = last.unwrap_or(0);
+    let insert = diesel::insert_into(block_windows::table).values((
+        block_windows::block_id.eq(block.0),
+        block_windows::host_id.eq(host),
+        block_windows::end_seq.eq(end),
+    ));
+    on!(conn, c => insert.execute(c).await)?;
+    let behind = hosts::table.find(host).filter(hosts::closed_seq.lt(end));
+    let close = diesel::update(behind).set(hosts::closed_seq.eq(end));
+    on!(conn, c => close.execute(c).await)?;
+    Ok(())
+}
+
+/// Keeps all folds out until the transaction ends. In order of id, so that two who lock several cannot wait for each
+/// other; a fold holds one only.
+pub(super) async fn hosts_lock(c: &mut Conn<'_>) -> Result<()> {
+    let all = hosts::table.order(hosts::id).select(hosts::id);
+    let _ids: Vec<i64> = locked!(c, all, load)?;
     Ok(())
 }

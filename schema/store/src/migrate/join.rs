@@ -196,7 +196,8 @@ fn post(c: &mut Tx<'_>, entry: &Entry, now: &str) -> Result<()> {
     let id =
         id.ok_or_else(|| StoreError::Conflict { what: format!("entry {} {}", entry.kind(), entry.reference()) })?;
     for posting in entry.postings() {
-        let (key, kind, address) = (posting.account.to_string(), posting.account.kind(), posting.account.owner());
+        let (key, kind, address) =
+            (posting.account.to_string(), posting.account.kind().as_str(), posting.account.owner());
         let account = "INSERT INTO accounts (key, kind, miner_id) \
                        VALUES ($1, $2, (SELECT id FROM miners WHERE address = $3)) ON CONFLICT (key) DO NOTHING";
         c.run(account, binds![key.clone(), kind, address.map(str::to_owned)])?;

@@ -5,11 +5,10 @@ use diesel_async::RunQueryDsl;
 use units::{Amount, Height, Timestamp};
 
 use super::{Intent, IntentState, conflict, rows};
-use crate::db::{Conn, on, txn};
+use crate::db::{Conn, locked, on, txn};
 use crate::ledger::{Balances, MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::retention::SWEPT_HEIGHT;
-use crate::schema::{blocks, hosts, meta, unknown_sends};
-use crate::sql::{Bind, values};
+use crate::schema::{accounts, blocks, hosts, meta, unknown_sends};
 use crate::{Result, Store, StoreError};
 
 impl Store {
@@ -107,12 +106,14 @@ async fn lacking(c: &mut Conn<'_>, at: Timestamp, due: i64) -> Result<Option<Str
     Ok((blocks > 0).then(|| format!("{blocks} blocks are not credited yet; `meshpool hosts` shows what they wait for")))
 }
 
+/// Of the recipients and of the pool's fees.
 async fn balances_lock(c: &mut Conn<'_>, intent: &Intent) -> Result<Balances> {
-    let group = values(1, intent.lines.len());
-    let select = format!(
-        "SELECT key, balance FROM accounts WHERE key IN {group} OR key = 'pool_fee' ORDER BY id{}",
-        c.for_update()
-    );
-    let keys = intent.lines.iter().map(|line| Bind::from(Account::payable(&line.address).to_string()));
-    Balances::load(c, &select, keys.collect()).await
+    let mut keys: Vec<String> = intent.lines.iter().map(|line| Account::payable(&line.address).to_string()).collect();
+    keys.push(Account::PoolFee.to_string());
+    let held = accounts::table
+        .filter(accounts::key.eq_any(keys))
+        .order(accounts::id)
+        .select((accounts::key, accounts::balance));
+    let held: Vec<(String, i64)> = locked!(c, held, load)?;
+    Balances::of_rows(held)
 }

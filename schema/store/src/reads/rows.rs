@@ -1,4 +1,4 @@
-//! Texts and rows of the reads.
+//! Rows of the reads.
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use units::Timestamp;
@@ -6,25 +6,6 @@ use units::Timestamp;
 use super::{PayoutRow, PoolTotals, WorkerRow};
 use crate::payouts::IntentState;
 use crate::{Result, StoreError, column};
-
-/// Running totals, sums of accounts, counts over indexes: no share and no verdict is looked at, so that nothing that
-/// is cleaned up is missed.
-pub(super) const TOTALS: &str = "\
-    SELECT h.shares, h.rejects, h.last_share_at, h.verified, h.refuted, \
-        (SELECT COUNT(*) FROM blocks WHERE state NOT IN ('candidate', 'lost', 'reversed') AND displaced_at IS NULL) \
-            AS blocks, \
-        (SELECT COUNT(*) FROM blocks WHERE state IN ('lost', 'reversed') OR displaced_at IS NOT NULL) AS orphaned, \
-        (SELECT from_blocks FROM accounts WHERE key = 'pool_fee') AS fees, \
-        (SELECT CAST(SUM(balance) AS BIGINT) FROM accounts WHERE kind = 'paid_out') AS paid, \
-        b.miners AS unpaid_miners, b.balance AS unpaid, i.open AS payouts_open, i.gross AS payouts_open_amount, \
-        COALESCE((SELECT MAX(sent_at) FROM intents), (SELECT MAX(last_sent_at) FROM payout_days)) AS last_payout_at \
-    FROM (SELECT CAST(SUM(shares) AS BIGINT) AS shares, CAST(SUM(rejects) AS BIGINT) AS rejects, \
-              CAST(SUM(verified) AS BIGINT) AS verified, CAST(SUM(refuted) AS BIGINT) AS refuted, \
-              MAX(last_share_at) AS last_share_at FROM hosts) AS h, \
-         (SELECT COUNT(*) AS open, CAST(SUM(gross) AS BIGINT) AS gross FROM intents \
-          WHERE state IN ('reserved', 'unknown', 'broadcast', 'confirmed')) AS i, \
-         (SELECT COUNT(*) AS miners, CAST(SUM(balance) AS BIGINT) AS balance FROM accounts \
-          WHERE kind = 'payable' AND balance > 0) AS b";
 
 #[derive(QueryableByName)]
 pub(super) struct TotalsRow {
@@ -82,17 +63,10 @@ impl TryFrom<TotalsRow> for PoolTotals {
     }
 }
 
-/// Lines without a share hold 0.
+/// Identities without a share hold 0.
 fn share_time(at: Option<i64>) -> Option<Timestamp> {
     at.filter(|at| *at > 0).map(Timestamp::from_ms)
 }
-
-/// A worker may come from several places, and over several hosts.
-pub(super) const SINCE: &str = "\
-    SELECT w.first_minute, CAST(SUM(w.work) AS BIGINT) AS work \
-    FROM (SELECT MIN(s.minute) AS first_minute, SUM(s.work) AS work \
-          FROM segments s JOIN worker_identities l ON l.id = s.identity_id WHERE s.minute >= $1 GROUP BY l.miner_id, l.worker) AS w \
-    GROUP BY w.first_minute ORDER BY w.first_minute";
 
 #[derive(QueryableByName)]
 pub(super) struct SinceRow {
@@ -101,32 +75,6 @@ pub(super) struct SinceRow {
     #[diesel(sql_type = BigInt)]
     pub(super) work: i64,
 }
-
-/// When the first template of each of the newest heights was seen.
-pub(super) const SEEN: &str = "\
-    SELECT height, MIN(seen_at) AS at FROM templates GROUP BY height ORDER BY height DESC LIMIT 11";
-
-#[derive(QueryableByName)]
-pub(super) struct SeenRow {
-    #[diesel(sql_type = BigInt)]
-    pub(super) height: i64,
-    #[diesel(sql_type = BigInt)]
-    pub(super) at: i64,
-}
-
-pub(super) const PAYOUTS: &str = "\
-    SELECT i.id, i.state, i.txid, i.attention, i.recipients, COALESCE(i.sent_at, i.created_at) AS at, \
-        COALESCE(i.fee_paid, i.fee_expected) AS fee, \
-        (SELECT CAST(SUM(l.net) AS BIGINT) FROM intent_recipients l WHERE l.intent_id = i.id) AS net \
-    FROM intents i WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $1 OFFSET $2";
-
-/// Also of the text that was joined into this one.
-pub(super) const PAYOUTS_OF: &str = "\
-    SELECT i.id, i.state, i.txid, i.attention, CAST(1 AS BIGINT) AS recipients, \
-        COALESCE(i.sent_at, i.created_at) AS at, l.gross - l.net AS fee, l.net AS net \
-    FROM (SELECT id FROM miners WHERE address = $1 UNION ALL SELECT o.id FROM miners m \
-          JOIN miners o ON o.joined_into = m.id WHERE m.address = $1) AS m \
-    JOIN intent_recipients l ON l.miner_id = m.id JOIN intents i ON i.id = l.intent_id WHERE i.state <> 'released' ORDER BY i.created_at DESC, i.id LIMIT $2";
 
 #[derive(QueryableByName)]
 pub(super) struct PayoutLine {
@@ -167,14 +115,6 @@ impl TryFrom<PayoutLine> for PayoutRow {
     }
 }
 
-pub(super) const MINER: &str = "\
-    SELECT m.id, m.gone_shares, m.gone_rejects, \
-        (SELECT CAST(COALESCE(SUM(l.shares), 0) AS BIGINT) FROM worker_identities l WHERE l.miner_id = m.id) AS shares, \
-        (SELECT MIN(f.at) FROM (SELECT m.gone_first_at AS at UNION ALL SELECT l.first_share_at FROM worker_identities l \
-         WHERE l.miner_id = m.id AND l.shares > 0) AS f) AS first_share_at, \
-        (SELECT COUNT(*) FROM accounts a WHERE a.miner_id = m.id) AS accounts \
-    FROM miners m WHERE m.address = $1";
-
 #[derive(QueryableByName)]
 pub(super) struct MinerRow {
     #[diesel(sql_type = BigInt)]
@@ -190,19 +130,6 @@ pub(super) struct MinerRow {
     #[diesel(sql_type = BigInt)]
     pub(super) accounts: i64,
 }
-
-/// Recent work is a difference of running totals: the line's own less that of its last segment before the minute.
-/// Where older segments are gone, less what was before the first one that is left.
-pub(super) const WORKERS: &str = "\
-    SELECT l.worker, CAST(SUM(l.shares) AS BIGINT) AS shares, CAST(SUM(l.rejects) AS BIGINT) AS rejects, \
-        MAX(l.last_share_at) AS last_share_at, \
-        CAST(SUM(l.work - COALESCE( \
-            (SELECT s.total_work FROM segments s WHERE s.identity_id = l.id AND s.minute < $1 \
-             ORDER BY s.start_seq DESC LIMIT 1), \
-            (SELECT s.total_work - s.work FROM segments s WHERE s.identity_id = l.id ORDER BY s.start_seq LIMIT 1), \
-            l.work)) AS BIGINT) AS recent_work, \
-        MIN((SELECT MIN(s.minute) FROM segments s WHERE s.identity_id = l.id AND s.minute >= $1)) AS recent_since \
-    FROM worker_identities l WHERE l.miner_id = $2 GROUP BY l.worker ORDER BY recent_work DESC, l.worker LIMIT $3";
 
 #[derive(QueryableByName)]
 pub(super) struct WorkerLine {
@@ -241,16 +168,4 @@ pub(super) struct ActiveRow {
     pub(super) miners: i64,
     #[diesel(sql_type = BigInt)]
     pub(super) workers: i64,
-}
-
-#[derive(Default, QueryableByName)]
-pub(super) struct RoundRow {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) work: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) before_work: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) before_at: Option<i64>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) first_at: Option<i64>,
 }
