@@ -203,7 +203,7 @@ fn a_database_whose_tables_have_their_old_names_gets_the_new_ones_last() {
         let down = format!("migrations/{kind}/00000000000008_names/down.sql");
         db.sql(&std::fs::read_to_string(down).unwrap()).unwrap();
         db.sql("DELETE FROM __diesel_schema_migrations WHERE version = '00000000000008'").unwrap();
-        db.sql("SELECT * FROM worker_identities, suspects, intent_lines").unwrap();
+        db.sql("SELECT * FROM lines, suspects, intent_lines").unwrap();
         assert!(matches!(Store::open(&db.url, 2), Err(OpenError::NotMigrated { .. })));
         assert_eq!(Store::migrate(&db.url).unwrap(), ["00000000000008_names"]);
     });
