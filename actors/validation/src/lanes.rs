@@ -18,13 +18,21 @@ use tracing::{error, info};
 use units::Difficulty;
 
 use crate::metrics::ValidationMetrics;
+use crate::stake::CheckChance;
+
+/// A share of the log that is to be hashed.
+pub(crate) struct DrawnShare {
+    pub(crate) share: BookedShare,
+    /// How likely that was when it was drawn.
+    pub(crate) chance: CheckChance,
+}
 
 /// What is to be hashed, and for whom.
 pub(crate) enum Subject {
     /// An acknowledged share.
-    Booked(Box<BookedShare>),
+    Booked(Box<DrawnShare>),
     /// A share from the books.
-    Recheck(Box<BookedShare>),
+    Recheck(Box<DrawnShare>),
     /// A share that waits for its proof.
     Asked(Box<VerifyShare>, Reply<VerifyShare>),
 }
@@ -44,7 +52,7 @@ impl Message for Checked {
 impl Subject {
     pub(crate) fn line(&self) -> &WorkerIdentity {
         match self {
-            Subject::Booked(share) | Subject::Recheck(share) => &share.line,
+            Subject::Booked(drawn) | Subject::Recheck(drawn) => &drawn.share.line,
             Subject::Asked(share, _) => &share.line,
         }
     }
@@ -199,7 +207,8 @@ fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, m
 
 fn check(kernel: &Kernel, arena: &mut Arena, subject: &Subject) -> Result<Proven, ProofRefusal> {
     let (template, nonce, difficulty, claimed, claims_block) = match subject {
-        Subject::Booked(share) | Subject::Recheck(share) => {
+        Subject::Booked(drawn) | Subject::Recheck(drawn) => {
+            let share = &drawn.share;
             (&share.template, share.nonce, share.difficulty, share.claimed_hash, share.claims_block)
         }
         Subject::Asked(share, _) => (&share.template, share.nonce, share.difficulty, share.claimed_hash, false),

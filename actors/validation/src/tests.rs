@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chain::{HeaderBase, PowHash, Target};
 use crossbeam_channel::Receiver;
 use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
-use messages::validation::ClaimPermits;
+use messages::share_ledger::{Event, Verdict};
+use messages::validation::{ClaimPermits, Proven};
 use runtime::{Limits, Message, Refused};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -57,7 +58,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// TrustTable `old-*` are trusted; nothing is drawn by chance.
+    /// `old-*` are trusted, and have so much at stake that nothing of them is drawn by chance.
     fn new(lanes: usize) -> Stage {
         let settings = ValidationSettings { sample_rate: 0.0, min_sample_every: 0, ..ValidationSettings::default() };
         let (lanes, tasks) = Lanes::scripted(lanes);
@@ -65,11 +66,12 @@ impl Stage {
         let is_submitter_busy: Arc<AtomicBool> = Arc::default();
         let (taken, is_busy) = (Arc::clone(&candidates), Arc::clone(&is_submitter_busy));
         let metrics = Arc::<ValidationMetrics>::default();
-        let known = ["old-1", "old-2"].map(|address| ProvenPair {
+        let known = ["old-1", "old-2"].map(|address| KnownPair {
             address: address.to_owned(),
             origin: [1; 16],
             verified: 20,
             last: NOW.minute(),
+            work: vec![(NOW.minute(), Difficulty::MAX)],
         });
         let parts = ValidationParts {
             lanes: Arc::clone(&lanes),
@@ -89,6 +91,7 @@ impl Stage {
             penalties: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&metrics), NOW)),
             known: Arc::new(known.to_vec()),
             settings,
+            window: Duration::from_secs(6 * 3600),
             metrics,
             clock: Arc::new(|| NOW),
             seed: || [7; 32],
@@ -188,7 +191,7 @@ impl Stage {
         let task = self.task().expect("a lane has work");
         let address = task.subject.line().address.to_string();
         let claimed = match &task.subject {
-            Subject::Booked(share) | Subject::Recheck(share) => share.claimed_hash,
+            Subject::Booked(drawn) | Subject::Recheck(drawn) => drawn.share.claimed_hash,
             Subject::Asked(share, _) => share.claimed_hash,
         };
         let outcome = match claimed {

@@ -6,10 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use messages::facts::{Origin, TrustKey};
-use messages::validation::{BookedShare, VerifyShare};
+use messages::validation::VerifyShare;
 use runtime::Reply;
 
-use crate::lanes::Subject;
+use crate::lanes::{DrawnShare, Subject};
 
 /// Proofs of one pair that may wait. Beyond it the miner is told at once.
 pub(crate) const PAIR_PROOFS_MAX: usize = 8;
@@ -105,33 +105,33 @@ pub(crate) struct Work {
     proofs: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
     owed: FairQueue<Subject>,
     /// For lanes that have nothing else to do.
-    rechecks: VecDeque<Box<BookedShare>>,
+    rechecks: VecDeque<Box<DrawnShare>>,
     turn: usize,
 }
 
 impl Work {
     /// A block claim that was acknowledged, or that the log did not take.
-    pub(crate) fn claim(&mut self, share: Box<BookedShare>, trusted: bool) {
+    pub(crate) fn claim(&mut self, claim: Box<DrawnShare>, trusted: bool) {
         let queue = if trusted { &mut self.trusted_claims } else { &mut self.claims };
-        queue.push(Owner::of(share.line.pair(), trusted), Subject::Booked(share));
+        queue.push(Owner::of(claim.share.line.pair(), trusted), Subject::Booked(claim));
     }
 
     /// A drawn check of an acknowledged share; given back when its owner has too many.
-    pub(crate) fn owe(&mut self, share: Box<BookedShare>, trusted: bool, max: usize) -> Result<(), Box<BookedShare>> {
-        let owner = Owner::of(share.line.pair(), trusted);
+    pub(crate) fn owe(&mut self, drawn: Box<DrawnShare>, trusted: bool, max: usize) -> Result<(), Box<DrawnShare>> {
+        let owner = Owner::of(drawn.share.line.pair(), trusted);
         let has = self.owed.lists.get(&owner).map_or(0, VecDeque::len);
         if self.owed.len >= max || has >= OWNER_OWED_MAX {
-            return Err(share);
+            return Err(drawn);
         }
-        self.owed.push(owner, Subject::Booked(share));
+        self.owed.push(owner, Subject::Booked(drawn));
         Ok(())
     }
 
     /// A share from the books; whether there is room for it.
-    pub(crate) fn recheck(&mut self, share: BookedShare) -> bool {
+    pub(crate) fn recheck(&mut self, drawn: DrawnShare) -> bool {
         let has_room = self.rechecks.len() < RECHECKS_MAX;
         if has_room {
-            self.rechecks.push_back(Box::new(share));
+            self.rechecks.push_back(Box::new(drawn));
         }
         has_room
     }
@@ -174,8 +174,8 @@ impl Work {
     /// A lane could not be given this one after all.
     pub(crate) fn give_back(&mut self, subject: Subject) {
         match subject {
-            Subject::Booked(share) => self.claim(share, false),
-            Subject::Recheck(share) => self.rechecks.push_front(share),
+            Subject::Booked(drawn) => self.claim(drawn, false),
+            Subject::Recheck(drawn) => self.rechecks.push_front(drawn),
             Subject::Asked(share, reply) => self.prove_again(share, reply),
         }
     }

@@ -113,8 +113,7 @@ fn a_proven_share_counts_once() {
         stage.offer(share);
     }
     let pair = stage.line("new", 1).pair();
-    let settings = stage.actor.parts.settings.clone();
-    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 10);
+    assert_eq!(stage.actor.pairs.touch(&pair, NOW).verified, 10);
 }
 
 #[test]
@@ -129,8 +128,7 @@ fn every_share_of_a_suspect_is_checked_and_trust_begins_anew() {
         assert_eq!(stage.hash(SHARE), "old-1");
     }
     let pair = stage.line("old-1", 1).pair();
-    let settings = stage.actor.parts.settings.clone();
-    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 30);
+    assert_eq!(stage.actor.pairs.touch(&pair, NOW).verified, 30);
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Whose shares were true before this process: trust and stake, as the books say.
+use std::time::{Duration, Instant};
+
+use store::penalties::ProvenPair;
+use store::{Store, StoreError};
+use tracing::{debug, warn};
+use units::{Difficulty, HostId, Minute, Timestamp};
+
+use crate::trust::{FORGET_AFTER, PAIRS_MAX};
+
+/// Verified shares of one pair that are read: more than any usual chance of a check needs.
+const SHARES_READ: i64 = 256;
+/// How long a start may take to read stakes. Pairs whose stake was not read begin without one: their shares are checked
+/// until there is one again.
+const READ_FOR: Duration = Duration::from_secs(5);
+
+/// A pair whose recomputed shares were all true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPair {
+    /// Payout address.
+    pub address: String,
+    /// HMAC of the client's address.
+    pub origin: [u8; 16],
+    /// How many shares.
+    pub verified: u64,
+    /// The last minute with one.
+    pub last: Minute,
+    /// The latest of those that stand in this host's log and are still to be paid. Other hosts' are no stake here: a
+    /// void does not reach them.
+    pub work: Vec<(Minute, Difficulty)>,
+}
+
+/// Reads pairs with verified shares and no false one in the last day, those with most shares first. What they have at
+/// stake is not read yet.
+///
+/// # Errors
+/// When the database gives no answer, or a row is damaged.
+pub async fn known_pairs(store: &Store, now: Timestamp) -> Result<Vec<KnownPair>, StoreError> {
+    let max = i64::try_from(PAIRS_MAX).unwrap_or(i64::MAX);
+    let pairs = store.proven_pairs(now.minus(FORGET_AFTER).minute(), max).await?;
+    let known = |pair: ProvenPair| KnownPair {
+        address: pair.address,
+        origin: pair.origin,
+        verified: pair.verified,
+        last: pair.last,
+        work: Vec::new(),
+    };
+    Ok(pairs.into_iter().map(known).collect())
+}
+
+/// Reads what these pairs have at stake, as far as that is quickly done. `host` is whose log this process judges;
+/// `window` is for how long a share is paid.
+pub async fn read_stakes(pairs: &mut [KnownPair], store: &Store, host: HostId, window: Duration, now: Timestamp) {
+    let (began, unpaid) = (Instant::now(), now.minus(window).minute());
+    let mut unread = 0_u64;
+    for pair in pairs.iter_mut().filter(|pair| pair.last >= unpaid) {
+        if began.elapsed() >= READ_FOR {
+            unread += 1;
+            continue;
+        }
+        match store.pair_verified(host, (&pair.address, pair.origin), unpaid, SHARES_READ).await {
+            Ok(shares) => pair.work = shares.into_iter().map(|share| (share.minute, share.difficulty)).collect(),
+            Err(error) => {
+                debug!(%error, address = pair.address, "verified work not read");
+                unread += 1;
+            }
+        }
+    }
+    if unread > 0 {
+        warn!(pairs = unread, "verified work of some miners not read at the start: their shares are checked again");
+    }
+}
