@@ -6,8 +6,11 @@ use store::{Store, StoreError};
 use tracing::{debug, warn};
 use units::{Difficulty, HostId, Minute, Timestamp};
 
-use crate::trust::{FORGET_AFTER, PAIRS_MAX};
-
+/// Pairs whose trust is remembered. Beyond it those that were not seen for longest go first, untrusted ones before all
+/// others.
+pub(crate) const PAIRS_MAX: usize = 100_000;
+/// A pair that is not seen for so long is forgotten.
+pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Verified shares of one pair that are read: more than any usual chance of a check needs.
 const SHARES_READ: i64 = 256;
 /// How long a start may take to read stakes. Pairs whose stake was not read begin without one: their shares are checked

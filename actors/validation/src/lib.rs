@@ -112,11 +112,9 @@ impl Validation {
         move || Validation {
             tell: parts.own.recipient(),
             chance: StdRng::from_seed((parts.seed)()),
-            pairs: TrustTable::with_known(
-                SamplingRules::new(&parts.settings, parts.window),
-                &parts.known,
-                |pair| !parts.penalties.is_struck(pair),
-            ),
+            pairs: TrustTable::with_known(SamplingRules::new(&parts.settings, parts.window), &parts.known, |pair| {
+                !parts.penalties.is_struck(pair)
+            }),
             parts: parts.clone(),
             work: Work::default(),
             candidates: Candidates::new(parts.submitter.clone()),

@@ -8,17 +8,11 @@ use rand::Rng;
 use settings::{ValidationMode, ValidationSettings};
 use units::{Difficulty, Nonce, Timestamp, Work};
 
-use crate::known::KnownPair;
+use crate::known::{FORGET_AFTER, KnownPair, PAIRS_MAX};
 use crate::stake::{CheckChance, Stake, StakeWindow};
 
-/// Pairs whose trust is remembered. Beyond it those that were not seen for longest go first, untrusted ones before all
-/// others.
-pub(crate) const PAIRS_MAX: usize = 100_000;
 /// How many go at once, so that looking for them costs little per pair.
 const PAIRS_EVICTED: usize = PAIRS_MAX / 16;
-/// A pair that is not seen for so long is forgotten.
-pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
-
 /// By what a share is drawn, from the settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SamplingRules {

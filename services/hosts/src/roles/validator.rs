@@ -13,7 +13,8 @@ use runtime::{ActorRef, Host};
 use tokio::sync::watch;
 use units::HostId;
 use validation::{
-    AuditSampler, AuditSamplerParts, KnownPair, Lanes, Penalties, Validation, ValidationParts, VoidProcessor, VoidProcessorParts,
+    AuditSampler, AuditSamplerParts, KnownPair, Lanes, Penalties, Validation, ValidationParts, VoidProcessor,
+    VoidProcessorParts,
 };
 
 use super::Running;
@@ -52,7 +53,8 @@ impl ValidatorRole {
     /// Reads what known miners have at stake in the share log of `host`, this process's own.
     pub(crate) async fn read_stakes(&mut self, context: &HostContext<'_>, host: HostId) {
         let (window, now) = (context.settings.pplns.window, (context.clock)());
-        validation::read_stakes(Arc::make_mut(&mut self.known), &context.store, host, window, now).await;
+        let known: &mut Vec<KnownPair> = Arc::make_mut(&mut self.known);
+        validation::read_stakes(known, &context.store, host, window, now).await;
     }
 
     /// Who is under suspicion.
