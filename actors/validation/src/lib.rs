@@ -10,9 +10,48 @@
 //! Bounds: the mailbox and [`work`] bound proofs that are asked for; what is owed is bounded by `OWED_MAX`, block
 //! claims by the places that are taken before they are acknowledged; trust is kept for `PAIRS_MAX` pairs, strikes for
 //! `PENALTIES_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
+//!
+//! # Why no strategy gains
+//!
+//! A share of difficulty `d` is paid what `d` hashes are worth, spread over the blocks of the payout window behind it.
+//! So of a share of age `a` in a window `W` the part `d * (1 - a / W)` is still to be paid; call the sum of that over a
+//! pair's verified shares its stake `S`. An invented share costs nothing and gains at most `d`. It is drawn with
+//! `p >= 2d / S`. If it is drawn, it is found false and gains nothing; the pair loses all its provisional work, and
+//! verified work of which `2d / p` was still to be paid when the share came. Because `2d / p <= S`, there was so much.
+//!
+//! *One invented share.* It gains `(1 - p) * d` and loses `p * (2d / p) = 2d`: at least `d` is lost on average.
+//!
+//! *Any number of them, of any difficulties, sent before the first verdict.* Say they are drawn in some order, `q` is
+//! the chance of each not to be drawn, and `Q` the chance that none is. If none is, they gain the sum of all `d`, that
+//! is `Q * sum(d)`. What is lost is at least what the first drawn one costs: the sum over all of
+//! `(product of q before it) * p * (2d / p)`, which is at least `Q * sum(2d)`, twice the gain. One strike for all of
+//! them is therefore enough. A void that comes for several takes what the costliest of them costs.
+//!
+//! *Stopping, or doing so at any moment.* Each of the terms above belongs to shares that are already drawn, so nothing
+//! that a pair does afterwards changes them. Since a strike empties the stake, what follows begins at `S = 0`, where
+//! every share is checked.
+//!
+//! *Low difficulty first, then high.* `p` rises with `d` and falls with `S`, and both are work: twenty easy shares are a
+//! stake of twenty easy shares. A higher difficulty never lowers `p`.
+//!
+//! *Old trust.* Work that is almost paid out is worth little in `S` and as little in a void, which measures what it takes
+//! in the same way.
+//!
+//! *Fresh addresses and other origins.* Each pair has its own `S`, and the sums above hold for each.
+//!
+//! What this takes for granted:
+//! - the payout is by a sliding window of time (`pplns`). Under `proportional` early work of a round is worth more than
+//!   its difficulty; `check-config` says so. Under `solo` a share is worth nothing;
+//! - a verdict is in the books before the blocks found since its share are weighed: lanes keep up within the credit depth;
+//! - drawn shares are checked. Where a draw of a pair was given up, its next void takes all its verified work, but a pair
+//!   none of whose draws is ever done loses nothing;
+//! - nobody foresees the draw, which is made after the share is durable, and nobody finds two nonces with one hash;
+//! - weights follow the pair: an address with several origins is one payee, and its cap and audit demand are one.
 #![warn(missing_docs)]
 
 mod audit_sampler;
+#[doc(hidden)]
+pub mod bench;
 mod candidates;
 mod judge;
 mod known;

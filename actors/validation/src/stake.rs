@@ -1,41 +1,5 @@
 //! A pair's stake, and how likely that makes the check of a share. Integers only; chance and time are arguments.
-//!
-//! # Why no strategy gains
-//!
-//! A share of difficulty `d` is paid what `d` hashes are worth, spread over the blocks of the payout window behind it.
-//! So of a share of age `a` in a window `W` the part `d * (1 - a / W)` is still to be paid; call the sum of that over a
-//! pair's verified shares its stake `S`. An invented share costs nothing and gains at most `d`. It is drawn with
-//! `p >= 2d / S`. If it is drawn, it is found false and gains nothing; the pair loses all its provisional work, and
-//! verified work of which `2d / p` was still to be paid when the share came. Because `2d / p <= S`, there was so much.
-//!
-//! *One invented share.* It gains `(1 - p) * d` and loses `p * (2d / p) = 2d`: at least `d` is lost on average.
-//!
-//! *Any number of them, of any difficulties, sent before the first verdict.* Say they are drawn in some order, `q` is
-//! the chance of each not to be drawn, and `Q` the chance that none is. If none is, they gain the sum of all `d`, that
-//! is `Q * sum(d)`. What is lost is at least what the first drawn one costs: the sum over all of
-//! `(product of q before it) * p * (2d / p)`, which is at least `Q * sum(2d)`, twice the gain. One strike for all of
-//! them is therefore enough. A void that comes for several takes what the costliest of them costs.
-//!
-//! *Stopping, or doing so at any moment.* Each of the terms above belongs to shares that are already drawn, so nothing
-//! that a pair does afterwards changes them. Since a strike empties the stake, what follows begins at `S = 0`, where
-//! every share is checked.
-//!
-//! *Low difficulty first, then high.* `p` rises with `d` and falls with `S`, and both are work: twenty easy shares are a
-//! stake of twenty easy shares. A higher difficulty never lowers `p`.
-//!
-//! *Old trust.* Work that is almost paid out is worth little in `S` and as little in a void, which measures what it takes
-//! in the same way.
-//!
-//! *Fresh addresses and other origins.* Each pair has its own `S`, and the sums above hold for each.
-//!
-//! What this takes for granted:
-//! - the payout is by a sliding window of time (`pplns`). Under `proportional` early work of a round is worth more than
-//!   its difficulty; `check-config` says so. Under `solo` a share is worth nothing;
-//! - a verdict is in the books before the blocks found since its share are weighed: lanes keep up within the credit depth;
-//! - drawn shares are checked. Where a draw of a pair was given up, its next void takes all its verified work, but a pair
-//!   none of whose draws is ever done loses nothing;
-//! - nobody foresees the draw, which is made after the share is durable, and nobody finds two nonces with one hash;
-//! - weights follow the pair: an address with several origins is one payee, and its cap and audit demand are one.
+//! The crate's documentation says why these numbers.
 use std::time::Duration;
 
 use units::{Difficulty, Timestamp, Work};
@@ -98,13 +62,16 @@ impl StakeWindow {
 
     /// How much of work done at `at` is still to be paid at `now`: `work * (1 - age / window)`, rounded down.
     pub(crate) fn unpaid(self, work: u64, at: Timestamp, now: Timestamp) -> u64 {
-        self.unpaid_after(work, u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX))
+        self.in_work(self.parts(work, u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)))
     }
 
-    fn unpaid_after(self, work: u64, age_ms: u64) -> u64 {
-        let left = u128::from(self.window_ms.saturating_sub(age_ms));
-        let unpaid = u128::from(work) * left / u128::from(self.window_ms);
-        u64::try_from(unpaid).unwrap_or(work)
+    /// The same in parts of the window's length: many of them are added up before they are divided.
+    fn parts(self, work: u64, age_ms: u64) -> u128 {
+        u128::from(work) * u128::from(self.window_ms.saturating_sub(age_ms))
+    }
+
+    fn in_work(self, parts: u128) -> u64 {
+        u64::try_from(parts / u128::from(self.window_ms)).unwrap_or(u64::MAX)
     }
 
     fn step_of(self, at: Timestamp) -> u64 {
@@ -141,15 +108,12 @@ impl Stake {
     /// How much of it is still to be paid: never more than the exact sum over its shares.
     pub(crate) fn worth(&self, now: Timestamp, window: StakeWindow) -> u64 {
         let now_ms = u64::try_from(now.ms()).unwrap_or(0);
-        let mut worth = 0_u64;
-        for age in 0..(STEPS as u64).min(self.newest + 1) {
-            let step = self.newest - age;
-            let work = self.work[slot(step)];
-            if work > 0 {
-                worth = worth.saturating_add(window.unpaid_after(work, now_ms.saturating_sub(step * window.step_ms)));
-            }
-        }
-        worth
+        let steps = self.newest.saturating_sub(STEPS as u64 - 1)..=self.newest;
+        let parts = steps.map(|step| {
+            let age_ms = now_ms.saturating_sub(step.saturating_mul(window.step_ms));
+            window.parts(self.work[slot(step)], age_ms)
+        });
+        window.in_work(parts.fold(0, u128::saturating_add))
     }
 
     /// All of it is lost.
