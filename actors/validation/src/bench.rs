@@ -1,4 +1,5 @@
 //! What the benchmark reaches beside the public interface; nothing else uses it.
+use std::sync::Arc;
 use std::time::Duration;
 
 use messages::facts::{Restrictions, TrustKey};
@@ -21,7 +22,7 @@ impl Sampler {
     #[must_use]
     pub fn new(pairs: &[TrustKey], forced: &[TrustKey], now: Timestamp) -> Sampler {
         let window = Duration::from_secs(6 * 3600);
-        let mut table = TrustTable::new(SamplingRules::new(&ValidationSettings::default(), window));
+        let mut table = TrustTable::new(SamplingRules::new(&ValidationSettings::default(), window), Arc::default());
         for pair in pairs {
             for share in 0..32 {
                 table.earn(pair, Difficulty::ONE, now.minus(window * share / 32), now);
@@ -38,7 +39,7 @@ impl Sampler {
         let trust = self.pairs.touch(pair, now);
         let is_drawn = is_suspect || trust.draw(difficulty, &rules, &mut self.random, now).is_some();
         if is_drawn {
-            trust.earn(difficulty, now, &rules);
+            self.pairs.earn(pair, difficulty, now, now);
         }
         is_drawn
     }

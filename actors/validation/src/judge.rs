@@ -20,15 +20,16 @@ impl Validation {
             // Not the miner's fault, and the question is still open.
             return if drawn.share.claims_block { self.work.claim(drawn, false) } else { self.owe(drawn, false, now) };
         }
-        let (share, rules) = (&drawn.share, self.pairs.rules);
-        let trust = self.pairs.touch(&share.line.pair(), now);
+        let share = &drawn.share;
+        let pair = share.line.pair();
+        let trust = self.pairs.touch(&pair, now);
         trust.under_way = trust.under_way.saturating_sub(1);
         let key = (share.template.local_id, share.nonce);
         let was_submitted = trust.at_daemon.take_if(|at_daemon| *at_daemon == key).is_some();
         match outcome {
             Ok(proven) => {
                 if share.seq != Seq::ZERO {
-                    trust.earn(share.difficulty, paid_from(share), &rules);
+                    self.pairs.earn(&pair, share.difficulty, paid_from(share), now);
                 }
                 if share.template.network_target.is_met_by(&proven.hash) {
                     self.parts.metrics.candidates_total.add(u64::from(!was_submitted));

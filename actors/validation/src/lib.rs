@@ -73,7 +73,7 @@ use messages::blocks::SubmitCandidate;
 use messages::facts::{Clock, Restrictions};
 use messages::share_ledger::AppendEvents;
 use messages::validation::{
-    BookedShare, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, ValidationTick, VerifyShare,
+    BookedShare, ClaimPermits, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, ValidationTick, VerifyShare,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -123,6 +123,8 @@ pub struct ValidationParts {
     pub submitter: Recipient<SubmitCandidate>,
     /// Who sent false shares, and what follows. Survives the actor.
     pub penalties: Arc<Penalties>,
+    /// Places for block claims; hears who is trusted.
+    pub places: Arc<ClaimPermits>,
     /// Whose shares were true, as the database said at the start.
     pub known: Arc<Vec<KnownPair>>,
     /// What it counts.
@@ -151,9 +153,12 @@ impl Validation {
         move || Validation {
             tell: parts.own.recipient(),
             chance: StdRng::from_seed((parts.seed)()),
-            pairs: TrustTable::with_known(SamplingRules::new(&parts.settings, parts.window), &parts.known, |pair| {
-                !parts.penalties.is_struck(pair)
-            }),
+            pairs: TrustTable::with_known(
+                SamplingRules::new(&parts.settings, parts.window),
+                Arc::clone(&parts.places),
+                &parts.known,
+                |pair| !parts.penalties.is_struck(pair),
+            ),
             parts: parts.clone(),
             work: Work::default(),
             candidates: Candidates::new(parts.submitter.clone()),
@@ -162,14 +167,15 @@ impl Validation {
         }
     }
 
-    fn take(&mut self, share: BookedShare, restrictions: &Restrictions, now: Timestamp) {
+    fn take(&mut self, mut share: BookedShare, restrictions: &Restrictions, now: Timestamp) {
         let rules = self.pairs.rules;
         let pair = share.line.pair();
         let trust = self.pairs.touch(&pair, now);
-        let is_suspect = restrictions.forced.contains(&pair) || restrictions.quarantined.contains_key(&pair);
+        let is_refused = restrictions.quarantined.contains_key(&pair);
+        let is_suspect = is_refused || restrictions.forced.contains(&pair);
         if share.verified {
             if share.seq != Seq::ZERO {
-                trust.earn(share.difficulty, paid_from(&share), &rules);
+                self.pairs.earn(&pair, share.difficulty, paid_from(&share), now);
             }
             if share.claims_block {
                 self.parts.metrics.candidates_total.add(1);
@@ -189,6 +195,9 @@ impl Validation {
         if !share.claims_block {
             self.parts.metrics.checks_sampled_total.add(1);
             return self.owe(Box::new(DrawnShare { share, chance }), is_trusted, now);
+        }
+        if is_refused {
+            share.place = None; // Others need it.
         }
         // One at a time: the next one waits for its check, so that a flood of fakes cannot keep the daemon busy.
         if is_trusted && trust.at_daemon.is_none() {

@@ -16,6 +16,7 @@ use super::*;
 use crate::lanes::Task as LaneTask;
 use crate::work::{ORIGIN_PROOFS_MAX, OWNER_OWED_MAX, PAIR_PROOFS_MAX};
 
+mod places;
 mod queues;
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
@@ -92,6 +93,7 @@ impl Stage {
             known: Arc::new(known.to_vec()),
             settings,
             window: Duration::from_secs(6 * 3600),
+            places: Arc::default(),
             metrics,
             clock: Arc::new(|| NOW),
             seed: || [7; 32],

@@ -212,14 +212,19 @@ impl Work {
     }
 
     /// A pair is refused from now on. Proofs that it waits for are returned, to be answered. What was acknowledged is
-    /// still checked, for it may be a block and it may be false, but only when its turn among owed checks comes.
+    /// still checked, for it may be a block and it may be false, but only when its turn among owed checks comes; its
+    /// places are free for others' claims.
     pub(crate) fn quarantine(&mut self, pair: &TrustKey) -> Vec<Reply<VerifyShare>> {
         self.distrust(pair);
         let mut answered = Vec::new();
         let is_its = |subject: &Subject| subject.line().address == pair.0 && subject.line().origin == pair.1;
         for subject in self.claims.extract(&Owner::Origin(pair.1), is_its) {
             match subject {
-                Subject::Booked(_) | Subject::Recheck(_) => self.owed.push(Owner::TrustKey(pair.clone()), subject),
+                Subject::Booked(mut drawn) => {
+                    drawn.share.place = None;
+                    self.owed.push(Owner::TrustKey(pair.clone()), Subject::Booked(drawn));
+                }
+                Subject::Recheck(drawn) => self.rechecks.push_back(drawn),
                 Subject::Asked(_, reply) => answered.push(reply),
             }
         }

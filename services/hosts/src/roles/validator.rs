@@ -72,6 +72,7 @@ impl ValidatorRole {
             ledger: wiring.ledger.recipient(),
             submitter: wiring.submitter.recipient(),
             penalties: self.penalties,
+            places: Arc::clone(&wiring.claim_places),
             known: self.known,
             metrics: Arc::clone(&context.metrics.validator),
             clock: Arc::clone(&context.clock),
