@@ -29,7 +29,7 @@ impl Validation {
         match outcome {
             Ok(proven) => {
                 if share.seq != Seq::ZERO {
-                    self.pairs.earn(&pair, share.difficulty, paid_from(share), now);
+                    self.earn(share, now);
                 }
                 if share.template.network_target.is_met_by(&proven.hash) {
                     self.parts.metrics.candidates_total.add(u64::from(!was_submitted));
@@ -41,13 +41,20 @@ impl Validation {
         }
     }
 
+    /// A share of the log was found true. One from before its pair's last strike may be void: it earns nothing.
+    pub(crate) fn earn(&mut self, share: &BookedShare, now: Timestamp) {
+        let pair = share.line.pair();
+        if self.parts.penalties.struck_at(&pair).is_none_or(|struck_at| share.received_at > struck_at) {
+            self.pairs.earn(&pair, share.difficulty, paid_from(share), now);
+        }
+    }
+
     /// A stored share: too old to be a block, and chosen again if it could not be hashed.
     pub(crate) fn rechecked(&mut self, drawn: &DrawnShare, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
         match outcome {
             Ok(_) => {
-                let share = &drawn.share;
-                self.pairs.earn(&share.line.pair(), share.difficulty, paid_from(share), now);
-                self.log(share, Verdict::Verified);
+                self.earn(&drawn.share, now);
+                self.log(&drawn.share, Verdict::Verified);
             }
             Err(ProofRefusal::HashFailed | ProofRefusal::Busy) => {}
             Err(refusal) => self.reject(drawn, refusal, now),
@@ -79,6 +86,9 @@ impl Validation {
     fn blame(&mut self, pair: &TrustKey, now: Timestamp, price: VoidPrice) {
         self.parts.metrics.checks_failed_total.add(1);
         self.pairs.distrust(pair);
+        let dropped = self.work.drop_void(pair, now);
+        self.parts.metrics.checks_void_total.add(dropped);
+        self.pairs.settled(pair, dropped);
         if self.parts.penalties.strike(pair, now, price) {
             for reply in self.work.quarantine(pair) {
                 self.parts.metrics.proofs_refused_total.add(1);

@@ -157,7 +157,7 @@ impl Validation {
                 SamplingRules::new(&parts.settings, parts.window),
                 Arc::clone(&parts.places),
                 &parts.known,
-                |pair| !parts.penalties.is_struck(pair),
+                |pair| parts.penalties.struck_at(pair).is_none(),
             ),
             parts: parts.clone(),
             work: Work::default(),
@@ -175,7 +175,7 @@ impl Validation {
         let is_suspect = is_refused || restrictions.forced.contains(&pair);
         if share.verified {
             if share.seq != Seq::ZERO {
-                self.pairs.earn(&pair, share.difficulty, paid_from(&share), now);
+                self.earn(&share, now);
             }
             if share.claims_block {
                 self.parts.metrics.candidates_total.add(1);

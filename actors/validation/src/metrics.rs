@@ -18,6 +18,8 @@ instruments::metrics! {
         claims_waiting: Gauge,
         /// Checks dropped because too many were owed: those shares stay provisional.
         checks_forgone_total: Counter,
+        /// Checks dropped because all work of their pair was voided.
+        checks_void_total: Counter,
         /// Shares that wait for their proof before they are acknowledged (gauge).
         proofs_waiting: Gauge,
         /// Proofs refused because too many of the same pair or client wait, or the pair was refused meanwhile.

@@ -144,9 +144,9 @@ impl Penalties {
         sentence.is_some()
     }
 
-    /// Whether false shares of this pair still count.
-    pub(crate) fn is_struck(&self, pair: &TrustKey) -> bool {
-        self.kept().penalties.contains_key(pair)
+    /// When this pair's last false share was found, as long as that counts.
+    pub(crate) fn struck_at(&self, pair: &TrustKey) -> Option<Timestamp> {
+        self.kept().penalties.get(pair).map(|penalty| penalty.struck_at)
     }
 
     /// A pair whose uncredited work is still to be voided, and how much of it.

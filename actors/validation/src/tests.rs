@@ -20,6 +20,8 @@ mod places;
 mod queues;
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+/// When shares are sent: after a strike at [`NOW`].
+const SENT: Timestamp = Timestamp::from_ms(NOW.ms() + 1);
 /// A hash that is a block, and one that is only a share.
 const BLOCK: PowHash = PowHash([0; 32]);
 const SHARE: PowHash = PowHash([0x3f; 32]);
@@ -131,7 +133,7 @@ impl Stage {
             nonce: Nonce::new(seq.0),
             difficulty: Difficulty::new(2).unwrap(),
             claimed_hash: Some(claimed),
-            received_at: NOW,
+            received_at: SENT,
             claims_block: claimed == BLOCK,
             verified: false,
             session: None,

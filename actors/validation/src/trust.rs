@@ -203,6 +203,13 @@ impl TrustTable {
         }
     }
 
+    /// So many of its checks are not under way any more.
+    pub(crate) fn settled(&mut self, pair: &TrustKey, checks: u64) {
+        if let Some(trust) = self.trusts.get_mut(pair) {
+            trust.under_way = trust.under_way.saturating_sub(checks);
+        }
+    }
+
     /// A false share: trust has to be earned again, and the stake is lost.
     pub(crate) fn distrust(&mut self, pair: &TrustKey) {
         if let Some(trust) = self.trusts.get_mut(pair) {

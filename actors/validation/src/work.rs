@@ -6,8 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use messages::facts::{Origin, TrustKey};
-use messages::validation::VerifyShare;
+use messages::validation::{BookedShare, VerifyShare};
 use runtime::Reply;
+use units::Timestamp;
 
 use crate::lanes::{DrawnShare, Subject};
 
@@ -96,6 +97,10 @@ enum Kind {
     Owed,
 }
 
+/// While stored shares wait, one of so many hashes is theirs. They only wait while a block does, and its credit waits for
+/// them: no flood may keep them out.
+const RECHECK_EVERY: u32 = 4;
+
 /// Everything that waits for a lane.
 #[derive(Default)]
 pub(crate) struct Work {
@@ -104,8 +109,10 @@ pub(crate) struct Work {
     claims: FairQueue<Subject>,
     proofs: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
     owed: FairQueue<Subject>,
-    /// For lanes that have nothing else to do.
+    /// For lanes that have nothing else to do, and a part of all hashes.
     rechecks: VecDeque<Box<DrawnShare>>,
+    /// Hashes of others while stored shares waited.
+    since_recheck: u32,
     turn: usize,
 }
 
@@ -183,6 +190,11 @@ impl Work {
     /// What is hashed next. `abandoned` is counted up for proofs that nobody waits for any more: they are given up,
     /// unless they claim a block.
     pub(crate) fn next(&mut self, abandoned: &mut u64) -> Option<Subject> {
+        if self.since_recheck + 1 >= RECHECK_EVERY
+            && let Some(drawn) = self.next_recheck()
+        {
+            return Some(drawn);
+        }
         let first = TURNS[self.turn % TURNS.len()];
         self.turn += 1;
         let next = [first, Kind::Claim, Kind::Proof, Kind::Owed].into_iter().find_map(|kind| match kind {
@@ -190,7 +202,17 @@ impl Work {
             Kind::Proof => self.next_proof(abandoned),
             Kind::Owed => self.owed.pop(),
         });
-        next.or_else(|| self.rechecks.pop_front().map(Subject::Recheck))
+        if next.is_none() {
+            return self.next_recheck();
+        }
+        self.since_recheck = if self.rechecks.is_empty() { 0 } else { self.since_recheck + 1 };
+        next
+    }
+
+    fn next_recheck(&mut self) -> Option<Subject> {
+        let drawn = self.rechecks.pop_front()?;
+        self.since_recheck = 0;
+        Some(Subject::Recheck(drawn))
     }
 
     fn next_proof(&mut self, abandoned: &mut u64) -> Option<Subject> {
@@ -209,6 +231,22 @@ impl Work {
         for claim in self.trusted_claims.extract(&Owner::TrustKey(pair.clone()), |_| true) {
             self.claims.push(Owner::Origin(pair.1), claim);
         }
+    }
+
+    /// All of a pair's work up to a moment is void: what waits of it is not hashed any more, but for block claims, which
+    /// may be blocks. How many checks of acknowledged shares that are.
+    pub(crate) fn drop_void(&mut self, pair: &TrustKey, before: Timestamp) -> u64 {
+        let is_void = |share: &BookedShare| {
+            let is_its = share.line.address == pair.0 && share.line.origin == pair.1;
+            is_its && !share.claims_block && share.received_at <= before
+        };
+        let is_void_check = |subject: &Subject| matches!(subject, Subject::Booked(drawn) if is_void(&drawn.share));
+        let mut dropped = 0;
+        for owner in [Owner::TrustKey(pair.clone()), Owner::Origin(pair.1)] {
+            dropped += self.owed.extract(&owner, is_void_check).len() as u64;
+        }
+        self.rechecks.retain(|drawn| !is_void(&drawn.share));
+        dropped
     }
 
     /// A pair is refused from now on. Proofs that it waits for are returned, to be answered. What was acknowledged is
