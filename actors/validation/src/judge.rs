@@ -112,7 +112,7 @@ impl Validation {
                 let (pair, rules) = (share.line.pair(), self.pairs.rules);
                 let trust = self.pairs.touch(&pair, now);
                 let work = trust.price(CheckChance::CERTAIN, share.difficulty, &rules, now);
-                self.blame(&pair, now, VoidPrice { work, at: now });
+                self.blame(&pair, now, VoidPrice { work, at: share.received_at });
             }
             Ok(_) | Err(_) => {}
         }

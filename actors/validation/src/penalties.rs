@@ -112,10 +112,17 @@ impl Penalties {
         Arc::clone(&self.published.borrow())
     }
 
-    /// Notes a false share and what it costs; whether the pair is refused from now on.
+    /// Notes a false share and what it costs; whether the pair is refused from now on. One that was sent before the last
+    /// strike is no other strike: its sender had not been told, and its work is void already.
     pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp, price: VoidPrice) -> bool {
         let settings = &self.settings;
         let mut kept = self.kept();
+        if let Some(penalty) = kept.penalties.get_mut(pair).filter(|penalty| price.at <= penalty.struck_at) {
+            if let Some(void) = &mut penalty.void {
+                void.price = void.price.with(price);
+            }
+            return false;
+        }
         let before = kept.penalties.get(pair).copied().filter(|penalty| penalty.ends(settings) > now);
         if kept.penalties.len() >= PENALTIES_MAX && !kept.penalties.contains_key(pair) {
             let first = kept.penalties.iter().min_by_key(|(_, penalty)| penalty.ends(settings));

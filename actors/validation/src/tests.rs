@@ -176,6 +176,7 @@ impl Stage {
             nonce,
             difficulty: Difficulty::new(2).unwrap(),
             claimed_hash: claimed,
+            received_at: SENT,
         };
         self.handle(share)
     }

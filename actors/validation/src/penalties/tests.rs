@@ -11,7 +11,11 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
-const ALL: VoidPrice = VoidPrice { work: None, at: NOW };
+
+/// Everything, for a share that is sent after a strike at that moment.
+fn fresh(now: Timestamp) -> VoidPrice {
+    VoidPrice::all(now.plus(Duration::from_millis(1)))
+}
 
 fn pair(n: usize) -> TrustKey {
     (n.to_string().into(), Origin([1; 16]))
@@ -31,7 +35,7 @@ fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
     let mut now = NOW;
     let mut hours = Vec::new();
     for _ in 0..11 {
-        let refused = penalties.strike(&pair(1), now, ALL);
+        let refused = penalties.strike(&pair(1), now, fresh(now));
         let until = penalties.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
         assert_eq!(refused, until > now);
         assert!(is_forced(&penalties, 1));
@@ -46,9 +50,9 @@ fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
 fn every_restriction_ends_and_then_all_is_forgiven() {
     let penalties = penalties();
     for _ in 0..3 {
-        penalties.strike(&pair(1), NOW, ALL);
+        penalties.strike(&pair(1), NOW, fresh(NOW));
     }
-    penalties.strike(&pair(2), NOW.plus(HOUR), ALL);
+    penalties.strike(&pair(2), NOW.plus(HOUR), fresh(NOW.plus(HOUR)));
     penalties.look(NOW.plus(HOUR));
     assert!(penalties.restrictions().quarantined.is_empty() && is_forced(&penalties, 1));
     penalties.look(NOW.plus(24 * HOUR));
@@ -57,21 +61,24 @@ fn every_restriction_ends_and_then_all_is_forgiven() {
     penalties.look(NOW.plus(25 * HOUR));
     assert_eq!(penalties.kept().penalties.len(), 0);
     assert_eq!(penalties.restrictions().forced.len(), 0);
-    assert!(!penalties.strike(&pair(1), NOW.plus(25 * HOUR), ALL), "it begins again with the first");
+    assert!(
+        !penalties.strike(&pair(1), NOW.plus(25 * HOUR), fresh(NOW.plus(25 * HOUR))),
+        "it begins again with the first"
+    );
 }
 
 #[test]
 fn what_was_stored_is_in_force_again() {
     let penalties = penalties();
     for _ in 0..3 {
-        penalties.strike(&pair(1), NOW, ALL);
+        penalties.strike(&pair(1), NOW, fresh(NOW));
     }
     let rows = penalties.take_unsaved(9);
     assert!(rows.len() == 1 && penalties.take_unsaved(9).is_empty());
     let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
     assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
     assert_eq!(again.metrics.pairs_quarantined.get(), 1);
-    assert!(again.strike(&pair(1), NOW, ALL));
+    assert!(again.strike(&pair(1), NOW, fresh(NOW)));
     penalties.put_back(&rows);
     assert_eq!(penalties.take_unsaved(9), rows);
     penalties.load(Vec::new(), NOW);
@@ -91,7 +98,7 @@ fn the_number_of_penalties_is_bounded_and_the_oldest_goes_first() {
         ends_at: NOW,
     });
     let penalties = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
-    penalties.strike(&pair(PENALTIES_MAX), NOW, ALL);
+    penalties.strike(&pair(PENALTIES_MAX), NOW, fresh(NOW));
     let kept = penalties.kept();
     assert_eq!(kept.penalties.len(), PENALTIES_MAX);
     assert!(!kept.penalties.contains_key(&pair(0)) && kept.penalties.contains_key(&pair(PENALTIES_MAX)));
@@ -99,6 +106,22 @@ fn the_number_of_penalties_is_bounded_and_the_oldest_goes_first() {
 
 fn to_void(penalties: &Penalties) -> Option<(TrustKey, Timestamp)> {
     penalties.to_void().map(|(pair, void)| (pair, void.before))
+}
+
+#[test]
+fn shares_in_flight_before_the_first_verdict_are_one_strike() {
+    let penalties = penalties();
+    let sent = |ms| VoidPrice::all(Timestamp::from_ms(NOW.ms() + ms));
+    let strikes = || penalties.kept().penalties[&pair(1)].strikes;
+    penalties.strike(&pair(1), NOW, sent(-500));
+    for late in 1..10 {
+        assert!(!penalties.strike(&pair(1), NOW.plus(HOUR * late), sent(-(10 * i64::from(late)))));
+    }
+    assert_eq!((strikes(), penalties.struck_at(&pair(1))), (1, Some(NOW)));
+    penalties.strike(&pair(1), NOW.plus(HOUR), sent(1));
+    assert_eq!(strikes(), 2, "it had been told");
+    penalties.strike(&pair(2), NOW.plus(HOUR), sent(-1));
+    assert_eq!(penalties.kept().penalties[&pair(2)].strikes, 1, "another pair is another matter");
 }
 
 #[test]
@@ -118,7 +141,9 @@ fn a_void_takes_what_the_costliest_share_costs_and_all_of_it_after_a_restart() {
     assert_eq!(owed(&penalties).work, None);
     penalties.voided(&pair(1), NOW);
     penalties.strike(&pair(1), NOW, price(100, 9));
-    assert_eq!(owed(&penalties), price(100, 9), "what is done does not count again");
+    assert_eq!(penalties.to_void(), None, "in flight then: what is done is not done again");
+    penalties.strike(&pair(1), NOW, price(100, NOW.ms() + 9));
+    assert_eq!(owed(&penalties), price(100, NOW.ms() + 9));
     assert_eq!((penalties.struck_at(&pair(1)), penalties.struck_at(&pair(2))), (Some(NOW), None));
 }
 
@@ -126,10 +151,10 @@ fn a_void_takes_what_the_costliest_share_costs_and_all_of_it_after_a_restart() {
 fn a_void_is_owed_until_it_is_done_over_restarts_too() {
     let penalties = penalties();
     assert!(penalties.to_void().is_none());
-    penalties.strike(&pair(1), NOW, ALL);
+    penalties.strike(&pair(1), NOW, fresh(NOW));
     let again = Penalties::new(penalties.take_unsaved(9), ValidationSettings::default(), Arc::default(), NOW);
     assert_eq!(to_void(&again), Some((pair(1), NOW)));
-    again.strike(&pair(1), NOW.plus(HOUR), ALL);
+    again.strike(&pair(1), NOW.plus(HOUR), fresh(NOW.plus(HOUR)));
     again.voided(&pair(1), NOW);
     assert_eq!(to_void(&again), Some((pair(1), NOW.plus(HOUR))), "there was another one meanwhile");
     again.voided(&pair(1), NOW.plus(HOUR));
@@ -141,7 +166,7 @@ fn a_void_is_owed_until_it_is_done_over_restarts_too() {
 fn a_quarantine_can_be_switched_off() {
     let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
     let penalties = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
-    assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW, ALL)));
+    assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW, fresh(NOW))));
     assert!(penalties.restrictions().quarantined.is_empty());
 }
 
@@ -160,7 +185,7 @@ fn a_strike_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_m
     let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
     let penalties = Arc::new(penalties());
     let strike = |n: usize| {
-        penalties.strike(&pair(n), NOW, ALL);
+        penalties.strike(&pair(n), NOW, fresh(NOW));
     };
     (1..=5).for_each(strike);
     let memory = Arc::clone(&penalties);

@@ -46,7 +46,7 @@ fn claims_of_a_quarantined_pair_give_their_places_up() {
     }
     assert_eq!(places.depth(), 5);
     for _ in 0..3 {
-        stage.actor.parts.penalties.strike(&pair, NOW, crate::penalties::VoidPrice::all(NOW));
+        stage.actor.parts.penalties.strike(&pair, NOW, crate::penalties::VoidPrice::all(SENT));
     }
     let mut late = stage.booked("cheat", BLOCK);
     late.place = places.take(&pair).map(Arc::new);
