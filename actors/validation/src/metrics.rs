@@ -6,6 +6,10 @@ instruments::metrics! {
     pub struct ValidationMetrics {
         /// Hashes recomputed.
         checks_total: Counter,
+        /// Hashes computed again because the first one spoke against a miner.
+        checks_repeated_total: Counter,
+        /// Shares of which a lane computed two different hashes: its memory or another lane's is faulty.
+        lane_faults_total: Counter,
         /// Shares chosen to be recomputed.
         checks_sampled_total: Counter,
         /// Recomputed shares that were not what they claimed.

@@ -26,7 +26,7 @@ const SENT: Timestamp = Timestamp::from_ms(NOW.ms() + 1);
 const BLOCK: PowHash = PowHash([0; 32]);
 const SHARE: PowHash = PowHash([0x3f; 32]);
 
-fn template() -> Arc<Template> {
+pub(crate) fn template() -> Arc<Template> {
     let header = HeaderBase::from_bytes([7; 92]);
     Arc::new(Template {
         local_id: 1,
