@@ -236,4 +236,6 @@ impl TrustTable {
 }
 
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod tests;

@@ -206,7 +206,7 @@ impl Case {
 }
 
 /// How many of these verified shares, the latest first, are lost: until what was still to be paid of them is the price.
-fn lost(verified: &[JudgedShare], price: VoidPrice, window: StakeWindow) -> usize {
+pub(crate) fn lost(verified: &[JudgedShare], price: VoidPrice, window: StakeWindow) -> usize {
     let Some(work) = price.work else { return verified.len() };
     let mut left = work.get();
     let is_lost = |share: &&JudgedShare| {
