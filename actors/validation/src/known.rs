@@ -73,3 +73,52 @@ pub async fn read_stakes(pairs: &mut [KnownPair], store: &Store, host: HostId, w
         warn!(pairs = unread, "verified work of some miners not read at the start: their shares are checked again");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_at_stake_comes_from_this_hosts_log_with_its_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pool.sqlite").display().to_string();
+        Store::migrate(&format!("sqlite:{path}")).unwrap();
+        let mut sql = String::from("PRAGMA foreign_keys = OFF;");
+        for (id, address) in [(1, "true"), (2, "false")] {
+            sql += &format!(
+                "INSERT INTO miners (id, address, first_seen_at) VALUES ({id}, '{address}', 0); \
+                 INSERT INTO worker_identities (id, host_id, miner_id, worker, origin, first_share_at, last_share_at) \
+                 VALUES ({id}, 1, {id}, 'w', zeroblob(16), 0, 0), (1{id}, 2, {id}, 'w', zeroblob(16), 0, 0);"
+            );
+        }
+        let mut verdict = |seq: u32, host: u32, line: u32, hours_ago: u32, difficulty: u32, verdict: &str| {
+            let minute = NOW.minus(HOUR * hours_ago).minute().0;
+            sql += &format!(
+                "INSERT INTO verdicts (host_id, share_seq, identity_id, minute, difficulty, verdict, seq) \
+                 VALUES ({host}, {seq}, {line}, {minute}, {difficulty}, '{verdict}', {seq});"
+            );
+        };
+        verdict(1, 1, 1, 8, 10, "verified");
+        verdict(2, 1, 1, 5, 20, "verified");
+        verdict(3, 1, 1, 0, 30, "verified");
+        verdict(3, 2, 11, 0, 40, "verified");
+        verdict(4, 1, 2, 1, 50, "verified");
+        verdict(5, 1, 2, 0, 50, "rejected");
+        SqliteConnection::establish(&path).unwrap().batch_execute(&sql).unwrap();
+        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
+        runtime::block_on(async {
+            let mut known = known_pairs(&store, NOW).await.unwrap();
+            assert!(known.len() == 1 && known[0].address == "true" && known[0].work.is_empty(), "{known:?}");
+            assert_eq!((known[0].verified, known[0].last), (4, NOW.minute()));
+            read_stakes(&mut known, &store, HostId(1), 6 * HOUR, NOW).await;
+            let work = |hours_ago, hashes| (NOW.minus(HOUR * hours_ago).minute(), Difficulty::new(hashes).unwrap());
+            assert_eq!(known[0].work, [work(0, 30), work(5, 20)], "neither what is paid nor what another host has");
+        });
+    }
+}
