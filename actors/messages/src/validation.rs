@@ -106,6 +106,8 @@ pub struct VerifyShare {
     pub difficulty: Difficulty,
     /// The hash that the miner says it has.
     pub claimed_hash: Option<PowHash>,
+    /// When its line was read.
+    pub received_at: Timestamp,
 }
 
 impl VerifyShare {

@@ -1,30 +1,42 @@
 //! Verification lanes: threads that hash, each with a memory arena made once.
 //!
+//! A hash that speaks against a miner is computed twice before it is said ([`lane`]).
+//!
 //! They outlive the actor: a restart of it must not allocate gigabytes again. At most as many tasks are given out
 //! as there are lanes; who waits is the actor's business.
+mod lane;
+
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chain::{PowHash, Target};
-use crossbeam_channel::{Receiver, Sender, bounded};
+#[cfg(test)]
+use crossbeam_channel::Receiver;
+use crossbeam_channel::{Sender, bounded};
 use messages::facts::WorkerIdentity;
 use messages::validation::{BookedShare, ProofRefusal, Proven, VerifyShare};
 use pow::{Arena, Kernel, MemoryKib};
-use runtime::{Message, Recipient, Refused, Reply};
-use tracing::{error, info};
-use units::Difficulty;
+use runtime::{Message, Recipient, Reply};
+use tracing::info;
 
+use self::lane::{Hasher, Lane};
 use crate::metrics::ValidationMetrics;
+use crate::stake::CheckChance;
+
+/// A share of the log that is to be hashed.
+pub(crate) struct DrawnShare {
+    pub(crate) share: BookedShare,
+    /// How likely that was when it was drawn.
+    pub(crate) chance: CheckChance,
+}
 
 /// What is to be hashed, and for whom.
 pub(crate) enum Subject {
     /// An acknowledged share.
-    Booked(Box<BookedShare>),
+    Booked(Box<DrawnShare>),
     /// A share from the books.
-    Recheck(Box<BookedShare>),
+    Recheck(Box<DrawnShare>),
     /// A share that waits for its proof.
     Asked(Box<VerifyShare>, Reply<VerifyShare>),
 }
@@ -44,7 +56,7 @@ impl Message for Checked {
 impl Subject {
     pub(crate) fn line(&self) -> &WorkerIdentity {
         match self {
-            Subject::Booked(share) | Subject::Recheck(share) => &share.line,
+            Subject::Booked(drawn) | Subject::Recheck(drawn) => &drawn.share.line,
             Subject::Asked(share, _) => &share.line,
         }
     }
@@ -67,6 +79,8 @@ struct State {
     busy: AtomicUsize,
     /// When each lane began what it is doing.
     began: Mutex<Vec<Option<Instant>>>,
+    /// Which lanes' memory is to be mapped anew before the next hash.
+    doubted: Mutex<Vec<bool>>,
     /// Results that the actor could not take; it looks here with every message. A lane is free before its result is
     /// taken, so there may be more of them than lanes: as many as were begun since the actor looked last.
     undelivered: Mutex<VecDeque<Checked>>,
@@ -99,10 +113,24 @@ impl Lanes {
     /// # Errors
     /// When memory or threads cannot be had: too many lanes must be known at start, not at the first share.
     pub fn start(count: usize, memory_kib: u32, metrics: &Arc<ValidationMetrics>) -> Result<Arc<Lanes>, LanesError> {
+        Lanes::start_with(count, memory_kib, metrics, |_| {
+            let kernel = Kernel::detect();
+            Box::new(move |arena, header, nonce| kernel.hash(arena, header, nonce))
+        })
+    }
+
+    fn start_with(
+        count: usize,
+        memory_kib: u32,
+        metrics: &Arc<ValidationMetrics>,
+        hasher: impl Fn(usize) -> Hasher,
+    ) -> Result<Arc<Lanes>, LanesError> {
         let memory = MemoryKib::new(memory_kib).ok_or(LanesError::Size(memory_kib))?;
         let (tasks, queue) = bounded(count);
         let state = Arc::new(State::default());
         state.began.lock().unwrap_or_else(PoisonError::into_inner).resize(count, None);
+        state.doubted.lock().unwrap_or_else(PoisonError::into_inner).resize(count, false);
+        let seconds: Vec<_> = (0..count).map(|_| bounded(count)).collect();
         let mut huge_bytes = 0;
         for lane in 0..count {
             let arena = Arena::new(memory).map_err(|error| LanesError::Memory {
@@ -111,11 +139,23 @@ impl Lanes {
                 why: error.to_string(),
             })?;
             huge_bytes += arena.huge_page_bytes();
-            let (queue, state, metrics) = (queue.clone(), Arc::clone(&state), Arc::clone(metrics));
+            let another = (lane + 1) % count;
+            let lane = Lane {
+                number: lane,
+                memory,
+                arena: Some(arena),
+                hasher: hasher(lane),
+                tasks: queue.clone(),
+                seconds: seconds[lane].1.clone(),
+                next: (another != lane).then(|| seconds[another].0.clone()),
+                state: Arc::clone(&state),
+                metrics: Arc::clone(metrics),
+            };
+            let number = lane.number;
             std::thread::Builder::new()
-                .name(format!("pow-{lane}"))
-                .spawn(move || serve(lane, arena, &queue, &state, &metrics))
-                .map_err(|_| LanesError::Thread(lane))?;
+                .name(format!("pow-{number}"))
+                .spawn(move || lane.run())
+                .map_err(|_| LanesError::Thread(number))?;
         }
         info!(lanes = count, memory_kib, huge_bytes, "verification lanes are ready");
         Ok(Arc::new(Lanes { tasks, state, count }))
@@ -168,88 +208,5 @@ impl Lanes {
     pub(crate) fn longest(&self) -> Duration {
         let began = self.state.began.lock().unwrap_or_else(PoisonError::into_inner);
         began.iter().flatten().map(Instant::elapsed).max().unwrap_or_default()
-    }
-}
-
-fn serve(lane: usize, mut arena: Arena, tasks: &Receiver<Task>, state: &State, metrics: &ValidationMetrics) {
-    let kernel = Kernel::detect();
-    let mark = |now| {
-        if let Some(began) = state.began.lock().unwrap_or_else(PoisonError::into_inner).get_mut(lane) {
-            *began = now;
-        }
-    };
-    for Task { subject, tell } in tasks {
-        mark(Some(Instant::now()));
-        metrics.checks_running.add(1);
-        let outcome = catch_unwind(AssertUnwindSafe(|| check(&kernel, &mut arena, &subject)));
-        let outcome = outcome.unwrap_or_else(|_| {
-            error!(lane, "verification lane panicked; its share stays unverified");
-            Err(ProofRefusal::HashFailed)
-        });
-        metrics.checks_total.add(1);
-        metrics.checks_running.sub(1);
-        mark(None);
-        // Free before it says so, so that the actor finds it free.
-        state.busy.fetch_sub(1, Ordering::AcqRel);
-        if let Err(Refused::Busy(checked) | Refused::Down(checked)) = tell.tell(Checked { subject, outcome }) {
-            state.undelivered.lock().unwrap_or_else(PoisonError::into_inner).push_back(checked);
-        }
-    }
-}
-
-fn check(kernel: &Kernel, arena: &mut Arena, subject: &Subject) -> Result<Proven, ProofRefusal> {
-    let (template, nonce, difficulty, claimed, claims_block) = match subject {
-        Subject::Booked(share) | Subject::Recheck(share) => {
-            (&share.template, share.nonce, share.difficulty, share.claimed_hash, share.claims_block)
-        }
-        Subject::Asked(share, _) => (&share.template, share.nonce, share.difficulty, share.claimed_hash, false),
-    };
-    let hash = PowHash(kernel.hash(arena, template.header_base.as_bytes(), nonce.get()));
-    let network = &template.network_target;
-    // One that comes back from the log has no claimed hash any more, but that it was a block is known.
-    if claims_block && !network.is_met_by(&hash) {
-        return Err(ProofRefusal::InvalidProof);
-    }
-    judge(hash, claimed, difficulty, network)
-}
-
-/// A hash that differs from the claim is proof of fraud, whatever it is worth. One that meets the network's target
-/// is a block, whatever the share's target is.
-fn judge(
-    hash: PowHash,
-    claimed: Option<PowHash>,
-    difficulty: Difficulty,
-    network: &Target,
-) -> Result<Proven, ProofRefusal> {
-    if claimed.is_some_and(|claimed| claimed != hash) {
-        return Err(ProofRefusal::InvalidProof);
-    }
-    if !Target::from_difficulty(difficulty).is_met_by(&hash) && !network.is_met_by(&hash) {
-        return Err(ProofRefusal::LowDifficulty);
-    }
-    Ok(Proven { hash })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_is_judged_against_the_claim_before_the_target() {
-        let (low, high) = (PowHash([0x3f; 32]), PowHash([0xff; 32]));
-        let (two, network) = (Difficulty::new(2).unwrap(), Target::from_hashes(1000));
-        let judged = |hash, claimed| judge(hash, claimed, two, &network).map(|proven| proven.hash);
-        assert_eq!(judged(low, Some(low)), Ok(low));
-        assert_eq!(judged(low, None), Ok(low));
-        assert_eq!(judged(low, Some(high)), Err(ProofRefusal::InvalidProof));
-        assert_eq!(judged(high, Some(low)), Err(ProofRefusal::InvalidProof));
-        assert_eq!(judged(high, None), Err(ProofRefusal::LowDifficulty));
-    }
-
-    #[test]
-    fn a_block_that_misses_the_share_target_is_a_block() {
-        let hash = PowHash([0x7f; 32]);
-        let hard = Difficulty::new(1_000_000).unwrap();
-        assert!(judge(hash, Some(hash), hard, &Target::from_hashes(2)).is_ok());
     }
 }

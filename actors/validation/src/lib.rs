@@ -10,14 +10,56 @@
 //! Bounds: the mailbox and [`work`] bound proofs that are asked for; what is owed is bounded by `OWED_MAX`, block
 //! claims by the places that are taken before they are acknowledged; trust is kept for `PAIRS_MAX` pairs, strikes for
 //! `PENALTIES_MAX`. While `VERDICTS_MAX` verdicts wait for the log, no hash is begun.
+//!
+//! # Why no strategy gains
+//!
+//! A share of difficulty `d` is paid what `d` hashes are worth, spread over the blocks of the payout window behind it.
+//! So of a share of age `a` in a window `W` the part `d * (1 - a / W)` is still to be paid; call the sum of that over a
+//! pair's verified shares its stake `S`. An invented share costs nothing and gains at most `d`. It is drawn with
+//! `p >= 2d / S`. If it is drawn, it is found false and gains nothing; the pair loses all its provisional work, and
+//! verified work of which `2d / p` was still to be paid when the share came. Because `2d / p <= S`, there was so much.
+//!
+//! *One invented share.* It gains `(1 - p) * d` and loses `p * (2d / p) = 2d`: at least `d` is lost on average.
+//!
+//! *Any number of them, of any difficulties, sent before the first verdict.* Say they are drawn in some order, `q` is
+//! the chance of each not to be drawn, and `Q` the chance that none is. If none is, they gain the sum of all `d`, that
+//! is `Q * sum(d)`. What is lost is at least what the first drawn one costs: the sum over all of
+//! `(product of q before it) * p * (2d / p)`, which is at least `Q * sum(2d)`, twice the gain. One strike for all of
+//! them is therefore enough. A void that comes for several takes what the costliest of them costs.
+//!
+//! *Stopping, or doing so at any moment.* Each of the terms above belongs to shares that are already drawn, so nothing
+//! that a pair does afterwards changes them. Since a strike empties the stake, what follows begins at `S = 0`, where
+//! every share is checked.
+//!
+//! *Low difficulty first, then high.* `p` rises with `d` and falls with `S`, and both are work: twenty easy shares are a
+//! stake of twenty easy shares. A higher difficulty never lowers `p`.
+//!
+//! *Old trust.* Work that is almost paid out is worth little in `S` and as little in a void, which measures what it takes
+//! in the same way.
+//!
+//! *Fresh addresses and other origins.* Each pair has its own `S`, and the sums above hold for each.
+//!
+//! What this takes for granted:
+//! - the payout is by a sliding window of time (`pplns`). Under `proportional` early work of a round is worth more than
+//!   its difficulty; `check-config` says so. Under `solo` a share is worth nothing;
+//! - a verdict is in the books before the blocks found since its share are weighed: lanes keep up within the credit depth;
+//! - drawn shares are checked. Where a draw of a pair was given up, its next void takes all its verified work, but a pair
+//!   none of whose draws is ever done loses nothing;
+//! - nobody foresees the draw, which is made after the share is durable, and nobody finds two nonces with one hash;
+//! - weights follow the pair: an address with several origins is one payee, and its cap and audit demand are one.
 #![warn(missing_docs)]
 
 mod audit_sampler;
+#[doc(hidden)]
+pub mod bench;
 mod candidates;
+mod judge;
+mod known;
 mod lanes;
 mod metrics;
 mod outbox;
 mod penalties;
+mod stake;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -28,20 +70,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messages::blocks::SubmitCandidate;
-use messages::facts::{Clock, Restrictions, TrustKey};
-use messages::share_ledger::{AppendEvents, Event, Verdict};
+use messages::facts::{Clock, Restrictions};
+use messages::share_ledger::AppendEvents;
 use messages::validation::{
-    BookedShare, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, Proven, ValidationTick, VerifyShare,
+    BookedShare, ClaimPermits, LogVerdicts, OfferRechecks, OfferShares, ProofRefusal, ValidationTick, VerifyShare,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use runtime::{Actor, ActorRef, Fault, Handler, Recipient, Reply, Task};
 use settings::ValidationSettings;
-use store::penalties::ProvenPair;
-use tracing::warn;
 use units::{Seq, Timestamp};
 
 pub use audit_sampler::{AuditSampler, AuditSamplerParts};
+pub use known::{KnownPair, known_pairs, read_stakes};
 pub use lanes::{Checked, Lanes, LanesError};
 pub use metrics::ValidationMetrics;
 pub use penalties::{PENALTIES_MAX, Penalties};
@@ -49,9 +90,10 @@ pub use void_processor::{VoidProcessor, VoidProcessorParts};
 pub use work::RECHECKS_MAX;
 
 use candidates::{Candidates, candidate_of};
-use lanes::Subject;
+use lanes::{DrawnShare, Subject};
 use outbox::Outbox;
-use trust::TrustTable;
+use stake::CheckChance;
+use trust::{SamplingRules, TrustTable};
 use work::Work;
 
 /// Checks that may be owed. Beyond it a share stays provisional, and is counted.
@@ -61,10 +103,6 @@ pub const OWED_MAX: usize = 65_536;
 pub const CANDIDATES_MAX: usize = 1024;
 /// Verdicts that may wait for the log before the lanes rest.
 pub const VERDICTS_MAX: usize = 65_536;
-/// Pairs whose trust is read from the database at the start.
-pub const KNOWN_MAX: usize = trust::PAIRS_MAX;
-/// How long a pair's verified shares are remembered after the last one.
-pub const TRUST_MEMORY: Duration = trust::FORGET_AFTER;
 /// A hash that takes longer means that its lane is stuck.
 const LANE_OVERDUE: Duration = Duration::from_secs(300);
 
@@ -73,6 +111,8 @@ const LANE_OVERDUE: Duration = Duration::from_secs(300);
 pub struct ValidationParts {
     /// Sampling.
     pub settings: ValidationSettings,
+    /// For how long a share is paid.
+    pub window: Duration,
     /// The threads that hash.
     pub lanes: Arc<Lanes>,
     /// The actor's own address, for the lanes.
@@ -83,8 +123,10 @@ pub struct ValidationParts {
     pub submitter: Recipient<SubmitCandidate>,
     /// Who sent false shares, and what follows. Survives the actor.
     pub penalties: Arc<Penalties>,
+    /// Places for block claims; hears who is trusted.
+    pub places: Arc<ClaimPermits>,
     /// Whose shares were true, as the database said at the start.
-    pub known: Arc<Vec<ProvenPair>>,
+    pub known: Arc<Vec<KnownPair>>,
     /// What it counts.
     pub metrics: Arc<ValidationMetrics>,
     /// The wall clock.
@@ -111,7 +153,12 @@ impl Validation {
         move || Validation {
             tell: parts.own.recipient(),
             chance: StdRng::from_seed((parts.seed)()),
-            pairs: TrustTable::new(&parts.known),
+            pairs: TrustTable::with_known(
+                SamplingRules::new(&parts.settings, parts.window),
+                Arc::clone(&parts.places),
+                &parts.known,
+                |pair| parts.penalties.struck_at(pair).is_none(),
+            ),
             parts: parts.clone(),
             work: Work::default(),
             candidates: Candidates::new(parts.submitter.clone()),
@@ -120,27 +167,37 @@ impl Validation {
         }
     }
 
-    fn take(&mut self, share: BookedShare, restrictions: &Restrictions, now: Timestamp) {
-        let settings = &self.parts.settings;
+    fn take(&mut self, mut share: BookedShare, restrictions: &Restrictions, now: Timestamp) {
+        let rules = self.pairs.rules;
         let pair = share.line.pair();
-        let trust = self.pairs.touch(&pair, settings, now);
-        let is_suspect = restrictions.forced.contains(&pair) || restrictions.quarantined.contains_key(&pair);
+        let trust = self.pairs.touch(&pair, now);
+        let is_refused = restrictions.quarantined.contains_key(&pair);
+        let is_suspect = is_refused || restrictions.forced.contains(&pair);
         if share.verified {
-            trust.verified += u64::from(share.seq != Seq::ZERO);
+            if share.seq != Seq::ZERO {
+                self.earn(&share, now);
+            }
             if share.claims_block {
                 self.parts.metrics.candidates_total.add(1);
                 self.submit(&share, true);
             }
             return;
         }
-        if !share.claims_block && !is_suspect && !trust.samples(settings, &mut self.chance) {
-            return;
-        }
+        let chance = match share.claims_block || is_suspect {
+            true => CheckChance::CERTAIN,
+            false => match trust.draw(share.difficulty, &rules, &mut self.chance, now) {
+                Some(chance) => chance,
+                None => return,
+            },
+        };
         trust.under_way += 1;
-        let is_trusted = !is_suspect && trust.is_trusted(settings);
+        let is_trusted = !is_suspect && trust.is_trusted(&rules);
         if !share.claims_block {
             self.parts.metrics.checks_sampled_total.add(1);
-            return self.owe(Box::new(share), is_trusted);
+            return self.owe(Box::new(DrawnShare { share, chance }), is_trusted, now);
+        }
+        if is_refused {
+            share.place = None; // Others need it.
         }
         // One at a time: the next one waits for its check, so that a flood of fakes cannot keep the daemon busy.
         if is_trusted && trust.at_daemon.is_none() {
@@ -148,13 +205,13 @@ impl Validation {
             self.parts.metrics.candidates_total.add(1);
             self.submit(&share, false);
         }
-        self.work.claim(Box::new(share), is_trusted);
+        self.work.claim(Box::new(DrawnShare { share, chance }), is_trusted);
     }
 
-    fn owe(&mut self, share: Box<BookedShare>, is_trusted: bool) {
-        if let Err(share) = self.work.owe(share, is_trusted, OWED_MAX) {
+    fn owe(&mut self, drawn: Box<DrawnShare>, is_trusted: bool, now: Timestamp) {
+        if let Err(drawn) = self.work.owe(drawn, is_trusted, OWED_MAX) {
             self.parts.metrics.checks_forgone_total.add(1);
-            self.pairs.forgone(&share.line.pair());
+            self.pairs.forgone(&drawn.share.line.pair(), now);
         }
     }
 
@@ -191,108 +248,10 @@ impl Validation {
         self.parts.metrics.candidates_forgone_total.add(u64::from(!kept_all));
     }
 
-    fn judged(&mut self, share: Box<BookedShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
-        let pair = share.line.pair();
-        if matches!(outcome, Err(ProofRefusal::HashFailed | ProofRefusal::Busy)) {
-            // Not the miner's fault, and the question is still open.
-            return if share.claims_block { self.work.claim(share, false) } else { self.owe(share, false) };
-        }
-        let trust = self.pairs.touch(&pair, &self.parts.settings, now);
-        trust.under_way = trust.under_way.saturating_sub(1);
-        let key = (share.template.local_id, share.nonce);
-        let was_submitted = trust.at_daemon.take_if(|at_daemon| *at_daemon == key).is_some();
-        match outcome {
-            Ok(proven) => {
-                trust.verified += u64::from(share.seq != Seq::ZERO);
-                if share.template.network_target.is_met_by(&proven.hash) {
-                    self.parts.metrics.candidates_total.add(u64::from(!was_submitted));
-                    self.submit(&share, true);
-                }
-                self.log(&share, Verdict::Verified);
-            }
-            Err(refusal) => self.reject(&share, refusal, now),
-        }
-    }
-
-    /// A stored share: too old to be a block, and chosen again if it could not be hashed.
-    fn rechecked(&mut self, share: &BookedShare, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
-        match outcome {
-            Ok(_) => {
-                self.pairs.touch(&share.line.pair(), &self.parts.settings, now).verified += 1;
-                self.log(share, Verdict::Verified);
-            }
-            Err(ProofRefusal::HashFailed | ProofRefusal::Busy) => {}
-            Err(refusal) => self.reject(share, refusal, now),
-        }
-    }
-
-    fn reject(&mut self, share: &BookedShare, refusal: ProofRefusal, now: Timestamp) {
-        warn!(seq = share.seq.0, %refusal, "acknowledged share failed verification");
-        self.blame(&share.line.pair(), now);
-        self.log(share, Verdict::Rejected);
-    }
-
-    fn log(&self, share: &BookedShare, verdict: Verdict) {
-        if share.seq == Seq::ZERO {
-            return; // No logged share that the verdict could be about.
-        }
-        self.outbox.put(Event::Verdict {
-            share: share.seq,
-            minute: share.minute,
-            line: Arc::clone(&share.line),
-            difficulty: share.difficulty,
-            verdict,
-        });
-    }
-
-    fn blame(&mut self, pair: &TrustKey, now: Timestamp) {
-        self.parts.metrics.checks_failed_total.add(1);
-        self.pairs.distrust(pair);
-        if self.parts.penalties.strike(pair, now) {
-            for reply in self.work.quarantine(pair) {
-                self.parts.metrics.proofs_refused_total.add(1);
-                reply.send(Err(ProofRefusal::Busy));
-            }
-        } else {
-            self.work.distrust(pair);
-        }
-    }
-
-    fn proved(
-        &mut self,
-        share: Box<VerifyShare>,
-        reply: Reply<VerifyShare>,
-        outcome: Result<Proven, ProofRefusal>,
-        now: Timestamp,
-    ) {
-        match outcome {
-            Err(ProofRefusal::HashFailed) if share.claims_block() => return self.work.prove_again(share, reply),
-            Err(ProofRefusal::InvalidProof) => self.blame(&share.line.pair(), now),
-            Ok(_) | Err(_) => {}
-        }
-        let block = outcome.is_ok_and(|proven| share.template.network_target.is_met_by(&proven.hash));
-        // Its share counts as verified when it comes back from the log. If nobody waits for that any more, the share
-        // is refused, but the block is real.
-        if !reply.deliver(outcome) && block {
-            warn!(height = %share.template.height, "verified block submitted without its share: the miner has left");
-            self.parts.metrics.candidates_total.add(1);
-            let candidate = SubmitCandidate {
-                share: Seq::ZERO,
-                line: share.line,
-                template: share.template,
-                nonce: share.nonce,
-                received_at: now,
-                session: None,
-                logged: false,
-            };
-            self.hand_over(candidate, true);
-        }
-    }
-
     fn checked(&mut self, Checked { subject, outcome }: Checked, now: Timestamp) {
         match subject {
-            Subject::Booked(share) => self.judged(share, outcome, now),
-            Subject::Recheck(share) => self.rechecked(&share, outcome, now),
+            Subject::Booked(drawn) => self.judged(drawn, outcome, now),
+            Subject::Recheck(drawn) => self.rechecked(&drawn, outcome, now),
             Subject::Asked(share, reply) => self.proved(share, reply, outcome, now),
         }
     }
@@ -304,6 +263,11 @@ impl Validation {
         }
         self.pump();
     }
+}
+
+/// The moment from which on a share is paid by the blocks that are found: of two clocks the earlier one.
+fn paid_from(share: &BookedShare) -> Timestamp {
+    share.received_at.min(share.minute.start())
 }
 
 impl Actor for Validation {
@@ -334,8 +298,10 @@ impl Handler<OfferShares> for Validation {
 
 impl Handler<OfferRechecks> for Validation {
     async fn handle(&mut self, offer: OfferRechecks, reply: Reply<OfferRechecks>) -> Result<(), Fault> {
+        let chance = self.pairs.rules.rate;
         for share in offer.0 {
-            if !self.work.recheck(share) {
+            // By what chance it was not drawn before nobody knows any more: that was at least the configured rate.
+            if !self.work.recheck(DrawnShare { share, chance }) {
                 self.parts.metrics.rechecks_refused_total.add(1);
             }
         }

@@ -6,6 +6,10 @@ instruments::metrics! {
     pub struct ValidationMetrics {
         /// Hashes recomputed.
         checks_total: Counter,
+        /// Hashes computed again because the first one spoke against a miner.
+        checks_repeated_total: Counter,
+        /// Shares of which a lane computed two different hashes: its memory or another lane's is faulty.
+        lane_faults_total: Counter,
         /// Shares chosen to be recomputed.
         checks_sampled_total: Counter,
         /// Recomputed shares that were not what they claimed.
@@ -18,6 +22,8 @@ instruments::metrics! {
         claims_waiting: Gauge,
         /// Checks dropped because too many were owed: those shares stay provisional.
         checks_forgone_total: Counter,
+        /// Checks dropped because all work of their pair was voided.
+        checks_void_total: Counter,
         /// Shares that wait for their proof before they are acknowledged (gauge).
         proofs_waiting: Gauge,
         /// Proofs refused because too many of the same pair or client wait, or the pair was refused meanwhile.

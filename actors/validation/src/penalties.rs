@@ -1,4 +1,4 @@
-//! TrustTable that sent false shares: strikes, forced proofs and quarantine, each with an end.
+//! Pairs that sent false shares: strikes, forced proofs and quarantine, each with an end.
 //!
 //! Decided in memory and in force at once, whatever the database does; written behind by
 //! the keeper of penalties. It survives the actor, and blames nobody beyond the (address, origin).
@@ -9,9 +9,10 @@ use messages::facts::{Quarantine, Restrictions, TrustKey};
 use messages::write_behind::{PenaltyRecord, WrittenBehind};
 use settings::ValidationSettings;
 use tokio::sync::watch;
-use units::Timestamp;
+use units::{Timestamp, Work};
 
 use crate::metrics::ValidationMetrics;
+use crate::stake::higher_price;
 
 /// Penalties kept. Beyond it the one that would be forgotten first goes first.
 pub const PENALTIES_MAX: usize = 10_000;
@@ -42,8 +43,36 @@ struct Penalty {
     struck_at: Timestamp,
     forced_until: Timestamp,
     quarantined_until: Option<Timestamp>,
-    /// Its uncredited work from before then is still to be voided.
-    void_before: Option<Timestamp>,
+    /// What of its uncredited work is still to be voided.
+    void: Option<OwedVoid>,
+}
+
+/// What a pair loses: its provisional work, and some of its verified work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwedVoid {
+    /// Work that was received up to then.
+    pub(crate) before: Timestamp,
+    pub(crate) price: VoidPrice,
+}
+
+/// How much verified work a false share costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VoidPrice {
+    /// So much that was still to be paid; `None` for all there is.
+    pub(crate) work: Option<Work>,
+    /// When that was: the false share was received.
+    pub(crate) at: Timestamp,
+}
+
+impl VoidPrice {
+    /// Everything. The database stores that a void is owed and not how much, so this is what it is after a restart.
+    pub(crate) fn all(at: Timestamp) -> VoidPrice {
+        VoidPrice { work: None, at }
+    }
+
+    fn with(self, other: VoidPrice) -> VoidPrice {
+        VoidPrice { work: higher_price(self.work, other.work), at: self.at.max(other.at) }
+    }
 }
 
 impl Penalty {
@@ -83,10 +112,17 @@ impl Penalties {
         Arc::clone(&self.published.borrow())
     }
 
-    /// Notes a false share; whether the pair is refused from now on.
-    pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp) -> bool {
+    /// Notes a false share and what it costs; whether the pair is refused from now on. One that was sent before the last
+    /// strike is no other strike: its sender had not been told, and its work is void already.
+    pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp, price: VoidPrice) -> bool {
         let settings = &self.settings;
         let mut kept = self.kept();
+        if let Some(penalty) = kept.penalties.get_mut(pair).filter(|penalty| price.at <= penalty.struck_at) {
+            if let Some(void) = &mut penalty.void {
+                void.price = void.price.with(price);
+            }
+            return false;
+        }
         let before = kept.penalties.get(pair).copied().filter(|penalty| penalty.ends(settings) > now);
         if kept.penalties.len() >= PENALTIES_MAX && !kept.penalties.contains_key(pair) {
             let first = kept.penalties.iter().min_by_key(|(_, penalty)| penalty.ends(settings));
@@ -101,12 +137,13 @@ impl Penalties {
             let doubled = settings.quarantine_duration.saturating_mul(2u32.saturating_pow(beyond));
             now.plus(doubled.min(settings.max_quarantine_duration))
         });
+        let owed = before.and_then(|penalty| penalty.void);
         let penalty = Penalty {
             strikes,
             struck_at: now,
             forced_until: now.plus(settings.forced_verify_duration),
             quarantined_until: sentence.max(before.and_then(|penalty| penalty.quarantined_until)),
-            void_before: Some(now),
+            void: Some(OwedVoid { before: now, price: owed.map_or(price, |owed| owed.price.with(price)) }),
         };
         kept.penalties.insert(pair.clone(), penalty);
         kept.dirty.insert(pair.clone());
@@ -114,18 +151,23 @@ impl Penalties {
         sentence.is_some()
     }
 
-    /// A pair whose uncredited work is still to be voided, and from before when.
-    pub(crate) fn to_void(&self) -> Option<(TrustKey, Timestamp)> {
+    /// When this pair's last false share was found, as long as that counts.
+    pub(crate) fn struck_at(&self, pair: &TrustKey) -> Option<Timestamp> {
+        self.kept().penalties.get(pair).map(|penalty| penalty.struck_at)
+    }
+
+    /// A pair whose uncredited work is still to be voided, and how much of it.
+    pub(crate) fn to_void(&self) -> Option<(TrustKey, OwedVoid)> {
         let kept = self.kept();
-        kept.penalties.iter().find_map(|(pair, penalty)| Some((pair.clone(), penalty.void_before?)))
+        kept.penalties.iter().find_map(|(pair, penalty)| Some((pair.clone(), penalty.void?)))
     }
 
     /// That is done, unless there was another strike meanwhile.
     pub(crate) fn voided(&self, pair: &TrustKey, before: Timestamp) {
         let mut kept = self.kept();
         let Some(penalty) = kept.penalties.get_mut(pair) else { return };
-        if penalty.void_before == Some(before) {
-            penalty.void_before = None;
+        if penalty.void.is_some_and(|void| void.before == before) {
+            penalty.void = None;
             kept.dirty.insert(pair.clone());
         }
     }
@@ -184,7 +226,7 @@ impl WrittenBehind for Penalties {
                 struck_at: penalty.struck_at,
                 forced_until: penalty.forced_until,
                 quarantined_until: penalty.quarantined_until,
-                void_before: penalty.void_before,
+                void_before: penalty.void.map(|void| void.before),
                 ends_at: penalty.ends(&self.settings),
             }));
         }
@@ -199,17 +241,23 @@ impl WrittenBehind for Penalties {
     fn load(&self, stored: Vec<PenaltyRecord>, now: Timestamp) {
         let mut kept = self.kept();
         let PenaltyTable { penalties, dirty, .. } = &mut *kept;
-        penalties.retain(|pair, _| dirty.contains(pair));
+        let held = std::mem::take(penalties);
         for record in stored.into_iter().take(PENALTIES_MAX) {
+            let owed = held.get(&record.pair).and_then(|penalty| penalty.void);
+            let void = record.void_before.map(|before| {
+                let all = OwedVoid { before, price: VoidPrice::all(before) };
+                owed.filter(|owed| owed.before == before).unwrap_or(all)
+            });
             let penalty = Penalty {
                 strikes: record.strikes,
                 struck_at: record.struck_at,
                 forced_until: record.forced_until,
                 quarantined_until: record.quarantined_until,
-                void_before: record.void_before,
+                void,
             };
-            penalties.entry(record.pair).or_insert(penalty);
+            penalties.insert(record.pair, penalty);
         }
+        penalties.extend(held.into_iter().filter(|(pair, _)| dirty.contains(pair)));
         self.publish(&mut kept, now);
     }
 
@@ -219,160 +267,4 @@ impl WrittenBehind for Penalties {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use diesel::connection::SimpleConnection;
-    use diesel::{Connection, SqliteConnection};
-    use keepers::{PenaltyKeeper, PenaltyTable, Table};
-    use messages::facts::Origin;
-    use store::Store;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_ms(1_000_000_000_000);
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn pair(n: usize) -> TrustKey {
-        (n.to_string().into(), Origin([1; 16]))
-    }
-
-    fn penalties() -> Penalties {
-        Penalties::new(Vec::new(), ValidationSettings::default(), Arc::default(), NOW)
-    }
-
-    fn is_forced(penalties: &Penalties, n: usize) -> bool {
-        penalties.restrictions().forced.contains(&pair(n))
-    }
-
-    #[test]
-    fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
-        let penalties = penalties();
-        let mut now = NOW;
-        let mut hours = Vec::new();
-        for _ in 0..11 {
-            let refused = penalties.strike(&pair(1), now);
-            let until = penalties.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
-            assert_eq!(refused, until > now);
-            assert!(is_forced(&penalties, 1));
-            hours.push(until.since(now).as_secs() / 3600);
-            now = until;
-        }
-        assert_eq!(hours, [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 168]);
-        assert!(penalties.restrictions().forced.len() == 1 && penalties.restrictions().quarantined.len() == 1);
-    }
-
-    #[test]
-    fn every_restriction_ends_and_then_all_is_forgiven() {
-        let penalties = penalties();
-        for _ in 0..3 {
-            penalties.strike(&pair(1), NOW);
-        }
-        penalties.strike(&pair(2), NOW.plus(HOUR));
-        penalties.look(NOW.plus(HOUR));
-        assert!(penalties.restrictions().quarantined.is_empty() && is_forced(&penalties, 1));
-        penalties.look(NOW.plus(24 * HOUR));
-        assert!(!is_forced(&penalties, 1) && is_forced(&penalties, 2));
-        assert_eq!(penalties.kept().penalties.len(), 2, "strikes count for a day after the quarantine");
-        penalties.look(NOW.plus(25 * HOUR));
-        assert_eq!(penalties.kept().penalties.len(), 0);
-        assert_eq!(penalties.restrictions().forced.len(), 0);
-        assert!(!penalties.strike(&pair(1), NOW.plus(25 * HOUR)), "it begins again with the first");
-    }
-
-    #[test]
-    fn what_was_stored_is_in_force_again() {
-        let penalties = penalties();
-        for _ in 0..3 {
-            penalties.strike(&pair(1), NOW);
-        }
-        let rows = penalties.take_unsaved(9);
-        assert!(rows.len() == 1 && penalties.take_unsaved(9).is_empty());
-        let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
-        assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
-        assert_eq!(again.metrics.pairs_quarantined.get(), 1);
-        assert!(again.strike(&pair(1), NOW));
-        penalties.put_back(&rows);
-        assert_eq!(penalties.take_unsaved(9), rows);
-        penalties.load(Vec::new(), NOW);
-        assert!(!is_forced(&penalties, 1), "an operator has deleted the row");
-    }
-
-    #[test]
-    fn the_number_of_penalties_is_bounded_and_the_oldest_goes_first() {
-        let rows = (0..PENALTIES_MAX).map(|n| PenaltyRecord {
-            pair: pair(n),
-            reason: String::new(),
-            strikes: 1,
-            struck_at: NOW.plus(Duration::from_millis(n as u64)),
-            forced_until: NOW.plus(Duration::from_millis(n as u64)),
-            quarantined_until: None,
-            void_before: None,
-            ends_at: NOW,
-        });
-        let penalties = Penalties::new(rows.collect(), ValidationSettings::default(), Arc::default(), NOW);
-        penalties.strike(&pair(PENALTIES_MAX), NOW);
-        let kept = penalties.kept();
-        assert_eq!(kept.penalties.len(), PENALTIES_MAX);
-        assert!(!kept.penalties.contains_key(&pair(0)) && kept.penalties.contains_key(&pair(PENALTIES_MAX)));
-    }
-
-    #[test]
-    fn a_void_is_owed_until_it_is_done_over_restarts_too() {
-        let penalties = penalties();
-        assert!(penalties.to_void().is_none());
-        penalties.strike(&pair(1), NOW);
-        let again = Penalties::new(penalties.take_unsaved(9), ValidationSettings::default(), Arc::default(), NOW);
-        assert_eq!(again.to_void(), Some((pair(1), NOW)));
-        again.strike(&pair(1), NOW.plus(HOUR));
-        again.voided(&pair(1), NOW);
-        assert_eq!(again.to_void(), Some((pair(1), NOW.plus(HOUR))), "there was another one meanwhile");
-        again.voided(&pair(1), NOW.plus(HOUR));
-        assert!(again.to_void().is_none());
-        assert_eq!(again.take_unsaved(9)[0].void_before, None);
-    }
-
-    #[test]
-    fn a_quarantine_can_be_switched_off() {
-        let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
-        let penalties = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
-        assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW)));
-        assert!(penalties.restrictions().quarantined.is_empty());
-    }
-
-    #[test]
-    fn a_strike_that_the_database_refuses_keeps_no_other_out_and_is_stored_when_it_may_be() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pool.sqlite").display().to_string();
-        Store::migrate(&format!("sqlite:{path}")).unwrap();
-        let sql = |text| {
-            // The store may be writing.
-            let text = format!("PRAGMA busy_timeout = 5000; {text}");
-            SqliteConnection::establish(&path).unwrap().batch_execute(&text).unwrap();
-        };
-        sql("CREATE TRIGGER refusal BEFORE INSERT ON penalties WHEN NEW.address = '2' \
-             BEGIN SELECT RAISE(ABORT, 'not this one'); END");
-        let store = Store::open(&format!("sqlite:{path}"), 2).unwrap();
-        let penalties = Arc::new(penalties());
-        let strike = |n: usize| {
-            penalties.strike(&pair(n), NOW);
-        };
-        (1..=5).for_each(strike);
-        let memory = Arc::clone(&penalties);
-        let mut keeper = PenaltyKeeper::factory(memory, store.clone(), Arc::new(|| NOW))();
-        runtime::block_on(async {
-            let refused = keeper.keep().await.unwrap_err().to_string();
-            assert!(refused.contains("not this one"), "{refused}");
-            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 4);
-            strike(6);
-            for _ in 1..PenaltyTable::TICKS_PER_REFRESH {
-                keeper.keep().await.unwrap_err();
-            }
-            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 5);
-            assert_eq!(penalties.restrictions().forced.len(), 6, "it is in force all the same");
-            sql("DROP TRIGGER refusal");
-            keeper.keep().await.unwrap();
-            assert_eq!(store.penalties_list(NOW).await.unwrap().len(), 6);
-        });
-    }
-}
+mod tests;

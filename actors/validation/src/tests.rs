@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chain::{HeaderBase, PowHash, Target};
 use crossbeam_channel::Receiver;
 use messages::facts::{LocalIds, Origin, Template, WorkerIdentity};
-use messages::validation::ClaimPermits;
+use messages::share_ledger::{Event, Verdict};
+use messages::validation::{ClaimPermits, Proven};
 use runtime::{Limits, Message, Refused};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -15,14 +16,17 @@ use super::*;
 use crate::lanes::Task as LaneTask;
 use crate::work::{ORIGIN_PROOFS_MAX, OWNER_OWED_MAX, PAIR_PROOFS_MAX};
 
+mod places;
 mod queues;
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+/// When shares are sent: after a strike at [`NOW`].
+const SENT: Timestamp = Timestamp::from_ms(NOW.ms() + 1);
 /// A hash that is a block, and one that is only a share.
 const BLOCK: PowHash = PowHash([0; 32]);
 const SHARE: PowHash = PowHash([0x3f; 32]);
 
-fn template() -> Arc<Template> {
+pub(crate) fn template() -> Arc<Template> {
     let header = HeaderBase::from_bytes([7; 92]);
     Arc::new(Template {
         local_id: 1,
@@ -57,7 +61,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// TrustTable `old-*` are trusted; nothing is drawn by chance.
+    /// `old-*` are trusted, and have so much at stake that nothing of them is drawn by chance.
     fn new(lanes: usize) -> Stage {
         let settings = ValidationSettings { sample_rate: 0.0, min_sample_every: 0, ..ValidationSettings::default() };
         let (lanes, tasks) = Lanes::scripted(lanes);
@@ -65,11 +69,12 @@ impl Stage {
         let is_submitter_busy: Arc<AtomicBool> = Arc::default();
         let (taken, is_busy) = (Arc::clone(&candidates), Arc::clone(&is_submitter_busy));
         let metrics = Arc::<ValidationMetrics>::default();
-        let known = ["old-1", "old-2"].map(|address| ProvenPair {
+        let known = ["old-1", "old-2"].map(|address| KnownPair {
             address: address.to_owned(),
             origin: [1; 16],
             verified: 20,
             last: NOW.minute(),
+            work: vec![(NOW.minute(), Difficulty::MAX)],
         });
         let parts = ValidationParts {
             lanes: Arc::clone(&lanes),
@@ -89,6 +94,8 @@ impl Stage {
             penalties: Arc::new(Penalties::new(Vec::new(), settings.clone(), Arc::clone(&metrics), NOW)),
             known: Arc::new(known.to_vec()),
             settings,
+            window: Duration::from_secs(6 * 3600),
+            places: Arc::default(),
             metrics,
             clock: Arc::new(|| NOW),
             seed: || [7; 32],
@@ -126,7 +133,7 @@ impl Stage {
             nonce: Nonce::new(seq.0),
             difficulty: Difficulty::new(2).unwrap(),
             claimed_hash: Some(claimed),
-            received_at: NOW,
+            received_at: SENT,
             claims_block: claimed == BLOCK,
             verified: false,
             session: None,
@@ -169,6 +176,7 @@ impl Stage {
             nonce,
             difficulty: Difficulty::new(2).unwrap(),
             claimed_hash: claimed,
+            received_at: SENT,
         };
         self.handle(share)
     }
@@ -188,7 +196,7 @@ impl Stage {
         let task = self.task().expect("a lane has work");
         let address = task.subject.line().address.to_string();
         let claimed = match &task.subject {
-            Subject::Booked(share) | Subject::Recheck(share) => share.claimed_hash,
+            Subject::Booked(drawn) | Subject::Recheck(drawn) => drawn.share.claimed_hash,
             Subject::Asked(share, _) => share.claimed_hash,
         };
         let outcome = match claimed {

@@ -1,7 +1,8 @@
 //! `VoidProcessor`: a pair that sent a false share loses its uncredited work.
 //!
-//! What a pair has earned and was not paid for yet is its stake: all its unchecked work up to the strike, and its
-//! latest checked work, as many shares as there are to two draws on average. So a cheater always has more to lose than to win.
+//! What a pair has earned and was not paid for yet is its stake: all its unchecked work up to the strike, and of its
+//! latest checked work so much as was still to be paid of `2d / p` (see [`crate::stake`]). So a cheater always has more to
+//! lose than to win.
 //! A void is final. It is found in the books, so it waits until they have all that the log had at the strike.
 //!
 //! What it refuses to do: judge, touch what is already shared out, and reach beyond the (address, origin).
@@ -14,22 +15,23 @@ use messages::facts::{Clock, LocalIds, LogPosition, Origin, TrustKey, WorkerIden
 use messages::share_ledger::{Event, Verdict};
 use messages::validation::{LogVerdicts, VoidWork};
 use runtime::{Actor, Fault, Handler, Recipient, Reply};
-use settings::ValidationSettings;
 use store::fold::IdentityKey;
 use store::rechecks::JudgedShare;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
-use units::{HostId, Minute, Seq, Timestamp};
+use units::{HostId, Minute, Seq};
 
 use crate::Penalties;
 use crate::metrics::ValidationMetrics;
+use crate::penalties::{OwedVoid, VoidPrice};
+use crate::stake::StakeWindow;
 
 /// Verdicts of one look.
 const AT_ONCE: usize = 1000;
 /// Segments of one look; when nothing is left of them the next one goes on behind them.
 const SEGMENTS_AT_ONCE: usize = 32;
-/// Checked shares that are taken where nothing says how many.
+/// Checked shares read at once. A void that takes more of them reads again.
 const VERIFIED_MAX: i64 = 10_000;
 /// A verdict is in the books by then, or is sent again.
 const SENT_FOR: Duration = Duration::from_secs(60);
@@ -43,8 +45,6 @@ pub struct VoidProcessorParts {
     pub host: HostId,
     /// Work as old as this is still paid by a block that is found now.
     pub window: Duration,
-    /// How often shares are checked.
-    pub settings: ValidationSettings,
     /// Who sent false shares.
     pub penalties: Arc<Penalties>,
     /// Brings verdicts to the log.
@@ -69,14 +69,14 @@ pub struct VoidProcessor {
 /// One pair's loss.
 struct Case {
     pair: TrustKey,
-    before: Timestamp,
+    void: OwedVoid,
     /// Everything up to here must be in the books before they are asked.
     position: u64,
     /// Work before this minute is paid.
     since: Minute,
     /// Where the next look begins.
     from: Seq,
-    /// Checked shares that it loses; empty until they are chosen.
+    /// Checked shares that it loses; nothing until they are chosen.
     verified: Option<Vec<JudgedShare>>,
     sent: HashMap<Seq, Instant>,
     lines: HashMap<String, Arc<WorkerIdentity>>,
@@ -91,11 +91,11 @@ impl VoidProcessor {
     async fn open_case(&self) -> Result<Option<Case>, StoreError> {
         // Unknown until the log has been opened and looked up in the books.
         let Some(LogPosition { durable: position, .. }) = *self.parts.position.borrow() else { return Ok(None) };
-        let Some((pair, before)) = self.parts.penalties.to_void() else { return Ok(None) };
+        let Some((pair, void)) = self.parts.penalties.to_void() else { return Ok(None) };
         let window = (self.parts.clock)().minus(self.parts.window);
         let since = self.parts.store.unweighed_since().await?.map_or(window, |start| start.min(window)).minute();
         let (verified, sent, lines) = (None, HashMap::new(), HashMap::new());
-        Ok(Some(Case { pair, before, position, since, from: Seq::ZERO, verified, sent, lines }))
+        Ok(Some(Case { pair, void, position, since, from: Seq::ZERO, verified, sent, lines }))
     }
 
     /// Takes one look at one pair's work.
@@ -117,7 +117,7 @@ impl VoidProcessor {
                 case.sent.extend(seqs.into_iter().map(|seq| (seq, Instant::now())));
             }
         } else if !is_left {
-            self.parts.penalties.voided(&case.pair, case.before);
+            self.parts.penalties.voided(&case.pair, case.void.before);
             info!(address = &*case.pair.0, shares = case.sent.len(), "uncredited work voided");
             self.case = None;
         }
@@ -130,12 +130,19 @@ impl Case {
     async fn collect(&mut self, parts: &VoidProcessorParts) -> Result<(Vec<JudgedShare>, bool), StoreError> {
         let pair = (&*self.pair.0, self.pair.1.0);
         let mut found = Vec::new();
-        let verified = parts.store.pair_verified(parts.host, pair, self.since, stake(&parts.settings)).await?;
+        let mut verified = parts.store.pair_verified(parts.host, pair, self.since, VERIFIED_MAX).await?;
+        let last = self.void.before.minute();
+        verified.retain(|share| share.minute <= last);
+        let is_all = self.void.price.work.is_none();
         let verified = match &self.verified {
-            None => self.verified.insert(verified).clone(),
-            Some(chosen) => {
+            Some(chosen) if !is_all => {
                 let still: std::collections::HashSet<Seq> = verified.iter().map(|share| share.seq).collect();
                 chosen.iter().filter(|share| still.contains(&share.seq)).cloned().collect()
+            }
+            _ => {
+                let many = lost(&verified, self.void.price, StakeWindow::new(parts.window));
+                verified.truncate(many);
+                self.verified.insert(verified).clone()
             }
         };
         let mut is_left = !verified.is_empty();
@@ -148,7 +155,7 @@ impl Case {
                 return Ok((found, true));
             }
             for share in parts.store.unchecked_shares(parts.host, segment).await? {
-                if share.received_at > self.before {
+                if share.received_at > self.void.before {
                     continue;
                 }
                 is_page_left = true;
@@ -198,10 +205,16 @@ impl Case {
     }
 }
 
-/// How many checked shares are lost: among so many, two are drawn on average.
-fn stake(settings: &ValidationSettings) -> i64 {
-    let shares = (2.0 / settings.sample_rate).ceil();
-    if shares.is_finite() && shares < VERIFIED_MAX as f64 { shares as i64 } else { VERIFIED_MAX }
+/// How many of these verified shares, the latest first, are lost: until what was still to be paid of them is the price.
+pub(crate) fn lost(verified: &[JudgedShare], price: VoidPrice, window: StakeWindow) -> usize {
+    let Some(work) = price.work else { return verified.len() };
+    let mut left = work.get();
+    let is_lost = |share: &&JudgedShare| {
+        let is_lost = left > 0;
+        left = left.saturating_sub(window.unpaid(share.difficulty.get(), share.minute.start(), price.at));
+        is_lost
+    };
+    verified.iter().take_while(is_lost).count()
 }
 
 impl Actor for VoidProcessor {
@@ -220,5 +233,47 @@ impl Handler<VoidWork> for VoidProcessor {
         }
         reply.send(());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use units::{Difficulty, Timestamp, Work};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+
+    fn share(difficulty: u64, hours_ago: u32) -> JudgedShare {
+        JudgedShare {
+            line: IdentityKey { address: "a".to_owned(), worker: "w".to_owned(), origin: [0; 16] },
+            seq: Seq(1),
+            minute: NOW.minus(HOUR * hours_ago).minute(),
+            difficulty: Difficulty::new(difficulty).unwrap(),
+        }
+    }
+
+    fn lost_of(shares: &[JudgedShare], work: Option<u64>) -> usize {
+        let price = VoidPrice { work: work.and_then(Work::new), at: NOW };
+        lost(shares, price, StakeWindow::new(10 * HOUR))
+    }
+
+    #[test]
+    fn a_void_takes_work_and_not_a_number_of_shares() {
+        let easy: Vec<JudgedShare> = (0..40).map(|_| share(15, 0)).collect();
+        assert_eq!(lost_of(&easy, Some(300)), 20);
+        assert_eq!(lost_of(&easy, Some(301)), 21);
+        assert_eq!(lost_of(&[&[share(240, 0)], easy.as_slice()].concat(), Some(300)), 5);
+        assert_eq!((lost_of(&easy, Some(601)), lost_of(&easy, None), lost_of(&easy, Some(0))), (40, 40, 0));
+    }
+
+    #[test]
+    fn work_that_is_almost_paid_out_is_no_price() {
+        let old: Vec<JudgedShare> = (0..300).map(|_| share(15, 9)).collect();
+        // A tenth of it was still to be paid.
+        assert_eq!(lost_of(&old, Some(100)), 100);
+        let paid: Vec<JudgedShare> = (0..9).map(|_| share(15, 11)).collect();
+        assert_eq!(lost_of(&[&[share(15, 0)], paid.as_slice()].concat(), Some(15)), 1);
     }
 }

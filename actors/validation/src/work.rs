@@ -8,8 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use messages::facts::{Origin, TrustKey};
 use messages::validation::{BookedShare, VerifyShare};
 use runtime::Reply;
+use units::Timestamp;
 
-use crate::lanes::Subject;
+use crate::lanes::{DrawnShare, Subject};
 
 /// Proofs of one pair that may wait. Beyond it the miner is told at once.
 pub(crate) const PAIR_PROOFS_MAX: usize = 8;
@@ -96,6 +97,10 @@ enum Kind {
     Owed,
 }
 
+/// While stored shares wait, one of so many hashes is theirs. They only wait while a block does, and its credit waits for
+/// them: no flood may keep them out.
+const RECHECK_EVERY: u32 = 4;
+
 /// Everything that waits for a lane.
 #[derive(Default)]
 pub(crate) struct Work {
@@ -104,34 +109,36 @@ pub(crate) struct Work {
     claims: FairQueue<Subject>,
     proofs: VecDeque<(Box<VerifyShare>, Reply<VerifyShare>)>,
     owed: FairQueue<Subject>,
-    /// For lanes that have nothing else to do.
-    rechecks: VecDeque<Box<BookedShare>>,
+    /// For lanes that have nothing else to do, and a part of all hashes.
+    rechecks: VecDeque<Box<DrawnShare>>,
+    /// Hashes of others while stored shares waited.
+    since_recheck: u32,
     turn: usize,
 }
 
 impl Work {
     /// A block claim that was acknowledged, or that the log did not take.
-    pub(crate) fn claim(&mut self, share: Box<BookedShare>, trusted: bool) {
+    pub(crate) fn claim(&mut self, claim: Box<DrawnShare>, trusted: bool) {
         let queue = if trusted { &mut self.trusted_claims } else { &mut self.claims };
-        queue.push(Owner::of(share.line.pair(), trusted), Subject::Booked(share));
+        queue.push(Owner::of(claim.share.line.pair(), trusted), Subject::Booked(claim));
     }
 
     /// A drawn check of an acknowledged share; given back when its owner has too many.
-    pub(crate) fn owe(&mut self, share: Box<BookedShare>, trusted: bool, max: usize) -> Result<(), Box<BookedShare>> {
-        let owner = Owner::of(share.line.pair(), trusted);
+    pub(crate) fn owe(&mut self, drawn: Box<DrawnShare>, trusted: bool, max: usize) -> Result<(), Box<DrawnShare>> {
+        let owner = Owner::of(drawn.share.line.pair(), trusted);
         let has = self.owed.lists.get(&owner).map_or(0, VecDeque::len);
         if self.owed.len >= max || has >= OWNER_OWED_MAX {
-            return Err(share);
+            return Err(drawn);
         }
-        self.owed.push(owner, Subject::Booked(share));
+        self.owed.push(owner, Subject::Booked(drawn));
         Ok(())
     }
 
     /// A share from the books; whether there is room for it.
-    pub(crate) fn recheck(&mut self, share: BookedShare) -> bool {
+    pub(crate) fn recheck(&mut self, drawn: DrawnShare) -> bool {
         let has_room = self.rechecks.len() < RECHECKS_MAX;
         if has_room {
-            self.rechecks.push_back(Box::new(share));
+            self.rechecks.push_back(Box::new(drawn));
         }
         has_room
     }
@@ -174,8 +181,8 @@ impl Work {
     /// A lane could not be given this one after all.
     pub(crate) fn give_back(&mut self, subject: Subject) {
         match subject {
-            Subject::Booked(share) => self.claim(share, false),
-            Subject::Recheck(share) => self.rechecks.push_front(share),
+            Subject::Booked(drawn) => self.claim(drawn, false),
+            Subject::Recheck(drawn) => self.rechecks.push_front(drawn),
             Subject::Asked(share, reply) => self.prove_again(share, reply),
         }
     }
@@ -183,6 +190,11 @@ impl Work {
     /// What is hashed next. `abandoned` is counted up for proofs that nobody waits for any more: they are given up,
     /// unless they claim a block.
     pub(crate) fn next(&mut self, abandoned: &mut u64) -> Option<Subject> {
+        if self.since_recheck + 1 >= RECHECK_EVERY
+            && let Some(drawn) = self.next_recheck()
+        {
+            return Some(drawn);
+        }
         let first = TURNS[self.turn % TURNS.len()];
         self.turn += 1;
         let next = [first, Kind::Claim, Kind::Proof, Kind::Owed].into_iter().find_map(|kind| match kind {
@@ -190,7 +202,17 @@ impl Work {
             Kind::Proof => self.next_proof(abandoned),
             Kind::Owed => self.owed.pop(),
         });
-        next.or_else(|| self.rechecks.pop_front().map(Subject::Recheck))
+        if next.is_none() {
+            return self.next_recheck();
+        }
+        self.since_recheck = if self.rechecks.is_empty() { 0 } else { self.since_recheck + 1 };
+        next
+    }
+
+    fn next_recheck(&mut self) -> Option<Subject> {
+        let drawn = self.rechecks.pop_front()?;
+        self.since_recheck = 0;
+        Some(Subject::Recheck(drawn))
     }
 
     fn next_proof(&mut self, abandoned: &mut u64) -> Option<Subject> {
@@ -211,15 +233,36 @@ impl Work {
         }
     }
 
+    /// All of a pair's work up to a moment is void: what waits of it is not hashed any more, but for block claims, which
+    /// may be blocks. How many checks of acknowledged shares that are.
+    pub(crate) fn drop_void(&mut self, pair: &TrustKey, before: Timestamp) -> u64 {
+        let is_void = |share: &BookedShare| {
+            let is_its = share.line.address == pair.0 && share.line.origin == pair.1;
+            is_its && !share.claims_block && share.received_at <= before
+        };
+        let is_void_check = |subject: &Subject| matches!(subject, Subject::Booked(drawn) if is_void(&drawn.share));
+        let mut dropped = 0;
+        for owner in [Owner::TrustKey(pair.clone()), Owner::Origin(pair.1)] {
+            dropped += self.owed.extract(&owner, is_void_check).len() as u64;
+        }
+        self.rechecks.retain(|drawn| !is_void(&drawn.share));
+        dropped
+    }
+
     /// A pair is refused from now on. Proofs that it waits for are returned, to be answered. What was acknowledged is
-    /// still checked, for it may be a block and it may be false, but only when its turn among owed checks comes.
+    /// still checked, for it may be a block and it may be false, but only when its turn among owed checks comes; its
+    /// places are free for others' claims.
     pub(crate) fn quarantine(&mut self, pair: &TrustKey) -> Vec<Reply<VerifyShare>> {
         self.distrust(pair);
         let mut answered = Vec::new();
         let is_its = |subject: &Subject| subject.line().address == pair.0 && subject.line().origin == pair.1;
         for subject in self.claims.extract(&Owner::Origin(pair.1), is_its) {
             match subject {
-                Subject::Booked(_) | Subject::Recheck(_) => self.owed.push(Owner::TrustKey(pair.clone()), subject),
+                Subject::Booked(mut drawn) => {
+                    drawn.share.place = None;
+                    self.owed.push(Owner::TrustKey(pair.clone()), Subject::Booked(drawn));
+                }
+                Subject::Recheck(drawn) => self.rechecks.push_back(drawn),
                 Subject::Asked(_, reply) => answered.push(reply),
             }
         }

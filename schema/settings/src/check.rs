@@ -215,8 +215,9 @@ impl Settings {
                  validation.min_sample_every are 0, every claim is believed"
                     .to_owned(),
             );
-        } else if let Some(warning) = self.thin_sampling() {
-            warnings.push(warning);
+        } else {
+            warnings.extend(self.thin_sampling());
+            warnings.extend(self.early_work());
         }
         for address in self.stratum.listen.exposed() {
             warnings.push(format!("stratum.listen: {address} is open to other machines, in plain text"));
@@ -234,6 +235,17 @@ impl Settings {
             warnings.push("payout.network_fee: the pool bears it, but pool.fee_bps is 0 and earns nothing".to_owned());
         }
         warnings
+    }
+
+    /// How often a miner's shares are checked follows from what its checked work is still worth. That is known where
+    /// work counts the same whenever it was done; a share early in a round is worth more.
+    fn early_work(&self) -> Option<String> {
+        let is_known = self.pool.scheme.as_str() != "proportional" || self.validation.mode == ValidationMode::Full;
+        (!is_known).then(|| {
+            "pool.scheme: under \"proportional\" work early in a round is worth more than what a cheater has at stake; \
+             set validation.mode = \"full\", or use \"pplns\""
+                .to_owned()
+        })
     }
 
     /// Unchecked work counts up to a multiple of checked work, so an honest miner needs one check in `multiple + 1`

@@ -193,6 +193,11 @@ fn what_may_not_be_meant_is_warned_about() {
     );
     assert_eq!(warnings(&[("POOL_API__LISTEN", "[::]:80")]).len(), 1);
     assert_eq!(warnings(&[("POOL_PAYOUT__NETWORK_FEE", "pool")]).len(), 1);
+    let proportional = ("POOL_POOL__SCHEME", "proportional");
+    let early = warnings(&[proportional]);
+    assert!(early.len() == 1 && early[0].starts_with("pool.scheme: under \"proportional\""), "{early:?}");
+    assert!(warnings(&[proportional, ("POOL_VALIDATION__MODE", "full")]).is_empty());
+    assert!(warnings(&[("POOL_POOL__SCHEME", "solo")]).is_empty());
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Crew {
         let directory = context.has(Role::Stratum).then(|| LogDirectory::open(&path)).transpose();
         let directory = directory.map_err(HostError::config)?;
         let pricing = Pricing::note(context, directory.as_ref()).await?;
-        let validator = match lanes {
+        let mut validator = match lanes {
             Some(lanes) => Some(ValidatorRole::prepare(context, lanes).await?),
             None => None,
         };
@@ -67,6 +67,9 @@ impl Crew {
             Some(directory) => Some(StratumRole::prepare(context, directory).await?),
             None => None,
         };
+        if let (Some(validator), Some(stratum)) = (&mut validator, &stratum) {
+            validator.read_stakes(context, stratum.membership().id).await;
+        }
         let restrictions = validator.as_ref().map(ValidatorRole::restrictions);
         let wiring = Wiring::new(context, stratum.as_ref().map(StratumRole::membership), pricing, restrictions);
         let (has_monitor, has_treasury) = (context.has(Role::Monitor), context.has(Role::Treasury));

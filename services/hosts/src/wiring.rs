@@ -4,6 +4,7 @@ use std::sync::Arc;
 use blocks::BlockSubmitter;
 use live::Snapshot;
 use messages::facts::{LogPosition, Notice, Restrictions};
+use messages::validation::ClaimPermits;
 use runtime::{ActorRef, Limits};
 use share_ledger::{DiskStall, ShareLedger};
 use template::{Published, TemplateActor};
@@ -43,6 +44,8 @@ pub(crate) struct Wiring {
     pub(crate) position: watch::Sender<Option<LogPosition>>,
     /// Validation's penalties: who is under suspicion.
     pub(crate) restrictions: watch::Receiver<Arc<Restrictions>>,
+    /// Places of block claims that are not judged yet: Validation says whose they are, the front takes them.
+    pub(crate) claim_places: Arc<ClaimPermits>,
     /// The submitter: what miners are told.
     pub(crate) notices: broadcast::Sender<Notice>,
     /// The treasury: the fencing epoch of the money lease while it is held here.
@@ -81,6 +84,7 @@ impl Wiring {
             published: Published::new(),
             position: watch::channel(None).0,
             restrictions: restrictions.unwrap_or_else(|| watch::channel(Arc::default()).1),
+            claim_places: Arc::default(),
             notices: broadcast::channel(NOTICES).0,
             epochs: watch::channel(None).0,
             renewals: Renewals::new(),

@@ -65,6 +65,7 @@ impl SubmitPipeline {
             nonce: share.nonce,
             difficulty: share.difficulty,
             claimed_hash: pending.claimed,
+            received_at: share.received_at,
         };
         let reject = match self.prover.ask(question, PROOF_PATIENCE).await {
             Ok(Ok(proven)) => {

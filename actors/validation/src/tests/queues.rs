@@ -113,8 +113,7 @@ fn a_proven_share_counts_once() {
         stage.offer(share);
     }
     let pair = stage.line("new", 1).pair();
-    let settings = stage.actor.parts.settings.clone();
-    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 10);
+    assert_eq!(stage.actor.pairs.touch(&pair, NOW).verified, 10);
 }
 
 #[test]
@@ -129,8 +128,7 @@ fn every_share_of_a_suspect_is_checked_and_trust_begins_anew() {
         assert_eq!(stage.hash(SHARE), "old-1");
     }
     let pair = stage.line("old-1", 1).pair();
-    let settings = stage.actor.parts.settings.clone();
-    assert_eq!(stage.actor.pairs.touch(&pair, &settings, NOW).verified, 30);
+    assert_eq!(stage.actor.pairs.touch(&pair, NOW).verified, 30);
 }
 
 #[test]
@@ -248,4 +246,52 @@ fn verdicts_that_follow_from_others_leave_room_for_what_the_lanes_find() {
     stage.handle(LogVerdicts(std::iter::repeat_with(void).take(VERDICTS_MAX / 2).collect()));
     stage.handle(LogVerdicts(vec![void()]));
     assert_eq!(stage.verdicts().len(), VERDICTS_MAX / 2, "the last one is found again and sent again");
+}
+
+#[test]
+fn stored_shares_have_a_part_of_the_lanes_whatever_floods_them() {
+    let mut stage = Stage::new(1);
+    for n in 0..60 {
+        let mut claim = stage.booked(&format!("flood-{n}"), BLOCK);
+        claim.line = stage.line(&format!("flood-{n}"), n);
+        stage.offer(claim);
+        stage.share("new", SHARE);
+    }
+    let stored = (0..10).map(|_| stage.booked("stored", SHARE)).collect();
+    stage.handle(OfferRechecks(stored));
+    let hashed: Vec<bool> = (0..40)
+        .map(|_| {
+            let task = stage.task().unwrap();
+            stage.lanes.release();
+            stage.actor.pump();
+            matches!(task.subject, Subject::Recheck(_))
+        })
+        .collect();
+    assert_eq!(hashed.iter().filter(|is_stored| **is_stored).count(), 9, "one in four: {hashed:?}");
+}
+
+#[test]
+fn what_is_void_is_not_hashed_any_more_but_for_claims() {
+    let mut stage = Stage::new(1);
+    let early =
+        |stage: &mut Stage, address: &str, claimed| BookedShare { received_at: NOW, ..stage.booked(address, claimed) };
+    for _ in 0..10 {
+        let share = early(&mut stage, "cheat", SHARE);
+        stage.offer(share);
+    }
+    let other = stage.share("other", SHARE);
+    let claim = early(&mut stage, "cheat", BLOCK);
+    let stored = early(&mut stage, "cheat", SHARE);
+    let claim_seq = claim.seq.0;
+    stage.offer(claim);
+    stage.handle(OfferRechecks(vec![stored]));
+    let later = stage.share("cheat", SHARE);
+    stage.hash(BLOCK);
+    assert_eq!(stage.metrics().checks_void_total.get(), 9);
+    while stage.tasks.is_full() {
+        stage.hash(SHARE);
+    }
+    let mut judged: Vec<u64> = stage.verdicts().into_iter().map(|(seq, _)| seq).filter(|seq| *seq != 1).collect();
+    judged.sort_unstable();
+    assert_eq!(judged, [other, claim_seq, later], "what came after the strike is checked");
 }

@@ -5,6 +5,8 @@ use e2e::{Client, Config, Fleet, Job, Network, Solver, address_of, audit, wait_u
 use serde_json::Value;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Shares of an honest miner's warm-up: a stake behind which one in fifteen is checked.
+const WARM: u64 = 30;
 
 /// Submits a hash that nobody computed; the answer.
 fn cheat(client: &mut Client, job: &Job, nonce: u64) -> Value {
@@ -45,13 +47,13 @@ fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_the
         .set("vardiff.enabled", false)
         .set("validation.sample_rate", 0)
         .set("validation.min_sample_every", 0)
-        .set("validation.warmup_shares", 5);
+        .set("validation.warmup_shares", WARM);
     let pool = config.start_ready();
     let (thief, worker) = (address_of("thief"), address_of("worker"));
 
     let mut honest = Client::login(&pool.stratum(), &worker, "rig");
     let (mut solver, mut from) = (Solver::default(), 0);
-    for _ in 0..5 {
+    for _ in 0..WARM {
         assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
     }
 
@@ -73,20 +75,21 @@ fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_the
     assert!(refusal(&pool.stratum(), &thief).starts_with(quarantined));
     // Same client address, another payee: not its fault.
     assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
-    wait_until("the verdicts in the books", MINUTE, || config.books().verified(&worker) == 5);
+    wait_until("the verdicts in the books", MINUTE, || config.books().verified(&worker) >= WARM);
     assert_eq!(pool.terminate(), 0);
 
     let pool = config.start_ready();
     assert!(refusal(&pool.stratum(), &thief).starts_with(quarantined), "a restart frees nobody");
     let mut honest = Client::login(&pool.stratum(), &worker, "rig");
     let mut from = 0;
-    for _ in 0..5 {
+    for _ in 0..10 {
         assert_eq!(mine(&mut honest, &mut solver, &mut from), "provisional");
     }
     let mut newcomer = Client::login(&pool.stratum(), &address_of("newcomer"), "rig");
     mine(&mut newcomer, &mut solver, &mut 0);
     wait_until("the newcomer's check", MINUTE, || pool.metric("meshpool_checks_total", "") > 0);
-    assert_eq!(pool.metric("meshpool_checks_sampled_total", ""), 1, "who has warmed up stays warm");
+    let sampled = pool.metric("meshpool_checks_sampled_total", "");
+    assert!((1..=10).contains(&sampled), "{sampled}: who has warmed up stays warm, and keeps its stake");
     assert_eq!(pool.terminate(), 0);
     audit(&config).assert_clean();
 }
@@ -95,7 +98,7 @@ fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_the
 fn before_a_credit_idle_lanes_check_what_chance_has_missed() {
     let place = tempfile::tempdir().unwrap();
     let network = Network::brisk(&place.path().join("network"), &[]);
-    // Nothing but each pair's first share is drawn, and unchecked work counts as much as checked work at most.
+    // Only as much is drawn as each pair's stake demands, and unchecked work counts as much as checked work at most.
     let config = Config::new(place.path(), &network)
         .set("validation.sample_rate", 0)
         .set("validation.warmup_shares", 0)

@@ -168,7 +168,7 @@ impl StratumFront {
             prover: wiring.validation.recipient(),
             offer_all: !settings.validation.is_off(),
             jobs: wiring.published.jobs(),
-            claim_places: Arc::default(),
+            claim_places: Arc::clone(&wiring.claim_places),
             restrictions: wiring.restrictions.clone(),
             notices: wiring.notices.clone(),
             hints: self.hints,

@@ -10,10 +10,11 @@ use messages::facts::Restrictions;
 use messages::validation::{ChooseRechecks, ValidationTick, VoidWork};
 use messages::write_behind::StorePenalties;
 use runtime::{ActorRef, Host};
-use store::penalties::ProvenPair;
 use tokio::sync::watch;
+use units::HostId;
 use validation::{
-    AuditSampler, AuditSamplerParts, Lanes, Penalties, Validation, ValidationParts, VoidProcessor, VoidProcessorParts,
+    AuditSampler, AuditSamplerParts, KnownPair, Lanes, Penalties, Validation, ValidationParts, VoidProcessor,
+    VoidProcessorParts,
 };
 
 use super::Running;
@@ -36,7 +37,7 @@ pub(crate) struct ValidatorRole {
     /// Who is not trusted, as the books had it at the start.
     penalties: Arc<Penalties>,
     /// Whose shares were true before this process.
-    known: Arc<Vec<ProvenPair>>,
+    known: Arc<Vec<KnownPair>>,
 }
 
 impl ValidatorRole {
@@ -45,10 +46,15 @@ impl ValidatorRole {
         let settings = context.settings.validation.clone();
         let penalties = Penalties::new(Vec::new(), settings, Arc::clone(&context.metrics.validator), now);
         PenaltyKeeper::load(&penalties, store, now).await.map_err(HostError::database)?;
-        let since = now.minus(validation::TRUST_MEMORY).minute();
-        let known = store.proven_pairs(since, i64::try_from(validation::KNOWN_MAX).unwrap_or(i64::MAX)).await;
-        let known = Arc::new(known.map_err(HostError::database)?);
-        Ok(ValidatorRole { lanes, penalties: Arc::new(penalties), known })
+        let known = validation::known_pairs(store, now).await.map_err(HostError::database)?;
+        Ok(ValidatorRole { lanes, penalties: Arc::new(penalties), known: Arc::new(known) })
+    }
+
+    /// Reads what known miners have at stake in the share log of `host`, this process's own.
+    pub(crate) async fn read_stakes(&mut self, context: &HostContext<'_>, host: HostId) {
+        let (window, now) = (context.settings.pplns.window, (context.clock)());
+        let known: &mut Vec<KnownPair> = Arc::make_mut(&mut self.known);
+        validation::read_stakes(known, &context.store, host, window, now).await;
     }
 
     /// Who is under suspicion.
@@ -60,11 +66,13 @@ impl ValidatorRole {
     pub(crate) fn start(self, context: &HostContext<'_>, wiring: &Wiring, host: &mut Host) -> Running {
         let parts = ValidationParts {
             settings: context.settings.validation.clone(),
+            window: context.settings.pplns.window,
             lanes: self.lanes,
             own: wiring.validation.clone(),
             ledger: wiring.ledger.recipient(),
             submitter: wiring.submitter.recipient(),
             penalties: self.penalties,
+            places: Arc::clone(&wiring.claim_places),
             known: self.known,
             metrics: Arc::clone(&context.metrics.validator),
             clock: Arc::clone(&context.clock),
@@ -100,7 +108,6 @@ impl ValidatorRole {
             store: context.store.clone(),
             host: wiring.host,
             window: context.settings.pplns.window,
-            settings: context.settings.validation.clone(),
             penalties: Arc::clone(&self.penalties),
             validation: wiring.validation.recipient(),
             position: wiring.position.subscribe(),
