@@ -26,7 +26,7 @@ pub struct BanRow {
 }
 
 diesel::alias! {
-    const KEPT: Alias<Kept> = client_bans as kept;
+    const KEPT: Alias<BanToKeep> = client_bans as kept;
 }
 
 type Columns = (String, String, i64, i64, i64);

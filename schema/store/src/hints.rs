@@ -38,7 +38,7 @@ struct Row {
 }
 
 diesel::alias! {
-    const KEPT: Alias<Kept> = vardiff_hints as kept;
+    const KEPT: Alias<HintToKeep> = vardiff_hints as kept;
 }
 
 impl Store {

@@ -18,7 +18,6 @@ use units::{Amount, Height, Timestamp};
 use crate::db::{Conn, on, q, snapshot, txn};
 use crate::ledger::{MONEY_LEASE, entry_post_in_txn, lease_check_in_txn};
 use crate::schema::intents;
-use crate::sql::{binds, statement};
 use crate::{Result, Store, StoreError};
 
 /// Where a payout stands.
@@ -201,9 +200,7 @@ impl Store {
     /// # Errors
     /// When the database gives no answer.
     pub async fn payout_list_due(&self, min: Amount, limit: u32) -> Result<Vec<Due>> {
-        let binds = binds![min.to_i64(), i64::from(limit)];
-        let rows: Vec<rows::DueRow> = self.load_file(statement!("payouts/rows/due.sql"), binds).await?;
-        rows.into_iter().map(Due::try_from).collect()
+        rows::due(self, min, limit).await
     }
 
     /// Stores an intent (state `reserved`) with its recipients, its first attempt, and posts `entry` (payable to

@@ -5,19 +5,25 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
-use units::{Height, Timestamp};
+use units::{Amount, Height, Timestamp};
 
 use super::{Attempt, Due, Intent, IntentChange, IntentLine, IntentState, conflict};
 use crate::db::{Conn, on};
 use crate::schema::{intent_attempts, intent_recipients, intents, miners};
 use crate::sql::{binds, statement};
-use crate::{Result, StoreError, column};
+use crate::{Result, Store, StoreError, column};
 
 /// Everything but settled and released.
 pub(super) const OPEN_STATES: [&str; 4] = ["reserved", "unknown", "broadcast", "confirmed"];
 
+pub(super) async fn due(store: &Store, min: Amount, limit: u32) -> Result<Vec<Due>> {
+    let binds = binds![min.to_i64(), i64::from(limit)];
+    let rows: Vec<DueRow> = store.load_file(statement!("rows/due.sql"), binds).await?;
+    rows.into_iter().map(Due::try_from).collect()
+}
+
 #[derive(QueryableByName)]
-pub(super) struct DueRow {
+struct DueRow {
     #[diesel(sql_type = Text)]
     address: String,
     #[diesel(sql_type = BigInt)]
