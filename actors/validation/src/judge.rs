@@ -9,10 +9,10 @@ use runtime::Reply;
 use tracing::warn;
 use units::{Seq, Timestamp};
 
+use crate::Validation;
 use crate::lanes::DrawnShare;
 use crate::penalties::VoidPrice;
 use crate::stake::CheckChance;
-use crate::{Validation, paid_from};
 
 impl Validation {
     pub(crate) fn judged(&mut self, drawn: Box<DrawnShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
@@ -45,7 +45,7 @@ impl Validation {
     pub(crate) fn earn(&mut self, share: &BookedShare, now: Timestamp) {
         let pair = share.line.pair();
         if self.parts.penalties.struck_at(&pair).is_none_or(|struck_at| share.received_at > struck_at) {
-            self.pairs.earn(&pair, share.difficulty, paid_from(share), now);
+            self.pairs.earn(&pair, share.difficulty, share.received_at, now);
         }
     }
 

@@ -265,11 +265,6 @@ impl Validation {
     }
 }
 
-/// The moment from which on a share is paid by the blocks that are found: of two clocks the earlier one.
-fn paid_from(share: &BookedShare) -> Timestamp {
-    share.received_at.min(share.minute.start())
-}
-
 impl Actor for Validation {
     const NAME: &'static str = "validation";
 
