@@ -167,8 +167,7 @@ impl TrustTable {
 
     /// The trust of a pair that has just been heard of.
     pub(crate) fn touch(&mut self, pair: &TrustKey, now: Timestamp) -> &mut Trust {
-        // Room for one more, whether it is a new one or not: one search is all that a share takes.
-        if self.trusts.len() >= PAIRS_MAX {
+        if self.trusts.len() >= PAIRS_MAX && !self.trusts.contains_key(pair) {
             self.evict();
         }
         let trust = self.trusts.entry(pair.clone()).or_default();
