@@ -9,10 +9,10 @@ use runtime::Reply;
 use tracing::warn;
 use units::{Seq, Timestamp};
 
+use crate::Validation;
 use crate::lanes::DrawnShare;
 use crate::penalties::VoidPrice;
 use crate::stake::CheckChance;
-use crate::{Validation, paid_from};
 
 impl Validation {
     pub(crate) fn judged(&mut self, drawn: Box<DrawnShare>, outcome: Result<Proven, ProofRefusal>, now: Timestamp) {
@@ -45,7 +45,7 @@ impl Validation {
     pub(crate) fn earn(&mut self, share: &BookedShare, now: Timestamp) {
         let pair = share.line.pair();
         if self.parts.penalties.struck_at(&pair).is_none_or(|struck_at| share.received_at > struck_at) {
-            self.pairs.earn(&pair, share.difficulty, paid_from(share), now);
+            self.pairs.earn(&pair, share.difficulty, share.received_at, now);
         }
     }
 
@@ -85,11 +85,16 @@ impl Validation {
 
     fn blame(&mut self, pair: &TrustKey, now: Timestamp, price: VoidPrice) {
         self.parts.metrics.checks_failed_total.add(1);
+        let counts = self.parts.penalties.struck_at(pair).is_none_or(|struck_at| price.at > struck_at);
+        let is_refused = self.parts.penalties.strike(pair, now, price);
+        if !counts {
+            return; // What came since the last strike is neither void nor to blame.
+        }
         self.pairs.distrust(pair);
         let dropped = self.work.drop_void(pair, now);
         self.parts.metrics.checks_void_total.add(dropped);
         self.pairs.settled(pair, dropped);
-        if self.parts.penalties.strike(pair, now, price) {
+        if is_refused {
             for reply in self.work.quarantine(pair) {
                 self.parts.metrics.proofs_refused_total.add(1);
                 reply.send(Err(ProofRefusal::Busy));

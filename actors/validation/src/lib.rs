@@ -37,14 +37,18 @@
 //! *Old trust.* Work that is almost paid out is worth little in `S` and as little in a void, which measures what it takes
 //! in the same way.
 //!
+//! *Bad memory.* Only two equal hashes speak against a share, so an honest pair is not taken for any of these.
+//!
 //! *Fresh addresses and other origins.* Each pair has its own `S`, and the sums above hold for each.
 //!
 //! What this takes for granted:
 //! - the payout is by a sliding window of time (`pplns`). Under `proportional` early work of a round is worth more than
 //!   its difficulty; `check-config` says so. Under `solo` a share is worth nothing;
 //! - a verdict is in the books before the blocks found since its share are weighed: lanes keep up within the credit depth;
-//! - drawn shares are checked. Where a draw of a pair was given up, its next void takes all its verified work, but a pair
-//!   none of whose draws is ever done loses nothing;
+//! - every share is drawn for and every drawn share is checked. Where a draw of a pair was given up (`OWED_MAX`, a
+//!   restart), its next void takes all its verified work, but a pair none of whose draws is ever done loses nothing
+//!   before the audit finds it;
+//! - a void finds the work that it is to take: what it costs is kept in memory, and is everything after a restart;
 //! - nobody foresees the draw, which is made after the share is durable, and nobody finds two nonces with one hash;
 //! - weights follow the pair: an address with several origins is one payee, and its cap and audit demand are one.
 #![warn(missing_docs)]
@@ -263,11 +267,6 @@ impl Validation {
         }
         self.pump();
     }
-}
-
-/// The moment from which on a share is paid by the blocks that are found: of two clocks the earlier one.
-fn paid_from(share: &BookedShare) -> Timestamp {
-    share.received_at.min(share.minute.start())
 }
 
 impl Actor for Validation {

@@ -7,6 +7,9 @@ use units::{Difficulty, Timestamp, Work};
 /// Parts of the payout window that are told apart. The work of one counts as if all of it were as old as its begin.
 const STEPS: usize = 16;
 
+/// For so large a part of the window a worth is not worked out again; until then it counts as if it were over.
+const HOLDS: u64 = 256;
+
 /// How likely a check is, in parts of 2^64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CheckChance(u128);
@@ -52,12 +55,14 @@ pub(crate) fn higher_price(one: Option<Work>, other: Option<Work>) -> Option<Wor
 pub(crate) struct StakeWindow {
     window_ms: u64,
     step_ms: u64,
+    hold: Duration,
 }
 
 impl StakeWindow {
     pub(crate) fn new(window: Duration) -> StakeWindow {
         let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
-        StakeWindow { window_ms, step_ms: window_ms.div_ceil(STEPS as u64) }
+        let hold = Duration::from_millis(window_ms / HOLDS);
+        StakeWindow { window_ms, step_ms: window_ms.div_ceil(STEPS as u64), hold }
     }
 
     /// How much of work done at `at` is still to be paid at `now`: `work * (1 - age / window)`, rounded down.
@@ -79,9 +84,17 @@ impl StakeWindow {
     }
 }
 
-/// Verified work of one pair by age.
+/// Verified work of one pair by age. Most shares only ask for its worth: that is at hand, the rest is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stake {
+    /// What it is worth at `until`, and so no more than what it is worth before.
+    worth: u64,
+    until: Timestamp,
+    steps: Option<Box<Steps>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Steps {
     /// The latest step with work.
     newest: u64,
     /// Work of the last steps, each at its number modulo [`STEPS`].
@@ -91,10 +104,32 @@ pub(crate) struct Stake {
 impl Stake {
     /// A share was found true. One from before all that is remembered changes nothing.
     pub(crate) fn add(&mut self, work: u64, at: Timestamp, window: StakeWindow) {
-        let step = window.step_of(at);
+        self.steps.get_or_insert_default().add(work, window.step_of(at));
+        self.until = Timestamp::default();
+    }
+
+    /// How much of it is still to be paid: never more than the exact sum over its shares.
+    pub(crate) fn worth(&mut self, now: Timestamp, window: StakeWindow) -> u64 {
+        // Also a clock that was set back makes it worked out anew.
+        if now >= self.until || now < self.until.minus(window.hold) {
+            let until = now.plus(window.hold);
+            self.worth = self.steps.as_ref().map_or(0, |steps| steps.worth(until, window));
+            self.until = until;
+        }
+        self.worth
+    }
+
+    /// All of it is lost.
+    pub(crate) fn clear(&mut self) {
+        *self = Stake::default();
+    }
+}
+
+impl Steps {
+    fn add(&mut self, work: u64, step: u64) {
         if step > self.newest {
-            let passed = step - self.newest;
-            for gone in (self.newest + 1..=step).take(usize::try_from(passed).unwrap_or(STEPS).min(STEPS)) {
+            let passed = usize::try_from(step - self.newest).unwrap_or(STEPS).min(STEPS);
+            for gone in (self.newest + 1..=step).take(passed) {
                 self.work[slot(gone)] = 0;
             }
             self.newest = step;
@@ -105,8 +140,7 @@ impl Stake {
         }
     }
 
-    /// How much of it is still to be paid: never more than the exact sum over its shares.
-    pub(crate) fn worth(&self, now: Timestamp, window: StakeWindow) -> u64 {
+    fn worth(&self, now: Timestamp, window: StakeWindow) -> u64 {
         let now_ms = u64::try_from(now.ms()).unwrap_or(0);
         let steps = self.newest.saturating_sub(STEPS as u64 - 1)..=self.newest;
         let parts = steps.map(|step| {
@@ -114,11 +148,6 @@ impl Stake {
             window.parts(self.work[slot(step)], age_ms)
         });
         window.in_work(parts.fold(0, u128::saturating_add))
-    }
-
-    /// All of it is lost.
-    pub(crate) fn clear(&mut self) {
-        *self = Stake::default();
     }
 }
 
@@ -152,7 +181,7 @@ mod tests {
         let mut stake = Stake::default();
         stake.add(600, hour(1000), window);
         let worth: Vec<u64> = (1000..1008).map(|n| stake.worth(hour(n), window)).collect();
-        assert!(worth[0] > 600 * 15 / 16 - 2 && worth[0] <= 600, "{worth:?}");
+        assert!(worth[0] > 600 * 15 / 16 - 5 && worth[0] <= 600, "{worth:?}");
         assert!(worth.windows(2).all(|pair| pair[1] < pair[0] || pair[0] == 0), "{worth:?}");
         assert_eq!(worth[6..], [0, 0]);
         stake.add(100, hour(1010), window);
@@ -172,6 +201,22 @@ mod tests {
         assert_eq!(CheckChance::from_rate(0.0).price(Difficulty::ONE), None);
         assert_eq!(CheckChance::from_rate(0.1).price(difficulty(60)).unwrap().get(), 1199, "just above 0.1");
         assert_eq!(CheckChance::CERTAIN.price(difficulty(60)).unwrap().get(), 120);
+    }
+
+    #[test]
+    fn a_worth_that_is_at_hand_is_no_more_than_it_is_worth_now() {
+        let window = StakeWindow::new(WINDOW);
+        let begin = Timestamp::from_ms(1_800_000_000_000);
+        let mut stake = Stake::default();
+        stake.add(1_000_000, begin, window);
+        for second in 0..3 * 3600 {
+            let now = begin.plus(Duration::from_secs(second));
+            let (held, exact) = (stake.worth(now, window), stake.steps.as_ref().unwrap().worth(now, window));
+            assert!(held <= exact && exact - held <= 1_000_000 / 256 + 1, "{held} {exact}");
+        }
+        let before = stake.worth(begin, window);
+        stake.add(1_000_000, begin.plus(WINDOW / 2), window);
+        assert!(stake.worth(begin.plus(WINDOW / 2), window) > before, "what is added counts at once");
     }
 
     proptest! {
@@ -195,7 +240,7 @@ mod tests {
             let exact = exact(&shares, now, window_ms);
             prop_assert!(worth <= exact, "{worth} {exact}");
             let all: u128 = shares.iter().map(|(work, _)| u128::from(*work)).sum();
-            let step = u128::from(window.step_ms);
+            let step = u128::from(window.step_ms) + window.hold.as_millis();
             let rounding = u128::from(window_ms) * STEPS as u128;
             prop_assert!(exact <= worth + all * step + rounding, "{worth} {exact}");
         }

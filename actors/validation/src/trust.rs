@@ -77,7 +77,7 @@ impl Trust {
     }
 
     /// How likely the check of a share of this difficulty is, the certain checks left aside.
-    pub(crate) fn chance(&self, difficulty: Difficulty, rules: &SamplingRules, now: Timestamp) -> CheckChance {
+    pub(crate) fn chance(&mut self, difficulty: Difficulty, rules: &SamplingRules, now: Timestamp) -> CheckChance {
         if rules.is_full || self.verified + self.under_way < rules.warmup_shares {
             return CheckChance::CERTAIN;
         }
@@ -167,9 +167,9 @@ impl TrustTable {
 
     /// The trust of a pair that has just been heard of.
     pub(crate) fn touch(&mut self, pair: &TrustKey, now: Timestamp) -> &mut Trust {
-        // Room for one more, whether it is a new one or not: one search is all that a share takes.
-        if self.trusts.len() >= PAIRS_MAX {
-            self.evict();
+        // Beyond by one, so that a pair that is known takes one search.
+        if self.trusts.len() > PAIRS_MAX {
+            self.evict(pair);
         }
         let trust = self.trusts.entry(pair.clone()).or_default();
         trust.seen_at = now;
@@ -186,12 +186,12 @@ impl TrustTable {
         }
     }
 
-    fn evict(&mut self) {
+    fn evict(&mut self, but_not: &TrustKey) {
         let rank = |trust: &Trust| (trust.is_trusted(&self.rules), trust.seen_at);
         let mut ranks: Vec<_> = self.trusts.values().map(rank).collect();
         let (_, last, _) = ranks.select_nth_unstable(PAIRS_EVICTED);
         let last = *last;
-        self.trusts.retain(|_, trust| rank(trust) > last);
+        self.trusts.retain(|pair, trust| pair == but_not || rank(trust) > last);
         self.tell_places();
     }
 

@@ -237,43 +237,4 @@ impl Handler<VoidWork> for VoidProcessor {
 }
 
 #[cfg(test)]
-mod tests {
-    use units::{Difficulty, Timestamp, Work};
-
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
-
-    fn share(difficulty: u64, hours_ago: u32) -> JudgedShare {
-        JudgedShare {
-            line: IdentityKey { address: "a".to_owned(), worker: "w".to_owned(), origin: [0; 16] },
-            seq: Seq(1),
-            minute: NOW.minus(HOUR * hours_ago).minute(),
-            difficulty: Difficulty::new(difficulty).unwrap(),
-        }
-    }
-
-    fn lost_of(shares: &[JudgedShare], work: Option<u64>) -> usize {
-        let price = VoidPrice { work: work.and_then(Work::new), at: NOW };
-        lost(shares, price, StakeWindow::new(10 * HOUR))
-    }
-
-    #[test]
-    fn a_void_takes_work_and_not_a_number_of_shares() {
-        let easy: Vec<JudgedShare> = (0..40).map(|_| share(15, 0)).collect();
-        assert_eq!(lost_of(&easy, Some(300)), 20);
-        assert_eq!(lost_of(&easy, Some(301)), 21);
-        assert_eq!(lost_of(&[&[share(240, 0)], easy.as_slice()].concat(), Some(300)), 5);
-        assert_eq!((lost_of(&easy, Some(601)), lost_of(&easy, None), lost_of(&easy, Some(0))), (40, 40, 0));
-    }
-
-    #[test]
-    fn work_that_is_almost_paid_out_is_no_price() {
-        let old: Vec<JudgedShare> = (0..300).map(|_| share(15, 9)).collect();
-        // A tenth of it was still to be paid.
-        assert_eq!(lost_of(&old, Some(100)), 100);
-        let paid: Vec<JudgedShare> = (0..9).map(|_| share(15, 11)).collect();
-        assert_eq!(lost_of(&[&[share(15, 0)], paid.as_slice()].concat(), Some(15)), 1);
-    }
-}
+mod tests;

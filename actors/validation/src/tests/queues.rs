@@ -295,3 +295,25 @@ fn what_is_void_is_not_hashed_any_more_but_for_claims() {
     judged.sort_unstable();
     assert_eq!(judged, [other, claim_seq, later], "what came after the strike is checked");
 }
+
+#[test]
+fn a_false_share_that_was_in_flight_at_the_strike_touches_nothing_that_came_later() {
+    let mut stage = Stage::new(2);
+    for _ in 0..2 {
+        let share = BookedShare { received_at: NOW, ..stage.booked("cheat", SHARE) };
+        stage.offer(share);
+    }
+    let [first, second] = [stage.task().unwrap(), stage.task().unwrap()];
+    stage.finish(first, Err(ProofRefusal::InvalidProof));
+    let later: Vec<u64> = (0..3).map(|_| stage.share("cheat", SHARE)).collect();
+    stage.hash(SHARE);
+    stage.finish(second, Err(ProofRefusal::InvalidProof));
+    while !stage.tasks.is_empty() {
+        stage.hash(SHARE);
+    }
+    let verified: Vec<u64> =
+        stage.verdicts().into_iter().filter(|(_, verdict)| *verdict == Verdict::Verified).map(|(seq, _)| seq).collect();
+    assert_eq!(verified, later);
+    let pair = stage.line("cheat", 1).pair();
+    assert_eq!(stage.actor.pairs.touch(&pair, NOW).verified, 3, "trust begins anew at the strike");
+}

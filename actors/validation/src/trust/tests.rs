@@ -74,7 +74,7 @@ fn easy_shares_are_no_stake_for_hard_ones() {
 #[test]
 fn a_stake_that_is_almost_paid_out_is_worth_little() {
     let rules = bare_rules();
-    let trust = proven(&rules, EASY, 1000);
+    let mut trust = proven(&rules, EASY, 1000);
     let later = NOW.plus(WINDOW * 9 / 10);
     assert!(trust.chance(EASY, &rules, later) > CheckChance::from_rate(0.02));
     assert!(trust.chance(EASY, &rules, NOW) < CheckChance::from_rate(0.0025));
@@ -115,7 +115,8 @@ fn a_false_share_costs_twice_its_difficulty_over_its_chance_and_all_while_checks
     *pairs.touch(&pair(0), NOW) = proven(&rules, EASY, 1000);
     let price = |pairs: &mut TrustTable, now| {
         let trust = pairs.touch(&pair(0), now);
-        trust.price(trust.chance(EASY, &rules, NOW), EASY, &rules, now).map(Work::get)
+        let chance = trust.chance(EASY, &rules, NOW);
+        trust.price(chance, EASY, &rules, now).map(Work::get)
     };
     assert_eq!(price(&mut pairs, NOW), Some(299), "at a chance just above 0.1");
     pairs.forgone(&pair(0), NOW);

@@ -1,7 +1,7 @@
 //! Block claims: looked at whatever the log does, and refused only before anything is promised.
 use std::sync::Arc;
 
-use messages::facts::Restrictions;
+use messages::facts::{Origin, Restrictions};
 use messages::validation::{BookedShare, ClaimPermits, ProofRefusal, VerifyShare};
 use runtime::{Recipient, Reply};
 use units::Seq;
@@ -76,6 +76,34 @@ fn a_claim_without_a_place_is_refused_before_it_is_logged() {
             assert_eq!(pool.claim_places.depth(), 0);
             miner.send(&job.claim(5, 100, BLOCK)).await;
             assert_eq!(miner.line().await, share_ok(5), "its nonce was given back, and there is a place again");
+        },
+    );
+}
+
+#[test]
+fn a_flood_of_claims_keeps_strangers_out_and_no_trusted_miner() {
+    with_pool(
+        |_| (),
+        async |pool| {
+            let (mut miner, job) = ready(pool).await;
+            miner.send(&job.submit(2, 0)).await;
+            assert_eq!(miner.line().await, share_ok(2));
+            let pair = pool.ledger.shares()[0].line.pair();
+            let flood = |n: u32| {
+                let mut origin = [9; 16];
+                origin[..4].copy_from_slice(&(if n < 4000 { n / 4 } else { n }).to_le_bytes());
+                pool.claim_places.take(&(n.to_string().into(), Origin(origin)))
+            };
+            let held: Vec<_> = (0..8000).filter_map(flood).collect();
+            assert_eq!(held.len(), ClaimPermits::MAX);
+            miner.send(&job.claim(3, 1, BLOCK)).await;
+            assert_eq!(miner.line().await, error(3, "server busy, retry"));
+            pool.claim_places.trust(&pair);
+            miner.send(&job.claim(4, 1, BLOCK)).await;
+            assert_eq!(miner.line().await, share_ok(4));
+            pool.claim_places.distrust(&pair);
+            miner.send(&job.claim(5, 2, BLOCK)).await;
+            assert_eq!(miner.line().await, error(5, "server busy, retry"));
         },
     );
 }
