@@ -10,7 +10,7 @@ use store::fold::{AsideRecords, IdentityKey, ItemRef, NewItem, TemplateRow};
 use store::set_aside::{AsideState, OpenItem};
 use units::Seq;
 
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, RecordError};
 use share_log::record::{IdentityDefinition, Record, TemplateDefinition};
 use share_log::{Frame, frame};
 
@@ -173,7 +173,7 @@ impl AsideWriter {
         seq: Seq,
         record: &Record<'_>,
         known: &Definitions,
-    ) -> Result<(), String> {
+    ) -> Result<(), RecordError> {
         let place = match self.0.iter().position(|collected| collected.records.item == *item) {
             Some(place) => place,
             None => {
@@ -187,8 +187,7 @@ impl AsideWriter {
             && !lines.contains(&local_id)
         {
             let line = known.find_line(local_id);
-            let line =
-                line.ok_or_else(|| format!("a record refers to line {local_id}, which the file does not define"))?;
+            let line = line.ok_or(RecordError::UndefinedLine(local_id))?;
             encode_line(local_id, line, &mut records.body);
             lines.push(local_id);
         }
@@ -198,7 +197,7 @@ impl AsideWriter {
         {
             let row = known.find_template(*template);
             row.and_then(|row| encode_template(*template, row, &mut records.body))
-                .ok_or_else(|| format!("a record refers to template {template}, which the file does not define"))?;
+                .ok_or(RecordError::UndefinedTemplate(*template))?;
             templates.push(*template);
         }
         Record::At(seq).encode(NO_FILE, &mut records.body);

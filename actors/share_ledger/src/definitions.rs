@@ -7,6 +7,20 @@ use units::Difficulty;
 
 use share_log::record::{IdentityDefinition, Record, TemplateDefinition};
 
+/// Why a record that can be read cannot be attributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// The worker's identity comes first in a sound file.
+    #[error("a record refers to line {0}, which the file does not define")]
+    UndefinedLine(u32),
+    /// So does the template.
+    #[error("a record refers to template {0}, which the file does not define")]
+    UndefinedTemplate(u32),
+    /// No block can be named by it.
+    #[error("a template's header has not 92 bytes")]
+    HeaderLength,
+}
+
 /// What the current file has defined so far.
 pub(crate) struct Definitions {
     network: Network,

@@ -239,7 +239,7 @@ impl Fold {
                     let sorted =
                         intake.sort(seq, record, *folded, &asker).map_err(|source| unanswered(*folded, source))?;
                     let taken = step.take(seq, &sorted, definitions, aside);
-                    damage = taken.err().map(|why| reader.damage(&why));
+                    damage = taken.err().map(|why| reader.damage(&why.to_string()));
                 }
                 Err(error) => damage = Some(error),
             }

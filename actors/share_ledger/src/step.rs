@@ -11,7 +11,7 @@ use store::fold::{
 use units::{Difficulty, HostId, Minute, PolicyId, Seq, Timestamp, Work};
 
 use crate::aside::{AsideWriter, KnownAside};
-use crate::definitions::{Definitions, template_row};
+use crate::definitions::{Definitions, RecordError, template_row};
 use share_log::record::{CandidateRecord, Record, Share};
 
 /// Names of verdicts, by their number in the log.
@@ -147,7 +147,7 @@ impl StepBuilder {
         sorted: &Sorted<'_>,
         known: &mut Definitions,
         aside: &KnownAside,
-    ) -> Result<(), String> {
+    ) -> Result<(), RecordError> {
         if let Sorted::Book(Record::Share(share)) | Sorted::Follow(_, Record::Share(share)) = sorted {
             self.minute = self.minute.max(share.minute);
         }
@@ -178,7 +178,7 @@ impl StepBuilder {
         Ok(())
     }
 
-    fn positioned(&mut self, seq: Seq, record: &Record<'_>, known: &Definitions) -> Result<(), String> {
+    fn positioned(&mut self, seq: Seq, record: &Record<'_>, known: &Definitions) -> Result<(), RecordError> {
         self.booked += 1;
         match record {
             Record::Share(share) => self.share(seq, share, known)?,
@@ -204,19 +204,19 @@ impl StepBuilder {
         Ok(())
     }
 
-    fn line(&mut self, local_id: u32, known: &Definitions) -> Result<usize, String> {
+    fn line(&mut self, local_id: u32, known: &Definitions) -> Result<usize, RecordError> {
         let first = known.first_line(local_id);
         let place = self.lines.place(first, || known.find_line(local_id).cloned());
-        place.ok_or_else(|| format!("a record refers to line {local_id}, which the file does not define"))
+        place.ok_or(RecordError::UndefinedLine(local_id))
     }
 
-    fn template(&mut self, local_id: u32, known: &Definitions) -> Result<usize, String> {
+    fn template(&mut self, local_id: u32, known: &Definitions) -> Result<usize, RecordError> {
         let first = known.first_template(local_id);
         let place = self.templates.place(first, || known.find_template(local_id).cloned());
-        place.ok_or_else(|| format!("a record refers to template {local_id}, which the file does not define"))
+        place.ok_or(RecordError::UndefinedTemplate(local_id))
     }
 
-    fn share(&mut self, seq: Seq, share: &Share, known: &Definitions) -> Result<(), String> {
+    fn share(&mut self, seq: Seq, share: &Share, known: &Definitions) -> Result<(), RecordError> {
         let (line, template) = (self.line(share.line, known)?, self.template(share.template, known)?);
         self.shares.push(StoredShare {
             seq,
@@ -263,10 +263,10 @@ impl StepBuilder {
         segment.last_at = segment.last_at.max(at);
     }
 
-    fn candidate(&mut self, candidate: &CandidateRecord, known: &Definitions) -> Result<(), String> {
+    fn candidate(&mut self, candidate: &CandidateRecord, known: &Definitions) -> Result<(), RecordError> {
         let (line, template) = (self.line(candidate.line, known)?, self.template(candidate.template, known)?);
         let header = <[u8; 92]>::try_from(self.templates.values[template].header_base.as_slice());
-        let header = header.map_err(|_| "a template's header has not 92 bytes".to_owned())?;
+        let header = header.map_err(|_| RecordError::HeaderLength)?;
         // Files of the first format do not say it before their first share.
         let booked_until = match self.minute {
             Minute(0) => candidate.received_at,

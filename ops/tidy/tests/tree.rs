@@ -111,3 +111,19 @@ fn no_handler_waits_for_another_actor() {
         assert!(file.starts_with("actors/runtime/") || !(handles(text) && asks), "{file} asks where it handles");
     }
 }
+
+/// Simulators and tests, whose errors end in a text for the one who runs them.
+const TEXT_ERRORS: [&str; 4] = ["services/daemon-sim/", "services/cpu-miner/", "services/loadgen/", "services/e2e/"];
+
+#[test]
+fn errors_say_what_the_caller_can_do() {
+    let is_source = |file: &&String| file.ends_with(".rs") && file.contains("/src/") && !file.contains("tests");
+    for file in files().iter().filter(is_source) {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let is_text = |line: &str| line.contains("Result<") && line.contains(", String>");
+        assert!(
+            TEXT_ERRORS.iter().any(|simulated| file.starts_with(simulated)) || !text.lines().any(is_text),
+            "{file} returns a text as an error: give it a type"
+        );
+    }
+}

@@ -8,16 +8,30 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serializer};
 
+/// A text that is not of the form that its key expects. Reads like serde's own errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid value: found string {found:?}, expected {expected}")]
+pub struct FormError {
+    found: String,
+    expected: &'static str,
+}
+
+impl FormError {
+    pub(crate) fn new(found: &str, expected: &'static str) -> FormError {
+        FormError { found: found.to_owned(), expected }
+    }
+}
+
 /// A value that may be left blank.
 pub(crate) trait Blank: Sized {
     /// Reads what is not blank; the error says what was expected.
-    fn read(text: &str) -> Result<Self, String>;
+    fn read(text: &str) -> Result<Self, FormError>;
     /// As a settings file writes it.
     fn text(&self) -> String;
 }
 
 impl Blank for String {
-    fn read(text: &str) -> Result<String, String> {
+    fn read(text: &str) -> Result<String, FormError> {
         Ok(text.trim().to_owned())
     }
     fn text(&self) -> String {
@@ -26,7 +40,7 @@ impl Blank for String {
 }
 
 impl Blank for PathBuf {
-    fn read(text: &str) -> Result<PathBuf, String> {
+    fn read(text: &str) -> Result<PathBuf, FormError> {
         Ok(PathBuf::from(text))
     }
     fn text(&self) -> String {
@@ -35,10 +49,10 @@ impl Blank for PathBuf {
 }
 
 impl Blank for Duration {
-    fn read(text: &str) -> Result<Duration, String> {
+    fn read(text: &str) -> Result<Duration, FormError> {
         match humantime::Duration::from_str(text.trim()) {
             Ok(duration) => Ok(duration.into()),
-            Err(_) => Err(format!("invalid value: found string {text:?}, expected a duration or a blank")),
+            Err(_) => Err(FormError::new(text, "a duration or a blank")),
         }
     }
     fn text(&self) -> String {
@@ -70,13 +84,12 @@ pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
     struct Network(IpNet);
 
     impl TryFrom<String> for Network {
-        type Error = String;
-        fn try_from(text: String) -> Result<Network, String> {
+        type Error = FormError;
+        fn try_from(text: String) -> Result<Network, FormError> {
             let trimmed = text.trim();
             let address = || trimmed.parse::<IpAddr>().map(IpNet::from);
-            trimmed.parse().or_else(|_| address()).map(Network).map_err(|_| {
-                format!("invalid value: found string {text:?}, expected an address or a network like \"10.0.0.0/8\"")
-            })
+            let network = trimmed.parse().or_else(|_| address()).map(Network);
+            network.map_err(|_| FormError::new(&text, "an address or a network like \"10.0.0.0/8\""))
         }
     }
 

@@ -24,6 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub use error::{Problem, SettingsError};
+pub use forms::FormError;
 pub use listen::{Listen, ListenAddress};
 pub use load::{Flag, Load, load, log_format};
 pub use sections::*;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::forms::FormError;
+
 /// One or more places to listen on. Names are resolved when the pool starts, not when settings are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen(Vec<ListenAddress>);
@@ -92,10 +94,10 @@ impl From<(Ipv4Addr, u16)> for Listen {
 }
 
 impl FromStr for ListenAddress {
-    type Err = String;
+    type Err = FormError;
 
-    fn from_str(text: &str) -> Result<ListenAddress, String> {
-        let refused = || format!("invalid value: found string {text:?}, expected {EXPECTED}");
+    fn from_str(text: &str) -> Result<ListenAddress, FormError> {
+        let refused = || FormError::new(text, EXPECTED);
         let trimmed = text.trim();
         if let Ok(address) = trimmed.parse::<SocketAddr>() {
             return Ok(ListenAddress { host: Host::Address(address), port: address.port() });
@@ -121,9 +123,9 @@ fn is_host_name(name: &str) -> bool {
 
 /// Several are written with commas between them.
 impl FromStr for Listen {
-    type Err = String;
+    type Err = FormError;
 
-    fn from_str(text: &str) -> Result<Listen, String> {
+    fn from_str(text: &str) -> Result<Listen, FormError> {
         text.split(',').map(str::parse).collect::<Result<_, _>>().map(Listen)
     }
 }

@@ -3,6 +3,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Why a number is not known or not kept. The operator mends the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HighMarkError {
+    /// Somebody else wrote it.
+    #[error("data.dir {}: `{text}` is no number", path.display())]
+    NoNumber {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        text: String,
+    },
+    /// It cannot be read or written.
+    #[error("data.dir {}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
 /// The highest number of one kind that was used here. Never goes back.
 pub(crate) struct HighMark {
     dir: PathBuf,
@@ -12,12 +33,15 @@ pub(crate) struct HighMark {
 
 impl HighMark {
     /// Reads it; zero where there is none.
-    pub(crate) fn read(dir: &Path, name: &'static str) -> Result<HighMark, String> {
-        let said = |why: String| format!("data.dir {}: {why}", dir.join(name).display());
-        let highest = match fs::read_to_string(dir.join(name)) {
-            Ok(text) => text.trim().parse().map_err(|_| said(format!("`{}` is no number", text.trim())))?,
+    pub(crate) fn read(dir: &Path, name: &'static str) -> Result<HighMark, HighMarkError> {
+        let path = dir.join(name);
+        let highest = match fs::read_to_string(&path) {
+            Ok(text) => match text.trim().parse() {
+                Ok(highest) => highest,
+                Err(_) => return Err(HighMarkError::NoNumber { path, text: text.trim().to_owned() }),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(said(error.to_string())),
+            Err(error) => return Err(HighMarkError::File { path, error }),
         };
         Ok(HighMark { dir: dir.to_owned(), name, highest })
     }
@@ -27,13 +51,13 @@ impl HighMark {
     }
 
     /// Makes it durable that this number is used from now on.
-    pub(crate) fn raise(&mut self, number: u32) -> Result<(), String> {
+    pub(crate) fn raise(&mut self, number: u32) -> Result<(), HighMarkError> {
         if number <= self.highest {
             return Ok(());
         }
         let path = self.dir.join(self.name);
         runtime::replace_file(&path, number.to_string().as_bytes())
-            .map_err(|error| format!("data.dir {}: {error}", path.display()))?;
+            .map_err(|error| HighMarkError::File { path, error })?;
         self.highest = number;
         Ok(())
     }
@@ -52,6 +76,6 @@ mod tests {
         read().raise(3).unwrap();
         assert_eq!(read().highest(), 7);
         fs::write(dir.path().join("era"), "seven").unwrap();
-        assert!(HighMark::read(dir.path(), "era").is_err_and(|why| why.contains("`seven` is no number")));
+        assert!(HighMark::read(dir.path(), "era").is_err_and(|why| why.to_string().contains("`seven` is no number")));
     }
 }

@@ -1,5 +1,5 @@
 //! The simulated daemon and its miners, as a child process.
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -23,10 +23,11 @@ pub(crate) struct Devnet {
 
 impl Devnet {
     /// Starts `meshpool-devnet` from beside this binary.
-    pub(crate) fn start(settings: &Settings) -> Result<Devnet, String> {
+    pub(crate) fn start(settings: &Settings) -> io::Result<Devnet> {
         let program = beside("meshpool-devnet")?;
         let (data_dir, daemon_url) = (settings.data.dir.join("daemon"), &settings.daemon.url);
-        let pool = settings.stratum.listen.addresses().first().ok_or("stratum.listen: is empty")?;
+        let pool =
+            settings.stratum.listen.addresses().first().ok_or_else(|| io::Error::other("stratum.listen: is empty"))?;
         let listen = daemon_url.trim_start_matches("http://").trim_end_matches('/');
         let mut child = Command::new(&program)
             .args(["run", "--devnet", "--stdin-lease", "--listen", listen, "--pool", &pool.to_string()])
@@ -40,9 +41,9 @@ impl Devnet {
             // Ctrl-C is for the pool, which drains; the network ends after it.
             .process_group(0)
             .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
         let (open, silent) = channel();
-        let log = child.stderr.take().ok_or("the simulated network has no log")?;
+        let log = child.stderr.take().ok_or_else(|| io::Error::other("the simulated network has no log"))?;
         let mut devnet = Devnet { child, silent };
         thread("devnet-log", move || relay(log, open))?;
         devnet.wait_ready()?;
@@ -50,14 +51,14 @@ impl Devnet {
     }
 
     /// Its first line says that the daemon answers.
-    fn wait_ready(&mut self) -> Result<(), String> {
-        let output = self.child.stdout.take().ok_or("the simulated network has no output")?;
+    fn wait_ready(&mut self) -> io::Result<()> {
+        let output = self.child.stdout.take().ok_or_else(|| io::Error::other("the simulated network has no output"))?;
         let mut lines = BufReader::new(output).lines();
         match lines.next() {
             Some(Ok(_ready)) => {}
             _ => {
                 self.is_silent();
-                return Err("the simulated network ended at its start; see above".to_owned());
+                return Err(io::Error::other("the simulated network ended at its start; see above"));
             }
         }
         // Whatever it says later goes nowhere, but must not fill the pipe.
@@ -85,9 +86,9 @@ impl Drop for Devnet {
     }
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map(drop).map_err(|error| format!("thread: {error}"))
+    started.map(drop).map_err(|error| io::Error::new(error.kind(), format!("thread: {error}")))
 }
 
 /// Makes each line of the child's log one of this process's, until it ends.
@@ -120,13 +121,14 @@ fn parse(line: &str) -> (Level, &str) {
     level.unwrap_or((Level::ERROR, line))
 }
 
-fn beside(name: &str) -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+fn beside(name: &str) -> io::Result<PathBuf> {
+    let own = std::env::current_exe().map_err(|error| io::Error::new(error.kind(), format!("own path: {error}")))?;
     let program = own.with_file_name(name);
     if program.is_file() {
         Ok(program)
     } else {
-        Err(format!("{} is missing: build it with `cargo build --release`", program.display()))
+        let text = format!("{} is missing: build it with `cargo build --release`", program.display());
+        Err(io::Error::new(io::ErrorKind::NotFound, text))
     }
 }
 

@@ -44,7 +44,7 @@ fn run(mut settings: Settings, up: Up, telemetry: &Telemetry) -> Result<(), Host
     let context = HostContext::open("meshpool", Role::ALL, settings, place, telemetry)?;
     // Before the actors: they read the cookie and the password that it makes.
     let mut child = match up.devnet {
-        true => Some(Devnet::start(context.settings()).map_err(HostError::Config)?),
+        true => Some(Devnet::start(context.settings()).map_err(|error| HostError::Config(error.to_string()))?),
         false => None,
     };
     let outcome = hosts::run(&context);

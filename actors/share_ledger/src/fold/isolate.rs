@@ -208,7 +208,7 @@ impl Isolation<'_> {
                 }
                 let (seq, sorted) = (entry.seq, sorted(entry, &self.entries.frames));
                 let taken = step.take(seq, &sorted, &mut self.entries.files[file].definitions, aside);
-                taken.map_err(|why| reader.damage(&why))?;
+                taken.map_err(|why| reader.damage(&why.to_string()))?;
                 next += 1;
             }
             let (booked, fresh) = (step.booked(), aside.fresh());

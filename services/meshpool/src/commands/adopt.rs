@@ -1,8 +1,8 @@
 //! `meshpool payouts adopt` and `accept-books`: what an operator decides when the books are older than the wallet.
-use chain::TxId;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use chain::TxId;
 use clap::Args;
 use settings::Settings;
 use store::payouts::{Intent, IntentState, SendDecision, SendPlace, UnknownSend};
@@ -58,7 +58,7 @@ pub(crate) fn adopt(settings: &Settings, order: &Adopt) -> ExitCode {
         chosen.iter().for_each(|send| lines(send).iter().for_each(|line| say(line)));
         let (decision, question) = match words(order, &chosen) {
             Ok(words) => words,
-            Err(text) => return Ok(fail(boot::CONFIG, &text)),
+            Err(code) => return Ok(code),
         };
         say("");
         say(&question);
@@ -83,8 +83,12 @@ fn is_chosen(send: &UnknownSend, order: &Adopt) -> bool {
     all || order.memo.contains(&send.memo) || order.txid.contains(&send.txid.to_string())
 }
 
-/// The decision, and what an operator must know before it.
-fn words(order: &Adopt, chosen: &[&UnknownSend]) -> Result<(SendDecision, String), String> {
+fn refused(why: &str) -> ExitCode {
+    fail(boot::CONFIG, why)
+}
+
+/// The decision, and what an operator must know before it. Says why where there is none.
+fn words(order: &Adopt, chosen: &[&UnknownSend]) -> Result<(SendDecision, String), ExitCode> {
     let sum = Amount::checked_sum(chosen.iter().map(|send| send.total())).unwrap_or(Amount::MAX);
     let count = chosen.len();
     if order.foreign {
@@ -96,18 +100,18 @@ fn words(order: &Adopt, chosen: &[&UnknownSend]) -> Result<(SendDecision, String
     }
     if order.give_up {
         if let Some(send) = chosen.iter().find(|send| matches!(send.place, SendPlace::Block(_))) {
-            return Err(format!("block holds {}: it cannot be given up", send.txid));
+            return Err(refused(&format!("block holds {}: it cannot be given up", send.txid)));
         }
         if let Some(send) = chosen.iter().find(|send| send.place == SendPlace::Mempool) {
-            return Err(format!("{} waits in the mempool: it cannot be given up", send.txid));
+            return Err(refused(&format!("{} waits in the mempool: it cannot be given up", send.txid)));
         }
         let age = |send: &UnknownSend| send.seen_height.get().saturating_sub(send.sent_height.get());
         if let Some(send) = chosen.iter().find(|send| age(send) < GIVE_UP_BLOCKS) {
-            return Err(format!(
+            return Err(refused(&format!(
                 "{} was sent {} blocks ago; it can be given up after {GIVE_UP_BLOCKS}",
                 send.txid,
                 age(send)
-            ));
+            )));
         }
         let question = format!(
             "{count} sends, {sum} in all, are given up: no block holds them, and none ever will. Nothing is booked, their \
@@ -117,10 +121,10 @@ fn words(order: &Adopt, chosen: &[&UnknownSend]) -> Result<(SendDecision, String
     }
     if let Some(send) = chosen.iter().find(|send| send.defect.is_some()) {
         let why = send.defect.as_deref().unwrap_or_default();
-        return Err(format!(
+        return Err(refused(&format!(
             "{} cannot be adopted: {why}; choose others with --memo or --txid, or mark it with --foreign",
             send.txid
-        ));
+        )));
     }
     let question = format!(
         "{count} sends, {sum} in all, are taken into the books as payouts of this pool. The running pool books each one when \

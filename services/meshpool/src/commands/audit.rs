@@ -28,7 +28,7 @@ const LISTED_MAX: usize = 100;
 pub(crate) fn run(settings: &Settings, accepted: &[PathBuf]) -> ExitCode {
     let accepted = match acknowledged(accepted) {
         Ok(accepted) => accepted,
-        Err(text) => return fail(boot::CONFIG, &text),
+        Err(code) => return code,
     };
     let url = settings.database_url();
     let store = match Store::open(url.expose_secret(), 2) {
@@ -83,10 +83,10 @@ struct Accepted {
 }
 
 /// What all lists hold, sorted. A last line that a kill has cut does not count.
-fn acknowledged(lists: &[PathBuf]) -> Result<Vec<Accepted>, String> {
+fn acknowledged(lists: &[PathBuf]) -> Result<Vec<Accepted>, ExitCode> {
     let mut shares = Vec::new();
     for path in lists {
-        let failed = |error: Error| format!("--accepted {}: {error}", path.display());
+        let failed = |error: Error| fail(boot::CONFIG, &format!("--accepted {}: {error}", path.display()));
         let mut reader = BufReader::new(File::open(path).map_err(failed)?);
         let mut line = String::new();
         while reader.read_line(&mut line).map_err(failed)? > 0 && line.ends_with('\n') {
