@@ -97,7 +97,9 @@ fn false_shares_lead_to_proofs_then_to_refusal_and_a_restart_forgets_neither_the
 #[test]
 fn before_a_credit_idle_lanes_check_what_chance_has_missed() {
     let place = tempfile::tempdir().unwrap();
-    let network = Network::brisk(&place.path().join("network"), &[]);
+    // Blocks rare enough that most shares are no claims of one: those are checked whatever chance says.
+    let slow = ["--target-secs", "4", "--difficulty-floor", "80"];
+    let network = Network::start(&place.path().join("network"), Fleet::PRESET, &slow);
     // Only as much is drawn as each pair's stake demands, and unchecked work counts as much as checked work at most.
     let config = Config::new(place.path(), &network)
         .set("validation.sample_rate", 0)
