@@ -85,7 +85,7 @@ impl Validation {
 
     fn blame(&mut self, pair: &TrustKey, now: Timestamp, price: VoidPrice) {
         self.parts.metrics.checks_failed_total.add(1);
-        let counts = self.parts.penalties.struck_at(pair).is_none_or(|struck_at| price.at > struck_at);
+        let counts = self.parts.penalties.struck_at(pair).is_none_or(|struck_at| price.at >= struck_at);
         let is_refused = self.parts.penalties.strike(pair, now, price);
         if !counts {
             return; // What came since the last strike is neither void nor to blame.

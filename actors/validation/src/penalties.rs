@@ -117,7 +117,7 @@ impl Penalties {
     pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp, price: VoidPrice) -> bool {
         let settings = &self.settings;
         let mut kept = self.kept();
-        if let Some(penalty) = kept.penalties.get_mut(pair).filter(|penalty| price.at <= penalty.struck_at) {
+        if let Some(penalty) = kept.penalties.get_mut(pair).filter(|penalty| price.at < penalty.struck_at) {
             if let Some(void) = &mut penalty.void {
                 void.price = void.price.with(price);
             }

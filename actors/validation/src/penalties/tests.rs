@@ -118,8 +118,10 @@ fn shares_in_flight_before_the_first_verdict_are_one_strike() {
         assert!(!penalties.strike(&pair(1), NOW.plus(HOUR * late), sent(-(10 * i64::from(late)))));
     }
     assert_eq!((strikes(), penalties.struck_at(&pair(1))), (1, Some(NOW)));
+    penalties.strike(&pair(1), NOW, sent(0));
+    assert_eq!(strikes(), 2, "who is told answers within the same millisecond");
     penalties.strike(&pair(1), NOW.plus(HOUR), sent(1));
-    assert_eq!(strikes(), 2, "it had been told");
+    assert_eq!(strikes(), 3, "it had been told");
     penalties.strike(&pair(2), NOW.plus(HOUR), sent(-1));
     assert_eq!(penalties.kept().penalties[&pair(2)].strikes, 1, "another pair is another matter");
 }

@@ -300,7 +300,7 @@ fn what_is_void_is_not_hashed_any_more_but_for_claims() {
 fn a_false_share_that_was_in_flight_at_the_strike_touches_nothing_that_came_later() {
     let mut stage = Stage::new(2);
     for _ in 0..2 {
-        let share = BookedShare { received_at: NOW, ..stage.booked("cheat", SHARE) };
+        let share = BookedShare { received_at: NOW.minus(Duration::from_millis(1)), ..stage.booked("cheat", SHARE) };
         stage.offer(share);
     }
     let [first, second] = [stage.task().unwrap(), stage.task().unwrap()];
