@@ -11,7 +11,7 @@ use units::{Seq, Timestamp};
 
 use crate::Validation;
 use crate::lanes::DrawnShare;
-use crate::penalties::VoidPrice;
+use crate::penalties::{StrikeOutcome, VoidPrice};
 use crate::stake::CheckChance;
 
 impl Validation {
@@ -85,16 +85,15 @@ impl Validation {
 
     fn blame(&mut self, pair: &TrustKey, now: Timestamp, price: VoidPrice) {
         self.parts.metrics.checks_failed_total.add(1);
-        let counts = self.parts.penalties.struck_at(pair).is_none_or(|struck_at| price.at >= struck_at);
-        let is_refused = self.parts.penalties.strike(pair, now, price);
-        if !counts {
+        let outcome = self.parts.penalties.strike(pair, now, price);
+        if outcome == StrikeOutcome::InFlight {
             return; // What came since the last strike is neither void nor to blame.
         }
         self.pairs.distrust(pair);
         let dropped = self.work.drop_void(pair, now);
         self.parts.metrics.checks_void_total.add(dropped);
         self.pairs.settled(pair, dropped);
-        if is_refused {
+        if outcome == StrikeOutcome::Quarantined {
             for reply in self.work.quarantine(pair) {
                 self.parts.metrics.proofs_refused_total.add(1);
                 reply.send(Err(ProofRefusal::Busy));

@@ -83,6 +83,17 @@ impl Penalty {
     }
 }
 
+/// What a false share means for its pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StrikeOutcome {
+    /// It was sent before the last strike and is part of it: its sender had not been told, and its work is void already.
+    InFlight,
+    /// Every share is proven before it is acknowledged.
+    Forced,
+    /// Every share is refused.
+    Quarantined,
+}
+
 impl Penalties {
     /// With what was stored.
     #[must_use]
@@ -112,16 +123,15 @@ impl Penalties {
         Arc::clone(&self.published.borrow())
     }
 
-    /// Notes a false share and what it costs; whether the pair is refused from now on. One that was sent before the last
-    /// strike is no other strike: its sender had not been told, and its work is void already.
-    pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp, price: VoidPrice) -> bool {
+    /// Notes a false share and what it costs.
+    pub(crate) fn strike(&self, pair: &TrustKey, now: Timestamp, price: VoidPrice) -> StrikeOutcome {
         let settings = &self.settings;
         let mut kept = self.kept();
         if let Some(penalty) = kept.penalties.get_mut(pair).filter(|penalty| price.at < penalty.struck_at) {
             if let Some(void) = &mut penalty.void {
                 void.price = void.price.with(price);
             }
-            return false;
+            return StrikeOutcome::InFlight;
         }
         let before = kept.penalties.get(pair).copied().filter(|penalty| penalty.ends(settings) > now);
         if kept.penalties.len() >= PENALTIES_MAX && !kept.penalties.contains_key(pair) {
@@ -148,7 +158,7 @@ impl Penalties {
         kept.penalties.insert(pair.clone(), penalty);
         kept.dirty.insert(pair.clone());
         self.publish(&mut kept, now);
-        sentence.is_some()
+        if sentence.is_some() { StrikeOutcome::Quarantined } else { StrikeOutcome::Forced }
     }
 
     /// When this pair's last false share was found, as long as that counts.

@@ -152,6 +152,20 @@ pub struct BlockWeight {
 
 // === impl Store: finding and watching ===
 
+/// Runs an update of one block under the money lease: a macro, since the type of each update is another one.
+macro_rules! change_one {
+    ($store:expr, $epoch:expr, $block:expr, $update:expr) => {
+        $store
+            .run(move |db| async move {
+                txn!(db, conn => {
+                    lease_check_in_txn(conn, MONEY_LEASE, $epoch).await?;
+                    expect_one(on!(conn, c => $update.execute(c).await)?, $block)?
+                })
+            })
+            .await
+    };
+}
+
 impl Store {
     /// Blocks that may still change: neither lost nor final. Lowest height first.
     ///
@@ -243,13 +257,7 @@ impl Store {
     pub async fn block_move(&self, epoch: i64, block: BlockRowId, from: BlockState, to: BlockState) -> Result<()> {
         let in_from = blocks::table.find(block.0).filter(blocks::state.eq(from.as_str()));
         let update = diesel::update(in_from).set(blocks::state.eq(to.as_str()));
-        self.run(move |db| async move {
-            txn!(db, conn => {
-                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
-                expect_one(on!(conn, c => update.execute(c).await)?, block)?
-            })
-        })
-        .await
+        change_one!(self, epoch, block, update)
     }
 
     /// Notes since when another block stands at its height (`None`: it stands there itself).
@@ -259,13 +267,7 @@ impl Store {
     pub async fn block_displaced(&self, epoch: i64, block: BlockRowId, since: Option<Height>) -> Result<()> {
         let displaced_at = blocks::displaced_at.eq(since.map(Height::to_i64));
         let update = diesel::update(blocks::table.find(block.0)).set(displaced_at);
-        self.run(move |db| async move {
-            txn!(db, conn => {
-                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
-                expect_one(on!(conn, c => update.execute(c).await)?, block)?
-            })
-        })
-        .await
+        change_one!(self, epoch, block, update)
     }
 
     /// Notes why it is not credited although deep enough.
@@ -275,13 +277,7 @@ impl Store {
     pub async fn block_hold(&self, epoch: i64, block: BlockRowId, why: Option<&str>) -> Result<()> {
         let hold_reason = blocks::hold_reason.eq(why.map(str::to_owned));
         let update = diesel::update(blocks::table.find(block.0)).set(hold_reason);
-        self.run(move |db| async move {
-            txn!(db, conn => {
-                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
-                expect_one(on!(conn, c => update.execute(c).await)?, block)?
-            })
-        })
-        .await
+        change_one!(self, epoch, block, update)
     }
 
     /// Ends the watch over a credited or reversed block: no reorganisation can reach it any more.
@@ -292,13 +288,7 @@ impl Store {
         let settled = [BlockState::Credited.as_str(), BlockState::Reversed.as_str()];
         let settled = blocks::table.find(block.0).filter(blocks::state.eq_any(settled));
         let update = diesel::update(settled).set(blocks::final_at.eq(at.ms()));
-        self.run(move |db| async move {
-            txn!(db, conn => {
-                lease_check_in_txn(conn, MONEY_LEASE, epoch).await?;
-                expect_one(on!(conn, c => update.execute(c).await)?, block)?
-            })
-        })
-        .await
+        change_one!(self, epoch, block, update)
     }
 }
 

@@ -35,7 +35,7 @@ fn the_third_strike_is_a_quarantine_that_doubles_up_to_a_week() {
     let mut now = NOW;
     let mut hours = Vec::new();
     for _ in 0..11 {
-        let refused = penalties.strike(&pair(1), now, fresh(now));
+        let refused = penalties.strike(&pair(1), now, fresh(now)) == StrikeOutcome::Quarantined;
         let until = penalties.restrictions().quarantined.get(&pair(1)).map_or(now, |found| found.until);
         assert_eq!(refused, until > now);
         assert!(is_forced(&penalties, 1));
@@ -61,10 +61,8 @@ fn every_restriction_ends_and_then_all_is_forgiven() {
     penalties.look(NOW.plus(25 * HOUR));
     assert_eq!(penalties.kept().penalties.len(), 0);
     assert_eq!(penalties.restrictions().forced.len(), 0);
-    assert!(
-        !penalties.strike(&pair(1), NOW.plus(25 * HOUR), fresh(NOW.plus(25 * HOUR))),
-        "it begins again with the first"
-    );
+    let again = penalties.strike(&pair(1), NOW.plus(25 * HOUR), fresh(NOW.plus(25 * HOUR)));
+    assert_eq!(again, StrikeOutcome::Forced, "it begins again with the first");
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn what_was_stored_is_in_force_again() {
     let again = Penalties::new(rows.clone(), ValidationSettings::default(), Arc::default(), NOW);
     assert!(again.restrictions().quarantined.contains_key(&pair(1)) && is_forced(&again, 1));
     assert_eq!(again.metrics.pairs_quarantined.get(), 1);
-    assert!(again.strike(&pair(1), NOW, fresh(NOW)));
+    assert_eq!(again.strike(&pair(1), NOW, fresh(NOW)), StrikeOutcome::Quarantined);
     penalties.put_back(&rows);
     assert_eq!(penalties.take_unsaved(9), rows);
     penalties.load(Vec::new(), NOW);
@@ -115,7 +113,8 @@ fn shares_in_flight_before_the_first_verdict_are_one_strike() {
     let strikes = || penalties.kept().penalties[&pair(1)].strikes;
     penalties.strike(&pair(1), NOW, sent(-500));
     for late in 1..10 {
-        assert!(!penalties.strike(&pair(1), NOW.plus(HOUR * late), sent(-(10 * i64::from(late)))));
+        let outcome = penalties.strike(&pair(1), NOW.plus(HOUR * late), sent(-(10 * i64::from(late))));
+        assert_eq!(outcome, StrikeOutcome::InFlight);
     }
     assert_eq!((strikes(), penalties.struck_at(&pair(1))), (1, Some(NOW)));
     penalties.strike(&pair(1), NOW, sent(0));
@@ -168,7 +167,7 @@ fn a_void_is_owed_until_it_is_done_over_restarts_too() {
 fn a_quarantine_can_be_switched_off() {
     let settings = ValidationSettings { quarantine_strikes: 0, ..ValidationSettings::default() };
     let penalties = Penalties::new(Vec::new(), settings, Arc::default(), NOW);
-    assert!((0..10).all(|_| !penalties.strike(&pair(1), NOW, fresh(NOW))));
+    assert!((0..10).all(|_| penalties.strike(&pair(1), NOW, fresh(NOW)) == StrikeOutcome::Forced));
     assert!(penalties.restrictions().quarantined.is_empty());
 }
 
